@@ -1,0 +1,180 @@
+"""The records that the store keeps and the engine works on: runs, attempts, claims. Frozen, pure.
+
+All instants are whole microseconds since 1970 in UTC; `runner.units.rfc3339` writes them for people.
+Parameters and results stay JSON text from the moment they were validated until somebody asks for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from runner.domain.retry import Retry
+from runner.domain.status import Reason, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """A run that was validated and is about to be stored."""
+
+    app: str
+    id: str  # UUIDv7, made by the caller's side
+    task: str
+    parameters: str  # JSON text of an object
+    created_at: int
+    due_at: int  # not before this instant
+    queue: str | None = None
+    priority: int = 0  # higher goes first
+    tags: tuple[str, ...] = ()
+    idempotency_key: str | None = None
+    expires_at: int | None = None  # when it must have been started
+    parent: str | None = None  # the run that scheduled it
+    replay_of: str | None = None  # the run it repeats
+    schedule: str | None = None  # the schedule that fired it
+    retry: Retry | None = None  # overrides the task's policy
+    timeout_s: float | None = None  # overrides the task's; `float("inf")` for none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskError:
+    """What a task raised, bounded in length by the guest and again by the engine."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A stored run, without its parameters and its result (`RunDetail` has them)."""
+
+    app: str
+    id: str
+    task: str
+    queue: str | None
+    status: Status
+    reason: Reason | None  # of its last ended attempt
+    why: str | None  # why it ended or was put back, in one sentence
+    priority: int
+    tags: tuple[str, ...]
+    idempotency_key: str | None
+    parent: str | None
+    replay_of: str | None
+    schedule: str | None
+    retry: Retry | None
+    timeout_s: float | None
+    attempt_count: int
+    failures: int  # attempts that used up the budget
+    losses: int  # attempts lost with their node
+    created_at: int
+    due_at: int
+    expires_at: int | None
+    started_at: int | None  # of the first attempt
+    finished_at: int | None
+    cancel_requested_at: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One execution of a run, as stored."""
+
+    number: int  # from 1
+    node: str
+    fence: int
+    started_at: int
+    finished_at: int | None = None
+    reason: Reason | None = None
+    why: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    peak_memory_bytes: int | None = None
+    cpu_time_s: float | None = None
+    sandbox: str | None = None  # level and walls, as text
+    code: str | None = None  # hash of the snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDetail:
+    """A run with everything that belongs to it."""
+
+    run: Run
+    parameters: str  # JSON text
+    result: str | None  # JSON text; `None` where there is none (a task's own null is the text "null")
+    error: TaskError | None
+    attempts: tuple[Attempt, ...]
+    progress: str | None = None  # JSON text of {"fraction", "text"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to execute one attempt. Every write of the attempt carries its token."""
+
+    run: Run
+    parameters: str
+    attempt: int
+    token: str  # random; a stale one changes nothing
+    fence: int  # grows with every claim of the store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How an attempt ended: what the store records of it."""
+
+    reason: Reason
+    why: str  # one true sentence
+    finished_at: int
+    result: str | None = None  # JSON text, with `Reason.SUCCESS`
+    error: TaskError | None = None  # with `Reason.ERROR`
+    exit_code: int | None = None
+    signal: int | None = None
+    peak_memory_bytes: int | None = None
+    cpu_time_s: float | None = None
+    sandbox: str | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What becomes of a run after an attempt: see `runner.domain.lifecycle.decide`."""
+
+    status: Status
+    failures: int
+    losses: int
+    due_at: int | None = None  # of the next attempt, where there is one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """One line that an attempt wrote."""
+
+    attempt: int
+    at: int
+    stream: str  # "stdout", "stderr" or "logging", "system" for isolane's own marks
+    text: str
+    level: str | None = None  # of a logging record
+    number: int = 0  # its place in the run's log, set by the store: the cursor of a follower
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueState:
+    """A queue as the store sees it."""
+
+    app: str
+    name: str
+    concurrency: int
+    strict: bool
+    rate: str | None
+    waiting: int  # runs that are due and wait
+    scheduled: int  # runs that are not due yet, retries included
+    paused_at: int | None
+    opens_at: int | None  # where the rate keeps it shut
+    holders: tuple[Holder, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who holds a slot of a queue."""
+
+    run: str
+    task: str
+    slot: int
+    since: int

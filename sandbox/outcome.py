@@ -1,0 +1,41 @@
+"""How a confined process ended: facts, never guesses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The end of one confined process; when it is there, nothing of its tree is alive.
+
+    Attributes:
+        exit_code: of the process, `None` where a signal ended it or it was killed with its supervisor.
+        signal: that ended it, `None` where it exited.
+        memory_kills: how many processes of the tree the kernel killed for the memory limit; 0 without a cgroup.
+        peak_memory_bytes: of the tree where a cgroup counted it, else of the largest process; `None` if not known.
+        cpu_time_s: of the tree, user and system; `None` if not known.
+        wall_time_s: from the launch to the end.
+        walls: the level and the walls that stood, such as "full: user pid mount …; limits: cgroup-v1".
+    """
+
+    exit_code: int | None
+    signal: int | None
+    memory_kills: int
+    peak_memory_bytes: int | None
+    cpu_time_s: float | None
+    wall_time_s: float
+    walls: str
+
+    def describe_exit(self) -> str:
+        """How the process ended, as the rest of a sentence: "exited with code 3", "was killed by SIGSEGV"."""
+        import signal as signals  # noqa: PLC0415 - rarely needed, and the attempt's own process imports this module
+
+        if self.signal is not None:
+            try:
+                return f"was killed by {signals.Signals(self.signal).name}"
+            except ValueError:
+                return f"was killed by signal {self.signal}"
+        if self.exit_code is not None:
+            return f"exited with code {self.exit_code}"
+        return "was killed with its supervisor"
