@@ -271,8 +271,8 @@ class Store(abc.ABC):
         """
 
     @abc.abstractmethod
-    async def list(self, wanted: RunFilter) -> Page[Run]:
-        """Runs, newest first.
+    async def list(self, wanted: RunFilter) -> Page[RunDetail]:
+        """Runs, newest first; a page ends early once it holds 8 MB of parameters and results.
 
         Raises:
             InvalidOptionError: the cursor is not one of ours.
