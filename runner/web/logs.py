@@ -1,0 +1,98 @@
+"""`/api/v1/runs/{id}/logs`: a run's log as lines of JSON (NDJSON), up to now or for as long as the run goes on.
+
+Lines are taken from the store only as fast as the client reads them: one that stops reading holds nothing but its own
+connection, and after a while loses it. The response ends cleanly only when everything asked for was given; one that had
+to be cut (the server stops, the store fails, the client does not read) ends without its last chunk, so that a client can
+tell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from aiohttp import web
+
+from runner.domain.documents import log_document
+from runner.domain.run import LogLine
+from runner.web.exchange import STOPPING, Query, caller, encode, operations
+
+_PAGE_LINES = 1000
+_BIGGEST = 2**63 - 1
+#: A client that takes nothing for so long is cut off.
+_STALLED_S = 60.0
+#: How often a follower of a silent run is looked at: is it still there?
+_LOOK_S = 5.0
+
+log = logging.getLogger(__name__)
+
+Batches = AsyncGenerator[Sequence[LogLine], None]
+
+
+def routes() -> list[web.RouteDef]:
+    """The routes."""
+    return [web.get("/api/v1/runs/{id}/logs", _logs)]
+
+
+async def _logs(request: web.Request) -> web.StreamResponse:
+    query = Query(request, "after", "limit", "follow")
+    after = query.whole("after", low=0, high=_BIGGEST) or 0
+    limit = query.whole("limit", low=1, high=_BIGGEST) or _BIGGEST
+    async with aclosing(_batches(request, after, limit, follow=query.flag("follow"))) as batches:
+        # The first lines are fetched before the response begins: an unknown run must still become a 404.
+        first = await anext(batches)
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        giving = asyncio.create_task(_give(response, first, batches))
+        try:
+            await _until_done(request, giving)
+        finally:
+            giving.cancel()
+            [failure] = await asyncio.gather(giving, return_exceptions=True)
+    if failure is not None:
+        if not isinstance(failure, ConnectionError | TimeoutError | asyncio.CancelledError):
+            log.error("the log of run %s was cut", request.match_info["id"], exc_info=failure)
+        if request.transport is not None:
+            request.transport.close()
+    return response
+
+
+async def _batches(request: web.Request, after: int, limit: int, *, follow: bool) -> Batches:
+    """What is stored, a page at a time, then what comes, a line at a time. The first batch may be empty."""
+    app, run = caller(request), request.match_info["id"]
+    while True:
+        page = await operations(request).logs(app, run, after, min(limit, _PAGE_LINES))
+        yield page.lines
+        after, limit = page.cursor, limit - len(page.lines)
+        if not page.lines or not limit:
+            break
+    if follow and limit:
+        async for line in operations(request).follow(app, run, after):
+            yield (line,)
+            limit -= 1
+            if not limit:
+                break
+
+
+async def _give(response: web.StreamResponse, first: Sequence[LogLine], batches: Batches) -> None:
+    await _write(response, first)
+    async for batch in batches:
+        await _write(response, batch)
+
+
+async def _write(response: web.StreamResponse, lines: Sequence[LogLine]) -> None:
+    if lines:
+        async with asyncio.timeout(_STALLED_S):
+            await response.write(b"".join(encode(log_document(line)) + b"\n" for line in lines))
+
+
+async def _until_done(request: web.Request, giving: asyncio.Task[None]) -> None:
+    """Until everything was given, the server stops or the client is gone."""
+    stopping = asyncio.create_task(request.app[STOPPING].wait())
+    try:
+        while not giving.done() and not stopping.done() and request.transport is not None:
+            await asyncio.wait((giving, stopping), timeout=_LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()

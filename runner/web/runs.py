@@ -1,0 +1,112 @@
+"""`/api/v1/runs`: schedule runs, look at them, wait for them, end them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from runner.domain.status import Status
+from runner.errors import InvalidOptionError, InvalidValueError
+from runner.store.contract import RunFilter
+from runner.units import seconds
+from runner.web.exchange import STOPPING, Query, answer, caller, operations, read_json
+
+_BATCH_BYTES = 64 << 20
+#: The longest that one request waits for a run; a patient client asks again.
+_LONGEST_WAIT_S = 60.0
+_PER_PAGE = 50
+_MOST_PER_PAGE = 1000
+
+
+def routes(parameters_bytes: int) -> list[web.RouteDef]:
+    """The routes; `parameters_bytes` is how much one run's parameters may take as JSON."""
+    # Escaped to ASCII, as many clients write it, text takes up to three times its UTF-8.
+    body_bytes = 3 * parameters_bytes + (64 << 10)
+    return [
+        web.post("/api/v1/runs", _schedule(body_bytes)),
+        web.post("/api/v1/runs/batch", _schedule_batch),
+        web.get("/api/v1/runs", _list),
+        web.get("/api/v1/runs/count", _count),
+        web.get("/api/v1/runs/{id}", _show),
+        web.delete("/api/v1/runs/{id}", _delete),
+        web.post("/api/v1/runs/{id}/cancel", _cancel),
+        web.post("/api/v1/runs/{id}/retry", _retry),
+    ]
+
+
+def _schedule(body_bytes: int) -> Callable[[web.Request], Any]:
+    async def schedule(request: web.Request) -> web.Response:
+        [run] = await operations(request).schedule(caller(request), [await read_json(request, body_bytes)])
+        return answer(run, 201)
+
+    return schedule
+
+
+async def _schedule_batch(request: web.Request) -> web.Response:
+    body = await read_json(request, _BATCH_BYTES)
+    if not isinstance(body, dict) or set(body) != {"runs"} or not isinstance(body["runs"], list):
+        raise InvalidValueError('the request\'s body must be {"runs": [...]}, a list of schedule requests')
+    runs = await operations(request).schedule(caller(request), body["runs"])
+    return answer({"items": runs}, 201)
+
+
+async def _list(request: web.Request) -> web.Response:
+    query = Query(request, "task", "queue", "tag", "cursor", "limit", repeatable=("status",))
+    wanted = RunFilter(
+        app=caller(request),
+        statuses=frozenset(map(_status, query.texts("status"))) or None,
+        task=query.text("task"),
+        queue=query.text("queue"),
+        tag=query.text("tag"),
+        cursor=query.text("cursor"),
+        limit=query.whole("limit", low=1, high=_MOST_PER_PAGE) or _PER_PAGE,
+    )
+    return answer(await operations(request).list_runs(wanted))
+
+
+def _status(text: str) -> Status:
+    try:
+        return Status(text)
+    except ValueError:
+        raise InvalidOptionError(f"status must be one of {', '.join(Status)}: got {text!r}") from None
+
+
+async def _count(request: web.Request) -> web.Response:
+    Query(request)
+    return answer(await operations(request).count_runs(caller(request)))
+
+
+async def _show(request: web.Request) -> web.Response:
+    app, run, wait = caller(request), request.match_info["id"], Query(request, "wait").text("wait")
+    if wait is None:
+        return answer(await operations(request).show(app, run))
+    timeout_s = min(seconds(wait, "wait"), _LONGEST_WAIT_S)
+    return answer(await _wait(request, app, run, timeout_s))
+
+
+async def _wait(request: web.Request, app: str, run: str, timeout_s: float) -> dict[str, Any]:
+    """The run when it is final, the time is over or the server stops, whichever is first."""
+    waiting = asyncio.ensure_future(operations(request).wait(app, run, timeout_s))
+    stopping = asyncio.ensure_future(request.app[STOPPING].wait())
+    try:
+        await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        return await (waiting if waiting.done() else operations(request).show(app, run))
+    finally:
+        waiting.cancel()
+        stopping.cancel()
+
+
+async def _cancel(request: web.Request) -> web.Response:
+    return answer(await operations(request).cancel(caller(request), request.match_info["id"]))
+
+
+async def _retry(request: web.Request) -> web.Response:
+    return answer(await operations(request).retry(caller(request), request.match_info["id"]), 201)
+
+
+async def _delete(request: web.Request) -> web.Response:
+    await operations(request).delete(caller(request), request.match_info["id"])
+    return web.Response(status=204)
