@@ -23,7 +23,9 @@ def decide(run: Run, ending: Ending, policy: Retry, rng: random.Random) -> Verdi
             return Verdict(status=status, failures=failures, losses=losses, due_at=due_at)
         case Reason.LOST:
             losses += 1
-            again, delay_s = losses <= policy.lost, 0.0
+            again = losses <= policy.lost
+            # The first loss is made good at once; a host that goes on losing it is given time.
+            delay_s = policy.delay_s(losses - 1, rng) if losses > 1 else 0.0
         case _:
             failures += 1
             budget_left = policy.attempts is None or failures < policy.attempts

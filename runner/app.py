@@ -1,0 +1,214 @@
+"""The composition root: the only place that joins the store, the sandbox, the engine and the doors.
+
+    .isolane/                   the node's own folder in the project, mode 0700
+        isolane.db              the store (where the config says so)
+        attempts.lock           held by the launcher and by every attempt: proof that they are dead
+        code/                   snapshots of the tasks folder by hash
+        server.json, token      where the local command line finds the server, and its right to call it
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from runner.config import Settings
+from runner.domain.documents import Document
+from runner.domain.run import LogLine
+from runner.domain.status import Status
+from runner.engine.engine import Engine, wall_clock
+from runner.errors import ConfigError, StoreUnavailableError
+from runner.store import open_store
+from runner.store.contract import Notice, RunFilter, StoreLimits
+from runner.uuid7 import uuid7
+from runner.web.server import Server
+from sandbox import Level, Sandbox, SandboxError
+
+#: What task code imports of isolane.
+_PACKAGES = ("runner", "sandbox")
+APP = "main"
+
+_logger = logging.getLogger(__name__)
+
+
+async def serve(settings: Settings, host: str, port: int) -> None:
+    """Run one node with its HTTP side until SIGTERM or SIGINT; then drain.
+
+    Raises:
+        RunnerError: (one of its kinds) it cannot start; the message says why and what to do.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    state = _state_folder(settings)
+    async with running_engine(settings, settings.runner.store, state / "attempts.lock") as engine:
+        server = Server(
+            engine.operations,
+            engine.operations.authenticate,
+            parameters_bytes=settings.limits.parameters_bytes,
+        )
+        url = await server.start(host, port)
+        try:
+            token = _local_token(state)
+            await engine.parts.store.put_token(hashlib.sha256(token.encode()).digest(), APP, "local", wall_clock())
+            _write_private(state / "server.json", json.dumps({"url": url, "pid": os.getpid()}) + "\n")
+            _greet(url, engine)
+            await stopping.wait()
+            print("\nStopping: running attempts get", f"{settings.runner.stop_grace_s:g} s to end ...", file=sys.stderr)
+        finally:
+            (state / "server.json").unlink(missing_ok=True)
+            await server.stop()
+
+
+async def run_once(
+    settings: Settings, task: str, parameters: object, on_log: Callable[[Document, LogLine], None]
+) -> Document:
+    """Run one task here and now in a throwaway store, with all that it schedules and that is due; its run's document.
+
+    `on_log` gets each line of each run as it comes, with the document of its run.
+    """
+    with tempfile.TemporaryDirectory(prefix="isolane-") as folder:
+        store = f"sqlite:{folder}/isolane.db"
+        async with running_engine(settings, store, Path(folder) / "attempts.lock", periodic=False) as engine:
+            operations = engine.operations
+            printed = asyncio.create_task(_print_logs(engine, on_log))
+            request = {"id": uuid7(), "task": task, "parameters": parameters}
+            [run] = await operations.schedule(APP, [request])
+            document = await operations.wait(APP, run["id"], None)
+            await _until_idle(engine)
+            printed.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await printed
+            return document
+
+
+@contextlib.asynccontextmanager
+async def running_engine(
+    settings: Settings, store_url: str, lock_file: Path, *, periodic: bool = True
+) -> AsyncIterator[Engine]:
+    """An engine that works, and is drained at the end."""
+    limits = StoreLimits(
+        waiting_per_app=settings.limits.waiting_per_app,
+        waiting_per_queue=settings.limits.waiting_per_queue,
+        children_per_run=settings.limits.children_per_run,
+    )
+    store = open_store(store_url, project=settings.project, limits=limits, queue_rule=settings.queue_rule)
+    level = None if settings.sandbox.level == "auto" else Level(settings.sandbox.level)
+    engine = Engine(settings, store, Sandbox(lock_file=lock_file, level=level, packages=_PACKAGES))
+    try:
+        try:
+            await engine.start(periodic=periodic)
+        except SandboxError as error:
+            raise ConfigError(f"the sandbox cannot be started on this host: {error}") from error
+        _require_level(settings, engine)
+        yield engine
+    finally:
+        await engine.stop()
+
+
+def _require_level(settings: Settings, engine: Engine) -> None:
+    order = list(Level)
+    have, required = engine.parts.sandbox.level, settings.sandbox.require
+    if required is not None and order.index(have) > order.index(Level(required)):
+        raise ConfigError(
+            f"sandbox.require is {required!r}, but this host allows only {have.value!r} ({engine.parts.sandbox.walls})"
+        )
+
+
+async def _until_idle(engine: Engine) -> None:
+    """Return when nothing runs and nothing is due."""
+    ended = asyncio.Event()
+    unlisten = engine.parts.store.listen(lambda notice: ended.set() if notice.ended else None)
+    try:
+        while True:
+            ended.clear()
+            counts = await engine.parts.store.count(APP)
+            if not any(counts.get(status, 0) for status in (Status.QUEUED, Status.RUNNING, Status.RETRYING)):
+                return
+            await ended.wait()
+    finally:
+        unlisten()
+
+
+async def _print_logs(engine: Engine, on_log: Callable[[Document, LogLine], None]) -> None:
+    """Give every line of every run to `on_log`; cancelled, it gives what is left first."""
+    store, cursors = engine.parts.store, dict[str, int]()
+    grown: asyncio.Queue[str] = asyncio.Queue()
+
+    def on_notice(notice: Notice) -> None:
+        for run in notice.logged:
+            grown.put_nowait(run)
+
+    async def give(run: str) -> None:
+        document = await engine.operations.show(APP, run)
+        while (page := await store.logs(APP, run, cursors.get(run, 0))).lines:
+            for line in page.lines:
+                on_log(document, line)
+            cursors[run] = page.cursor
+
+    unlisten = store.listen(on_notice)
+    try:
+        while True:
+            await give(await grown.get())
+    finally:
+        unlisten()
+        for run in (await store.list(RunFilter(app=APP, limit=1000))).items:
+            await give(run.run.id)
+
+
+def _state_folder(settings: Settings) -> Path:
+    state = settings.project / ".isolane"
+    try:
+        state.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailableError(f"cannot make {state}: {error.strerror}; isolane keeps its state there") from error
+    return state
+
+
+def _local_token(state: Path) -> str:
+    """The token with which the local command line calls; made once, readable by this user only."""
+    path = state / "token"
+    try:
+        token = path.read_text().strip()
+    except FileNotFoundError:
+        token = ""
+    if not token:
+        token = f"isolane_{secrets.token_urlsafe(32)}"
+        _write_private(path, token + "\n")
+    return token
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a 0600 file, whole or not at all."""
+    draft = path.with_name(path.name + ".new")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+    draft.rename(path)
+
+
+def _greet(url: str, engine: Engine) -> None:
+    catalog = engine.catalog
+    names = ", ".join(sorted(key.task for key in catalog.entries)) or "none yet"
+    print(f"isolane serves {url}")
+    print(f"  sandbox: {engine.parts.sandbox.walls}")
+    print(f"  tasks:   {names}")
+    for problem in catalog.problems.values():
+        last = problem.error.message.strip().split("\n")[0]
+        print(f"  problem: {problem.file}: {problem.error.type}: {last}", file=sys.stderr)
+    example = min((key.task for key in catalog.entries), default="TASK")
+    print(f"Try, in another terminal in this folder:\n  isolane schedule {example} --wait\n  isolane runs list", flush=True)

@@ -1,0 +1,96 @@
+"""A run as the JSON document that HTTP, `--json`, `show` and handles all give. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from runner.domain.run import Attempt, LogLine, QueueState, RunDetail
+from runner.units import rfc3339
+
+Document = dict[str, Any]
+
+
+def run_document(detail: RunDetail, why: str | None) -> Document:
+    """The whole run; `why` says why it waits or why it ended."""
+    run, error = detail.run, detail.error
+    return {
+        "id": run.id,
+        "app": run.app,
+        "task": run.task,
+        "queue": run.queue,
+        "status": run.status.value,
+        "reason": run.reason and run.reason.value,
+        "parameters": json.loads(detail.parameters),
+        "result": None if detail.result is None else json.loads(detail.result),
+        "error": error and {"type": error.type, "message": error.message, "traceback": error.traceback},
+        "why": why,
+        "attempt_count": run.attempt_count,
+        "attempts": [_attempt(attempt) for attempt in detail.attempts],
+        "parent": run.parent,
+        "replay_of": run.replay_of,
+        "schedule": run.schedule,
+        "tags": list(run.tags),
+        "priority": run.priority,
+        "idempotency_key": run.idempotency_key,
+        "progress": None if detail.progress is None else json.loads(detail.progress),
+        "created_at": rfc3339(run.created_at),
+        "due_at": rfc3339(run.due_at),
+        "expires_at": _time(run.expires_at),
+        "started_at": _time(run.started_at),
+        "finished_at": _time(run.finished_at),
+        "cancel_requested_at": _time(run.cancel_requested_at),
+    }
+
+
+def _attempt(attempt: Attempt) -> Document:
+    return {
+        "number": attempt.number,
+        "reason": attempt.reason and attempt.reason.value,
+        "why": attempt.why,
+        "started_at": rfc3339(attempt.started_at),
+        "finished_at": _time(attempt.finished_at),
+        "exit_code": attempt.exit_code,
+        "signal": attempt.signal,
+        "peak_memory_bytes": attempt.peak_memory_bytes,
+        "cpu_time_s": attempt.cpu_time_s,
+        "sandbox": attempt.sandbox,
+        "code": attempt.code,
+        "node": attempt.node,
+        "fence": attempt.fence,
+    }
+
+
+def queue_document(queue: QueueState) -> Document:
+    """A queue with who holds it."""
+    return {
+        "app": queue.app,
+        "name": queue.name,
+        "concurrency": queue.concurrency,
+        "order": "strict" if queue.strict else "relaxed",
+        "rate": queue.rate,
+        "waiting": queue.waiting,
+        "scheduled": queue.scheduled,
+        "paused_at": _time(queue.paused_at),
+        "opens_at": _time(queue.opens_at),
+        "holders": [
+            {"run": holder.run, "task": holder.task, "slot": holder.slot, "since": rfc3339(holder.since)}
+            for holder in queue.holders
+        ],
+    }
+
+
+def log_document(line: LogLine) -> Document:
+    """One line of a run's log; `number` is the cursor to go on from."""
+    return {
+        "number": line.number,
+        "attempt": line.attempt,
+        "at": rfc3339(line.at),
+        "stream": line.stream,
+        "level": line.level,
+        "text": line.text,
+    }
+
+
+def _time(instant: int | None) -> str | None:
+    return None if instant is None else rfc3339(instant)

@@ -1,0 +1,143 @@
+"""Answers what a running task asks: schedule runs, look at one, wait for one.
+
+While a task waits, its attempt is parked (`Capacity`), and its time does not count. One with several waits at once stays
+parked until the last of them is over: it may be waiting for all of them, and the runs that it waits for need the room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from runner.domain.documents import Document
+from runner.domain.run import Claim, NewRun, Run, RunDetail
+from runner.domain.status import Status
+from runner.engine.parts import Parts
+from runner.engine.presenter import Presenter, unstored
+from runner.errors import DeadlockError, InvalidOptionError, LimitExceededError, RunnerError
+
+#: What the parameters of runs that wait for their parent's success may take up in the runner.
+_EFFECTS_BYTES = 16 << 20
+
+
+class Calls:
+    """The calls of one attempt."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        presenter: Presenter,
+        claim: Claim,
+        *,
+        park: Callable[[], Awaitable[None]],
+        resume: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._parts, self._presenter, self._claim = parts, presenter, claim
+        self._park, self._resume = park, resume
+        self._waits = 0
+        self._effects_bytes = 0
+        #: Runs that appear in the same commit as this attempt's success, or never.
+        self.effects: list[NewRun] = []
+
+    async def answer(self, call: dict[str, Any]) -> dict[str, Any]:
+        """The reply frame to a call frame; whatever is wrong with the call becomes an error in the reply."""
+        reply: dict[str, Any] = {"type": "reply", "id": call.get("id")}
+        arguments = call.get("arguments")
+        try:
+            if not isinstance(arguments, dict):
+                raise InvalidOptionError("arguments must be an object")
+            match call.get("method"):
+                case "schedule":
+                    reply["result"] = await self._schedule(arguments.get("runs"))
+                case "show":
+                    reply["result"] = await self._presenter.document(await self._get(arguments.get("run")))
+                case "wait":
+                    reply["result"] = await self._wait(arguments.get("run"), arguments.get("timeout"))
+                case method:
+                    raise InvalidOptionError(f"there is no call {method!r:.80}")
+        except RunnerError as error:
+            reply["error"] = {"code": error.code, "message": str(error)}
+        return reply
+
+    async def _schedule(self, requests: object) -> list[Document]:
+        if not isinstance(requests, list):
+            raise InvalidOptionError("runs must be a list")
+        app, parent = self._claim.run.app, self._claim.run.id
+        prepared = self._parts.submission.prepare(app, requests, parent=parent)
+        effects = [new for new, with_success in prepared if with_success]
+        self._hold(effects)
+        now = [new for new, with_success in prepared if not with_success]
+        stored = iter(await self._parts.store.enqueue(now) if now else ())
+        details = [
+            unstored(new) if with_success else await stored_detail(self._parts, new, next(stored))
+            for new, with_success in prepared
+        ]
+        self.effects += effects
+        return await self._presenter.documents(details)
+
+    def _hold(self, effects: list[NewRun]) -> None:
+        """Count what is kept in the runner's memory until the task has succeeded."""
+        size = sum(len(new.parameters) + 1000 for new in effects)
+        if self._effects_bytes + size > _EFFECTS_BYTES:
+            raise LimitExceededError(
+                f"the parameters of all runs scheduled with_success may have {_EFFECTS_BYTES >> 20} MB together"
+            )
+        self._effects_bytes += size
+
+    async def _get(self, run: object) -> RunDetail:
+        return await self._parts.store.get(self._claim.run.app, _run_id(run))
+
+    async def _wait(self, run: object, timeout_s: object) -> Document:
+        if timeout_s is not None and (not isinstance(timeout_s, int | float) or not 0 <= timeout_s < 1e9):
+            raise InvalidOptionError("timeout must be a number of seconds, or null")
+        detail = await self._get(run)
+        if detail.run.status.is_final or timeout_s == 0:
+            return await self._presenter.document(detail)
+        await self._refuse_deadlock(detail.run)
+        self._waits += 1
+        if self._waits == 1:
+            await self._park()
+        try:
+            detail = await self._parts.endings.wait(detail.run.app, detail.run.id, timeout_s)
+        finally:
+            self._waits -= 1
+        if self._waits == 0:
+            await self._resume()
+        return await self._presenter.document(detail)
+
+    async def _refuse_deadlock(self, awaited: Run) -> None:
+        waiter = self._claim.run
+        family = {run.id for run in await self._parts.store.ancestors(waiter.app, waiter.id)}
+        if awaited.id in family:
+            raise DeadlockError(f"run {awaited.id} cannot end while this run, which it led to, waits for it")
+        if awaited.queue is None or awaited.status is Status.RUNNING:
+            return
+        queue = await self._parts.store.queue(awaited.app, awaited.queue)
+        held = [holder.run for holder in queue.holders if holder.run in family]
+        if len(held) >= queue.concurrency:
+            raise DeadlockError(
+                f"run {awaited.id} could never start: its queue {queue.name} is held by run {held[0]}, "
+                f"{'which waits for it' if held[0] == waiter.id else 'an ancestor of the one that waits for it'}; "
+                f"schedule it in another queue, or do not wait for it"
+            )
+
+
+async def stored_detail(parts: Parts, new: NewRun, stored: Run) -> RunDetail:
+    """The whole of a run that was just scheduled; only an earlier one (by id or idempotency key) has to be read."""
+    if stored.id == new.id and stored.attempt_count == 0:
+        return RunDetail(run=stored, parameters=new.parameters, result=None, error=None, attempts=())
+    return await parts.store.get(stored.app, stored.id)
+
+
+def _run_id(value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidOptionError(f"a run's id must be text: got {value!r:.80}")
+    return value
+
+
+def is_call(frame: dict[str, Any]) -> bool:
+    """Whether a frame from a task is a call that a reply can be matched to."""
+    number = frame.get("id")
+    return frame.get("type") == "call" and isinstance(number, int) and not isinstance(number, bool)
+
+

@@ -1,0 +1,108 @@
+"""What a node has room for: slots, and memory that the limits of running attempts must stay below.
+
+An attempt that waits for another run is *parked*: it gives back its slot, and of memory counts only what it uses. When
+its waiting is over it *resumes*, ahead of new attempts. Were every attempt parked and none could resume for want of
+memory, all would wait for ever; so the first in line resumes anyway while nothing runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from runner.store.contract import Room, TaskKey
+
+
+@dataclass(slots=True)
+class _Tenant:
+    limit_bytes: int
+    counted_bytes: int
+    parked: bool = False
+
+
+class Capacity:
+    """The slots and the memory of one node. Lives on the event loop; `freed` is called when room appears."""
+
+    def __init__(self, slots: int, memory_bytes: int, freed: Callable[[], None]) -> None:
+        self.slots = slots
+        self.memory_bytes = memory_bytes
+        self._freed = freed
+        self._tenants: dict[str, _Tenant] = {}
+        self._resuming: OrderedDict[str, asyncio.Future[None]] = OrderedDict()
+
+    @property
+    def slots_free(self) -> int:
+        """Slots for new attempts; those that resume go first."""
+        return max(0, self.slots - self._running() - len(self._resuming))
+
+    @property
+    def memory_free_bytes(self) -> int:
+        """Memory for new attempts, less what those need that resume."""
+        kept = sum(self._missing(self._tenants[key]) for key in self._resuming)
+        return self.memory_bytes - self._counted() - kept
+
+    def room(self, needs: Mapping[TaskKey, int]) -> Room:
+        """What may be claimed now."""
+        return Room(
+            slots=self.slots_free,
+            memory_bytes=self.memory_free_bytes,
+            memory_total_bytes=self.memory_bytes,
+            needs=needs,
+        )
+
+    def enter(self, key: str, limit_bytes: int) -> None:
+        """A claimed attempt takes its slot and its memory."""
+        self._tenants[key] = _Tenant(limit_bytes, limit_bytes)
+
+    def leave(self, key: str) -> None:
+        """An attempt is dead; its room is free."""
+        del self._tenants[key]
+        waiting = self._resuming.pop(key, None)
+        if waiting is not None:
+            waiting.cancel()
+        self._settle()
+
+    def park(self, key: str, uses_bytes: int) -> None:
+        """An attempt waits for another run."""
+        tenant = self._tenants[key]
+        tenant.parked, tenant.counted_bytes = True, min(uses_bytes, tenant.limit_bytes)
+        self._settle()
+
+    async def resume(self, key: str) -> None:
+        """Return once the parked attempt has its slot and its memory again."""
+        self._resuming[key] = asyncio.get_running_loop().create_future()
+        waiting = self._resuming[key]
+        self._settle()
+        try:
+            await waiting
+        except asyncio.CancelledError:
+            if self._resuming.pop(key, None):
+                self._settle()
+            raise
+
+    def _settle(self) -> None:
+        """Let in whoever resumes, in order, then tell that the rest is free."""
+        while self._resuming:
+            key, waiting = next(iter(self._resuming.items()))
+            tenant = self._tenants[key]
+            running = self._running()
+            fits = self._counted() + self._missing(tenant) <= self.memory_bytes
+            if running and (running >= self.slots or not fits):
+                break
+            del self._resuming[key]
+            tenant.parked, tenant.counted_bytes = False, tenant.limit_bytes
+            if not waiting.done():
+                waiting.set_result(None)
+        self._freed()
+
+    def _running(self) -> int:
+        return sum(not tenant.parked for tenant in self._tenants.values())
+
+    def _counted(self) -> int:
+        return sum(tenant.counted_bytes for tenant in self._tenants.values())
+
+    @staticmethod
+    def _missing(tenant: _Tenant) -> int:
+        return tenant.limit_bytes - tenant.counted_bytes

@@ -1,0 +1,138 @@
+"""One node at work: joins the parts, starts and stops the services in their order.
+
+Start: store, sandbox (which waits for proof that the attempts of an earlier runner are dead), tasks, recovery of what was
+lost, dispatch, schedules. Stop: the same backwards; running attempts get their grace, what is left is given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import socket
+import time
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from runner.catalog import Catalog
+from runner.config import Settings
+from runner.engine.capacity import Capacity
+from runner.engine.dispatcher import Dispatcher
+from runner.engine.endings import Endings
+from runner.engine.janitor import prune
+from runner.engine.operations import Operations
+from runner.engine.parts import Parts
+from runner.engine.periodic import Periodic
+from runner.engine.presenter import Presenter
+from runner.engine.recovery import recover
+from runner.engine.submission import Submission
+from runner.engine.watchdog import Watchdog
+from runner.store.contract import Store
+from sandbox import Sandbox
+
+_PRUNE_S = 60.0
+
+_logger = logging.getLogger(__name__)
+
+
+def wall_clock() -> int:
+    """Microseconds since 1970, UTC."""
+    return time.time_ns() // 1000
+
+
+class Engine:
+    """The runner without its doors: HTTP and the command line use `operations`."""
+
+    def __init__(self, settings: Settings, store: Store, sandbox: Sandbox) -> None:
+        self._store, self._sandbox = store, sandbox
+        self._catalog = Catalog(settings, sandbox)
+        capacity = Capacity(settings.runner.concurrency, settings.runner.memory_bytes, self._wake)
+        self.parts = Parts(
+            settings=settings,
+            store=store,
+            catalog=self._catalog,
+            sandbox=sandbox,
+            capacity=capacity,
+            endings=Endings(store),
+            submission=Submission(settings, self._catalog, wall_clock),
+            watchdog=Watchdog(),
+            now=wall_clock,
+            rng=random.Random(),
+            node=f"{socket.gethostname()}-{os.getpid()}-{random.SystemRandom().randrange(16**6):06x}",
+        )
+        presenter = Presenter(self.parts)
+        self._presenter = presenter
+        self._dispatcher = Dispatcher(self.parts, presenter)
+        self._clock = AsyncIOScheduler(timezone="UTC")
+        self._periodic = Periodic(self.parts, self._clock)
+        self._watching: asyncio.Task[None] | None = None
+        self.operations = Operations(self.parts, presenter)
+
+    @property
+    def catalog(self) -> Catalog:
+        """The tasks of this node."""
+        return self._catalog
+
+    async def start(self, *, periodic: bool = True) -> None:
+        """Start everything; without `periodic` neither schedules nor the watch over the tasks folder."""
+        await self._store.open()
+        await self._sandbox.start()
+        await self._catalog.load()
+        await self._announce()
+        await recover(self.parts)
+        self._dispatcher.start()
+        self.operations.is_ready = True
+        if periodic:
+            self._clock.start()
+            self._clock.add_job(
+                prune, "interval", seconds=_PRUNE_S, args=[self.parts, lambda: self._dispatcher.codes_in_use], id="prune"
+            )
+            await self._periodic.refresh()
+            self._watching = asyncio.create_task(self._watch(), name="watch over tasks")
+
+    async def stop(self) -> None:
+        """Drain and give back everything. Stopping what was not started, or twice, is fine."""
+        self.operations.is_ready = False
+        self._presenter.draining = True
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        if self._clock.running:
+            self._clock.shutdown(wait=False)
+        await self._dispatcher.drain(self.parts.settings.runner.stop_grace_s)
+        self.parts.endings.close()
+        await asyncio.to_thread(self.parts.watchdog.close)
+        await self._sandbox.close()
+        await self._store.close()
+
+    async def _watch(self) -> None:
+        """Take each saved state of the tasks folder into use."""
+        reload = asyncio.Event()
+
+        async def reloading() -> None:
+            while True:
+                await reload.wait()
+                reload.clear()
+                try:
+                    await self._announce()
+                    await self._periodic.refresh()
+                except Exception:
+                    _logger.exception("the tasks were reloaded, but not all is known of it")
+                self._wake()
+
+        task = asyncio.create_task(reloading())
+        try:
+            await self._catalog.watch(reload.set)
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _announce(self) -> None:
+        needs = {key: entry.options.memory_bytes for key, entry in self._catalog.entries.items()}
+        await self._store.announce(needs)
+
+    def _wake(self) -> None:
+        self._dispatcher.wake()

@@ -1,0 +1,117 @@
+"""The log of one attempt: whole lines with their times, cleaned and bounded, written to the store in batches.
+
+What a task writes is hostile: a line is a record of its own in the store, so nothing printed can pass for another line,
+another stream or isolane itself, and control characters are escaped so that they cannot move a terminal's cursor.
+Past the bound lines are dropped, once marked where the log was cut and once more at the end with how much was lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable
+
+from runner.domain.run import LogLine
+from runner.errors import RunnerError
+from runner.store.contract import Store
+
+_LINE_BYTES = 16 << 10  # a longer line is kept in pieces
+_BATCH_S = 0.05  # how long lines are gathered before they are written
+#: Everything that a terminal or a log viewer could take for a control: C0 and C1, DEL, line and paragraph separators.
+_CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+_logger = logging.getLogger(__name__)
+
+
+class Logbook:
+    """Takes what one attempt writes; `flush` when it is over."""
+
+    def __init__(
+        self, store: Store, app: str, run: str, attempt: int, *, limit_bytes: int, now: Callable[[], int]
+    ) -> None:
+        self._store, self._app, self._run, self._attempt = store, app, run, attempt
+        self._limit_bytes, self._now = limit_bytes, now
+        self._kept_bytes = 0
+        self._dropped_bytes = 0
+        self._partial: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
+        self._lines: list[LogLine] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the bound is reached; what comes now is dropped."""
+        return self._dropped_bytes > 0
+
+    def write(self, stream: str, chunk: bytes) -> None:
+        """Take raw output of "stdout" or "stderr"."""
+        if self.is_cut:
+            self._dropped_bytes += len(chunk)
+            return
+        partial = self._partial[stream]
+        partial += chunk
+        *whole, rest = bytes(partial).split(b"\n")
+        while len(rest) > _LINE_BYTES:
+            whole.append(rest[:_LINE_BYTES])
+            rest = rest[_LINE_BYTES:]
+        self._partial[stream] = bytearray(rest)
+        at = self._now()
+        for line in whole:
+            for start in range(0, max(len(line), 1), _LINE_BYTES):
+                piece = line[start : start + _LINE_BYTES].removesuffix(b"\r")
+                self._keep(stream, piece.decode("utf-8", "backslashreplace"), at)
+
+    def record(self, level: str, message: str, at: int) -> None:
+        """Take a record of `logging`; each line of its message becomes a line of the log."""
+        for line in message.split("\n"):
+            self._keep("logging", line, at, level)
+
+    def mark(self, text: str) -> None:
+        """Add a line of isolane's own, whatever the bound."""
+        self._append(LogLine(attempt=self._attempt, at=self._now(), stream="system", text=_clean(text)))
+
+    async def flush(self) -> None:
+        """Write out everything, unfinished lines too."""
+        for stream, partial in self._partial.items():
+            if partial:
+                self._keep(stream, partial.decode("utf-8", "backslashreplace"), self._now())
+                partial.clear()
+        if self._dropped_bytes:
+            self.mark(f"the log was cut at {self._limit_bytes} bytes: {self._dropped_bytes} bytes were dropped")
+        while self._lines or self._writing:
+            await (self._writing or self._write())
+
+    def _keep(self, stream: str, text: str, at: int, level: str | None = None) -> None:
+        size = len(text) + 1
+        if self.is_cut or self._kept_bytes + size > self._limit_bytes:
+            if not self.is_cut:
+                self.mark(f"the log is cut here: it reached its limit of {self._limit_bytes} bytes")
+            self._dropped_bytes += size
+            return
+        self._kept_bytes += size
+        self._append(LogLine(attempt=self._attempt, at=at, stream=stream, text=_clean(text), level=level))
+
+    def _append(self, line: LogLine) -> None:
+        self._lines.append(line)
+        if self._writing is None:
+            self._writing = asyncio.get_running_loop().create_task(self._write_soon())
+
+    async def _write_soon(self) -> None:
+        await asyncio.sleep(_BATCH_S)
+        await self._write()
+
+    async def _write(self) -> None:
+        lines, self._lines = self._lines, []
+        try:
+            await self._store.append_logs(self._app, self._run, lines)
+        except RunnerError as error:
+            # A log is worth less than the run it belongs to: a full disk costs lines, never the attempt.
+            _logger.warning("lost %d lines of the log of run %s: %s", len(lines), self._run, error)
+        finally:
+            self._writing = None
+            if self._lines:
+                self._writing = asyncio.get_running_loop().create_task(self._write_soon())
+
+
+def _clean(text: str) -> str:
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)

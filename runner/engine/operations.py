@@ -1,0 +1,202 @@
+"""What can be asked of a node: the one set of calls behind HTTP and the command line.
+
+Ids, names and requests are hostile input and are checked here. Answers are documents, ready for JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from runner.catalog import TaskEntry
+from runner.domain.documents import Document, queue_document
+from runner.domain.names import check_queue
+from runner.domain.run import LogLine, NewRun
+from runner.domain.status import Status
+from runner.engine.calls import stored_detail
+from runner.engine.parts import Parts
+from runner.engine.presenter import Presenter
+from runner.store.contract import LogPage, Notice, RunFilter
+from runner.uuid7 import uuid7
+
+#: How long a follower of a log waits, at most, before it looks again although nobody told it to.
+_LOOK_AGAIN_S = 5.0
+
+
+class Operations:
+    """The calls of one node; each acts for one app and sees nothing of another."""
+
+    def __init__(self, parts: Parts, presenter: Presenter) -> None:
+        self._parts, self._presenter = parts, presenter
+        self.is_ready = False
+
+    async def ready(self) -> tuple[bool, str]:
+        """Whether this node can work, and what it says of itself."""
+        if not self.is_ready:
+            return False, "the node is starting or stopping"
+        await self._parts.store.count("main")
+        return True, f"sandbox {self._parts.sandbox.walls}"
+
+    async def authenticate(self, digest: bytes) -> str | None:
+        """The app that a token acts for, by the SHA-256 digest of the token."""
+        return await self._parts.store.token_app(digest)
+
+    # --- runs ---------------------------------------------------------------------------------------------------
+
+    async def schedule(self, app: str, requests: Sequence[object], *, parent: str | None = None) -> list[Document]:
+        """Schedule runs, all or none; durable when it returns."""
+        new = [run for run, _ in self._parts.submission.prepare(app, requests, parent=parent)]
+        stored = await self._parts.store.enqueue(new)
+        details = [await stored_detail(self._parts, *pair) for pair in zip(new, stored, strict=True)]
+        return await self._presenter.documents(details)
+
+    async def show(self, app: str, run: str) -> Document:
+        """One run as it stands."""
+        return await self._presenter.document(await self._parts.store.get(app, run))
+
+    async def wait(self, app: str, run: str, timeout_s: float | None) -> Document:
+        """One run when it is final, or as it stands after the time."""
+        return await self._presenter.document(await self._parts.endings.wait(app, run, timeout_s))
+
+    async def list_runs(self, wanted: RunFilter) -> Document:
+        """One page of runs, newest first."""
+        page = await self._parts.store.list(wanted)
+        return {"items": await self._presenter.documents(page.items), "next_cursor": page.next_cursor}
+
+    async def count_runs(self, app: str) -> dict[str, int]:
+        """How many runs there are, by status."""
+        counted = await self._parts.store.count(app)
+        return {status.value: counted.get(status, 0) for status in Status}
+
+    async def cancel(self, app: str, run: str) -> Document:
+        """Cancel a run; a final one stays what it is."""
+        await self._parts.store.cancel(app, run, self._parts.now())
+        return await self.show(app, run)
+
+    async def retry(self, app: str, run: str) -> Document:
+        """Run the same again: a new run with the old one's task, parameters, queue and tags."""
+        old = await self._parts.store.get(app, run)
+        now = self._parts.now()
+        new = NewRun(
+            app=app,
+            id=uuid7(),
+            task=old.run.task,
+            parameters=old.parameters,
+            created_at=now,
+            due_at=now,
+            queue=old.run.queue,
+            priority=old.run.priority,
+            tags=old.run.tags,
+            replay_of=old.run.id,
+            retry=old.run.retry,
+            timeout_s=old.run.timeout_s,
+        )
+        [stored] = await self._parts.store.enqueue([new])
+        return await self._presenter.document(await stored_detail(self._parts, new, stored))
+
+    async def delete(self, app: str, run: str) -> None:
+        """Delete a run that is not running."""
+        await self._parts.store.delete(app, run)
+
+    # --- logs ---------------------------------------------------------------------------------------------------
+
+    async def logs(self, app: str, run: str, after: int, limit: int) -> LogPage:
+        """Lines of a run's log after a cursor."""
+        await self._parts.store.get(app, run)
+        return await self._parts.store.logs(app, run, after, limit)
+
+    async def follow(self, app: str, run: str, after: int) -> AsyncIterator[LogLine]:
+        """Lines as they come, until the run is final and all were given."""
+        news = asyncio.Event()
+
+        def on_notice(notice: Notice) -> None:
+            if run in notice.logged or any(ended.id == run for ended in notice.ended):
+                news.set()
+
+        unlisten = self._parts.store.listen(on_notice)
+        try:
+            while True:
+                news.clear()
+                # The status first: lines are written before the end is, so none can come after a final status.
+                is_final = (await self._parts.store.get(app, run)).run.status.is_final
+                page = await self._parts.store.logs(app, run, after)
+                for line in page.lines:
+                    yield line
+                after = page.cursor
+                if not page.lines:
+                    if is_final:
+                        return
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(news.wait(), _LOOK_AGAIN_S)
+        finally:
+            unlisten()
+
+    # --- queues -------------------------------------------------------------------------------------------------
+
+    async def list_queues(self, app: str, cursor: str | None = None, limit: int = 100) -> Document:
+        """Queues that hold, wait or are paused, by name."""
+        page = await self._parts.store.queues(app, cursor, limit)
+        return {"items": [queue_document(queue) for queue in page.items], "next_cursor": page.next_cursor}
+
+    async def show_queue(self, app: str, queue: str) -> Document:
+        """One queue, with who holds it since when."""
+        return queue_document(await self._parts.store.queue(app, check_queue(queue)))
+
+    async def pause_queue(self, app: str, queue: str) -> Document:
+        """Start no more of its runs until it is resumed."""
+        return queue_document(await self._parts.store.pause(app, check_queue(queue), self._parts.now()))
+
+    async def resume_queue(self, app: str, queue: str) -> Document:
+        """Take back a pause."""
+        return queue_document(await self._parts.store.resume(app, check_queue(queue)))
+
+    async def purge_queue(self, app: str, queue: str) -> Document:
+        """Cancel what waits in it."""
+        return {"cancelled": await self._parts.store.purge(app, check_queue(queue), self._parts.now())}
+
+    async def release_queue(self, app: str, queue: str) -> Document:
+        """Give free what retrying runs hold of it."""
+        return {"released": await self._parts.store.release(app, check_queue(queue))}
+
+    # --- tasks --------------------------------------------------------------------------------------------------
+
+    async def list_tasks(self, app: str) -> Document:
+        """The tasks, and what is wrong in the tasks folder."""
+        entries = sorted(self._parts.catalog.entries.values(), key=lambda entry: entry.name)
+        return {
+            "items": [_task_document(entry) for entry in entries if entry.app == app],
+            "next_cursor": None,
+            "problems": [
+                {
+                    "module": problem.module,
+                    "file": problem.file,
+                    "error": {
+                        "type": problem.error.type,
+                        "message": problem.error.message,
+                        "traceback": problem.error.traceback,
+                    },
+                    "kept": problem.kept,
+                }
+                for problem in self._parts.catalog.problems.values()
+            ],
+        }
+
+    async def show_task(self, app: str, name: str) -> Document:
+        """One task with its options and its schema."""
+        return _task_document(self._parts.catalog.find(app, name))
+
+
+def _task_document(entry: TaskEntry) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "app": entry.app,
+        "module": entry.module,
+        "function": entry.function,
+        "file": entry.file,
+        "description": entry.description,
+        "schema": entry.schema,
+        "options": entry.options.document(),
+        "code": entry.code,
+    }

@@ -1,0 +1,130 @@
+"""Fires the schedules: tasks with `every` or `cron`.
+
+APScheduler keeps the clock, the store keeps what is due: each schedule has one timer, for the instant that its row names.
+When it fires, one commit moves the row on and stores the run, so a firing creates exactly one run, however often it is
+tried; firings that were missed while nobody ran are folded into one.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.date import DateTrigger
+
+from runner.catalog import TaskEntry
+from runner.domain.run import NewRun
+from runner.engine.parts import Parts
+from runner.engine.triggers import next_fire
+from runner.errors import NotFoundError, RunnerError
+from runner.store.contract import Firing, ScheduleState, TaskKey
+from runner.uuid7 import uuid7
+
+_RETRY_S = 5.0  # after the store refused a firing
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_logger = logging.getLogger(__name__)
+
+
+class Periodic:
+    """The schedules of one node."""
+
+    def __init__(self, parts: Parts, clock: AsyncIOScheduler) -> None:
+        self._parts, self._clock = parts, clock
+
+    async def refresh(self) -> None:
+        """Make the stored schedules those that the tasks declare, and set their timers."""
+        parts = self._parts
+        now = parts.now()
+        wanted = [
+            ScheduleState(
+                app=entry.app, name=entry.name, task=entry.name, rule=rule, next_at=next_fire(entry.options, now)
+            )
+            for entry in parts.catalog.entries.values()
+            if (rule := _rule(entry)) is not None
+        ]
+        await parts.store.put_schedules(wanted)
+        stored = await parts.store.schedules()
+        names = {_job(state) for state in stored}
+        for job in self._clock.get_jobs():
+            if job.id.startswith("schedule:") and job.id not in names:
+                job.remove()
+        for state in stored:
+            self._set_timer(state)
+
+    def _set_timer(self, state: ScheduleState, *, not_before_s: float = 0.0) -> None:
+        if state.next_at is None or state.paused_at is not None:
+            return
+        due = _EPOCH + timedelta(microseconds=max(state.next_at, self._parts.now() + round(not_before_s * 1e6)))
+        self._clock.add_job(
+            self._fire,
+            DateTrigger(due),
+            args=[state],
+            id=_job(state),
+            replace_existing=True,
+            misfire_grace_time=None,  # late is better than never: what was missed is folded into this one
+        )
+
+    async def _fire(self, state: ScheduleState) -> None:
+        parts = self._parts
+        entry = parts.catalog.entries.get(TaskKey(state.app, state.task))
+        if entry is None or state.next_at is None:
+            return
+        now = parts.now()
+        try:
+            run = None if await self._overlaps(entry, state) else _new_run(entry, state, now)
+            next_at = next_fire(entry.options, max(now, state.next_at))
+            await parts.store.fire(
+                Firing(app=state.app, name=state.name, due_at=state.next_at, next_at=next_at, run=run)
+            )
+        except RunnerError as error:
+            _logger.warning("schedule %s is tried again: %s", state.name, error)
+            self._set_timer(state, not_before_s=_RETRY_S)
+            return
+        for current in await parts.store.schedules(state.app):
+            if current.name == state.name:
+                self._set_timer(current)
+
+    async def _overlaps(self, entry: TaskEntry, state: ScheduleState) -> bool:
+        """Whether this firing is skipped since the run of the one before has not ended."""
+        if entry.options.overlap != "skip":
+            return False
+        for current in await self._parts.store.schedules(state.app):
+            if current.name == state.name and current.last_run is not None:
+                try:
+                    last = await self._parts.store.get(state.app, current.last_run)
+                except NotFoundError:
+                    return False
+                return not last.run.status.is_final
+        return False
+
+
+def _job(state: ScheduleState) -> str:
+    return f"schedule:{state.app}:{state.name}"
+
+
+def _rule(entry: TaskEntry) -> str | None:
+    options = entry.options
+    if options.every_s is not None:
+        return f"every {options.every_s:g}s"
+    if options.cron is not None:
+        return f"cron {options.cron} {options.timezone}"
+    return None
+
+
+def _new_run(entry: TaskEntry, state: ScheduleState, now: int) -> NewRun:
+    options = entry.options
+    return NewRun(
+        app=entry.app,
+        id=uuid7(),
+        task=entry.name,
+        parameters="{}",
+        created_at=now,
+        due_at=now,
+        queue=options.queue,
+        priority=options.priority,
+        tags=options.tags,
+        expires_at=None if options.expires_s is None else now + round(options.expires_s * 1e6),
+        schedule=state.name,
+    )

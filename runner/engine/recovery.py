@@ -1,0 +1,40 @@
+"""Ends claims that have no process: what a crash of the runner left behind, and what could not be executed here."""
+
+from __future__ import annotations
+
+import logging
+
+from runner.domain.lifecycle import decide
+from runner.domain.retry import Retry
+from runner.domain.run import Claim, Ending
+from runner.domain.status import Reason
+from runner.engine.parts import Parts
+from runner.errors import StaleClaimError
+from runner.store.contract import TaskKey
+
+_logger = logging.getLogger(__name__)
+
+
+async def recover(parts: Parts) -> int:
+    """Give back what an earlier runner held; returns how many runs.
+
+    Called only with proof that the earlier attempts are dead (`Sandbox.start`).
+    """
+    orphans = await parts.store.orphans()
+    for claim in orphans:
+        await close(parts, claim, Reason.LOST, "its runner died while it ran, and it with it")
+    if orphans:
+        _logger.warning("%d runs were lost with an earlier runner, and run again", len(orphans))
+    return len(orphans)
+
+
+async def close(parts: Parts, claim: Claim, reason: Reason, why: str) -> None:
+    """End a claim whose attempt is dead or never began."""
+    run = claim.run
+    entry = parts.catalog.entries.get(TaskKey(run.app, run.task))
+    policy = run.retry or (entry.options.retry if entry is not None else Retry())
+    ending = Ending(reason=reason, why=why, finished_at=parts.now())
+    try:
+        await parts.store.finish(claim, ending, decide(run, ending, policy, parts.rng))
+    except StaleClaimError:
+        _logger.warning("the claim on run %s had ended already", run.id)

@@ -1,0 +1,175 @@
+"""From a request to schedule (HTTP, a task, the command line: all hostile) to a run that can be stored.
+
+A request is refused whole, at the call, with an error that names the place and the fix.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from runner import jsonvalue
+from runner.catalog import Catalog, TaskEntry
+from runner.config import Settings
+from runner.domain.names import check_queue, check_tag
+from runner.domain.retry import Retry
+from runner.domain.run import NewRun
+from runner.errors import InvalidError, InvalidOptionError, RunnerError
+from runner.units import instant, seconds
+
+_KEY_CHARS = 500
+_PRIORITY = 1_000_000
+_MAX_TAGS = 50
+
+
+def _identifier(value: object) -> str:
+    try:
+        parsed = uuid.UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        parsed = None
+    if parsed is None or str(parsed) != value:
+        raise InvalidOptionError(f"id must be a UUID in its lower-case form, made by the caller: got {value!r:.80}")
+    return value
+
+
+def _timeout(value: object) -> float:
+    return float("inf") if value == "none" else _positive(seconds(cast("str", value), "timeout"), "timeout")
+
+
+def _positive(value: float, name: str) -> float:
+    if value <= 0:
+        raise InvalidOptionError(f"{name} must be longer than nothing")
+    return value
+
+
+def _after(value: object) -> float:
+    """Seconds from a duration, or from a number of milliseconds."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        delay_s = value / 1000
+    else:
+        delay_s = seconds(cast("str", value), "after")
+    if not 0 <= delay_s < 1e10:
+        raise InvalidOptionError(f"after must lie between 0 and 300 years: got {value!r:.80}")
+    return delay_s
+
+
+def _tags(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > _MAX_TAGS:
+        raise InvalidOptionError(f"tags must be a list of at most {_MAX_TAGS} texts: got {value!r:.80}")
+    return tuple(check_tag(tag) for tag in value)
+
+
+class _Request(BaseModel):
+    """One request; an absent key means the task's own default."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    id: Annotated[str, BeforeValidator(_identifier)]
+    task: str
+    parameters: Any = None
+    at: Annotated[int, BeforeValidator(lambda value: instant(value, "at"))] | None = None
+    after: Annotated[float, BeforeValidator(_after)] | None = None
+    queue: Annotated[str, BeforeValidator(check_queue)] | None = None
+    priority: int | None = None
+    idempotency_key: str | None = None
+    expires: Annotated[float, BeforeValidator(lambda value: seconds(value, "expires"))] | None = None
+    tags: Annotated[tuple[str, ...], BeforeValidator(_tags)] = ()
+    retry: dict[str, Any] | None = None
+    timeout: Annotated[float, BeforeValidator(_timeout)] | None = None
+    with_success: bool = False
+
+
+class Submission:
+    """Checks requests against the catalog and the config."""
+
+    def __init__(self, settings: Settings, catalog: Catalog, now: Callable[[], int]) -> None:
+        self._settings, self._catalog, self._now = settings, catalog, now
+
+    def prepare(self, app: str, requests: Sequence[object], *, parent: str | None = None) -> list[tuple[NewRun, bool]]:
+        """The runs that the requests ask for, each with whether it waits for its parent's success.
+
+        Raises:
+            InvalidError: (one of its kinds) names what is wrong; of a batch, also where in it.
+        """
+        prepared = []
+        for index, request in enumerate(requests):
+            try:
+                prepared.append(self._prepare(app, request, parent))
+            except InvalidError as error:
+                if len(requests) == 1:
+                    raise
+                raise RunnerError.rebuild(error.code, f"runs[{index}]: {error}") from None
+        return prepared
+
+    def _prepare(self, app: str, document: object, parent: str | None) -> tuple[NewRun, bool]:
+        request = _parse(document)
+        entry = self._catalog.find(app, request.task)
+        if request.with_success and parent is None:
+            raise InvalidOptionError("with_success works inside a task only: it ties a run to its parent's success")
+        parameters = {} if request.parameters is None else request.parameters
+        text = jsonvalue.dumps(
+            parameters, limit_bytes=self._settings.limits.parameters_bytes, must_be_object=True
+        )
+        self._catalog.check_parameters(entry, parameters)
+        return self._new_run(app, entry, request, text, parent), request.with_success
+
+    def _new_run(self, app: str, entry: TaskEntry, request: _Request, parameters: str, parent: str | None) -> NewRun:
+        options, now = entry.options, self._now()
+        due_at = request.at if request.at is not None else now + round((request.after or 0) * 1e6)
+        expires_s = options.expires_s if request.expires is None else request.expires
+        return NewRun(
+            app=app,
+            id=request.id,
+            task=entry.name,
+            parameters=parameters,
+            created_at=now,
+            due_at=due_at,
+            queue=options.queue if request.queue is None else request.queue,
+            priority=options.priority if request.priority is None else request.priority,
+            tags=tuple(dict.fromkeys((*options.tags, *request.tags))),
+            idempotency_key=request.idempotency_key,
+            expires_at=None if expires_s is None else max(due_at, now) + round(expires_s * 1e6),
+            parent=parent,
+            retry=None if request.retry is None else _merge(options.retry, request.retry),
+            timeout_s=request.timeout,
+        )
+
+
+def _parse(document: object) -> _Request:
+    if not isinstance(document, dict):
+        raise InvalidOptionError(f"a request to schedule must be an object: got {type(document).__name__}")
+    try:
+        request = _Request.model_validate(document)
+    except ValidationError as error:
+        raise InvalidOptionError(_explain(error)) from None
+    if request.at is not None and request.after is not None:
+        raise InvalidOptionError("at and after exclude each other: give one of them")
+    if request.priority is not None and abs(request.priority) > _PRIORITY:
+        raise InvalidOptionError(f"priority must lie between -{_PRIORITY} and {_PRIORITY}: got {request.priority}")
+    key = request.idempotency_key
+    if key is not None and not 0 < len(key) <= _KEY_CHARS:
+        raise InvalidOptionError(f"idempotency_key must have 1 to {_KEY_CHARS} characters: got {len(key)}")
+    return request
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"]) or "request"
+    if first["type"] == "extra_forbidden":
+        return f"unknown option {place}; known are {', '.join(_Request.model_fields)}"
+    if first["type"] == "value_error":  # raised by one of the functions above, which name the place themselves
+        return str(first["ctx"]["error"])
+    if first["type"] == "missing":
+        return f"{place} is missing"
+    return f"{place}: {first['msg']}, got {first['input']!r:.80}"
+
+
+def _merge(policy: Retry, override: dict[str, Any]) -> Retry:
+    known = policy.document()
+    unknown = [name for name in override if name not in known]
+    if unknown:
+        raise InvalidOptionError(f"unknown option retry.{unknown[0]}; known are {', '.join(known)}")
+    return Retry(**{**known, **override})  # type: ignore[arg-type] # Retry checks each value itself

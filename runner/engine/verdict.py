@@ -1,0 +1,80 @@
+"""Why an attempt ended. Pure: the first of DESIGN's causes that applies, with a true sentence.
+
+1. A valid response that was read before a decision to kill.
+2. The runner's own decision: timeout, cancelled, drained, out_of_memory by the watchdog's evidence.
+3. A process of the tree that the kernel killed for the memory limit.
+4. How the process ended without a response: a crash.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runner.domain.run import TaskError
+from runner.domain.status import Reason
+from sandbox import Outcome
+
+_TYPE_CHARS = 200
+_MESSAGE_CHARS = 8 << 10
+_TRACEBACK_CHARS = 64 << 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """What the task's own code answered: a result as JSON text, or an error."""
+
+    result: str | None = None
+    error: TaskError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The runner's decision to end an attempt."""
+
+    reason: Reason
+    why: str
+
+
+def read_error(document: object) -> TaskError | None:
+    """The error that a guest reported, bounded; `None` where it is none. Hostile input."""
+    if not isinstance(document, dict):
+        return None
+    kind, message, traceback = (document.get(key) for key in ("type", "message", "traceback"))
+    if not (isinstance(kind, str) and isinstance(message, str) and isinstance(traceback, str)):
+        return None
+    return TaskError(
+        type=kind[:_TYPE_CHARS], message=message[:_MESSAGE_CHARS], traceback=traceback[-_TRACEBACK_CHARS:]
+    )
+
+
+def judge(
+    response: Response | None, decision: Decision | None, outcome: Outcome, fault: str | None, memory_bytes: int
+) -> tuple[Reason, str]:
+    """The reason and the sentence for an attempt that ended as `outcome`.
+
+    Args:
+        response: what was read before any decision, memory kill or fault.
+        decision: the runner's, where it made one.
+        outcome: how the sandbox saw it end.
+        fault: what was wrong with what came over the channel, where something was.
+        memory_bytes: the attempt's limit.
+    """
+    limit = f"{memory_bytes / (1 << 20):g} MB"
+    if response is not None:
+        if response.error is None:
+            return Reason.SUCCESS, "the task returned"
+        if response.error.type == "MemoryError":
+            return Reason.OUT_OF_MEMORY, f"the task got a MemoryError under its limit of {limit}"
+        return Reason.ERROR, f"the task raised {_headline(response.error)}"
+    if decision is not None:
+        return decision.reason, decision.why
+    if outcome.memory_kills:
+        return Reason.OUT_OF_MEMORY, f"the kernel killed a process of it for passing the memory limit of {limit}"
+    if fault is not None:
+        return Reason.CRASH, f"its process {fault}, and was ended without a response"
+    return Reason.CRASH, f"its process {outcome.describe_exit()} without a response"
+
+
+def _headline(error: TaskError) -> str:
+    first_line = error.message.strip().split("\n", 1)[0]
+    return f"{error.type}: {first_line}"[:300] if first_line else error.type
