@@ -1,1 +1,42 @@
-"""To be written."""
+"""The `isolane` command: arguments in, calls out, answers shown. No logic of the runner lives here.
+
+Commands that look at runs, queues and tasks talk HTTP to a server, also to the one of this very folder. `serve`, `run`
+and `config check` work here and now. A command's module is loaded only when it is called, so that `isolane --help` and
+shell completion answer at once.
+"""
+
+from __future__ import annotations
+
+import click
+
+from runner.cli.lazy import LazyGroup
+from runner.cli.target import Target
+
+_COMMANDS = {
+    "init": ("runner.cli.init", "Start a project in a folder: config, a first task."),
+    "serve": ("runner.cli.serve", "Serve this project's tasks until Ctrl-C."),
+    "run": ("runner.cli.run", "Run one task in the sandbox, here and now, without a server."),
+    "schedule": ("runner.cli.schedule", "Schedule a run of a task."),
+    "runs": ("runner.cli.runs", "Look at runs, wait for them, end them."),
+    "queues": ("runner.cli.queues", "Look at queues, pause and empty them."),
+    "tasks": ("runner.cli.tasks", "Look at tasks, write a new one."),
+    "config": ("runner.cli.config", "Check the config file."),
+}
+
+
+@click.group(cls=LazyGroup, commands_at=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--url", metavar="URL", help="Server to talk to.  [else ISOLANE_URL, else this folder's]")
+@click.option("--token", metavar="TOKEN", help="Token for it.  [else ISOLANE_TOKEN, else this folder's]")
+@click.version_option(package_name="isolane", message="isolane %(version)s")
+@click.pass_context
+def isolane(context: click.Context, url: str | None, token: str | None) -> None:
+    """Durable tasks, one at a time per queue, each run in a sandbox of its own.
+
+    Start with `isolane init`, then `isolane serve`; in another terminal `isolane schedule hello`.
+    """
+    context.obj = Target(url=url, token=token)
+
+
+def main() -> None:
+    """The entry point of the `isolane` command."""
+    isolane(prog_name="isolane")

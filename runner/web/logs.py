@@ -1,9 +1,8 @@
 """`/api/v1/runs/{id}/logs`: a run's log as lines of JSON (NDJSON), up to now or for as long as the run goes on.
 
 Lines are taken from the store only as fast as the client reads them: one that stops reading holds nothing but its own
-connection, and after a while loses it. The response ends cleanly only when everything asked for was given; one that had
-to be cut (the server stops, the store fails, the client does not read) ends without its last chunk, so that a client can
-tell.
+connection, and after a while loses it. The response ends cleanly only when everything asked for was given. One that had
+to be cut (the server stops, the store fails, the client does not read) ends without its last chunk: a client can tell.
 """
 
 from __future__ import annotations
@@ -69,11 +68,12 @@ async def _batches(request: web.Request, after: int, limit: int, *, follow: bool
         if not page.lines or not limit:
             break
     if follow and limit:
-        async for line in operations(request).follow(app, run, after):
-            yield (line,)
-            limit -= 1
-            if not limit:
-                break
+        async with aclosing(operations(request).follow(app, run, after)) as lines:
+            async for line in lines:
+                yield (line,)
+                limit -= 1
+                if not limit:
+                    break
 
 
 async def _give(response: web.StreamResponse, first: Sequence[LogLine], batches: Batches) -> None:

@@ -1,0 +1,23 @@
+"""`isolane config`: what stands in the config file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from runner.cli.options import config_file
+from runner.config import load
+
+
+@click.group("config")
+def command() -> None:
+    """Check the config file."""
+
+
+@command.command("check")
+@config_file
+def check(config_path: Path) -> None:
+    """Say whether the config file is right, without starting anything."""
+    load(config_path)
+    click.echo(f"{config_path} is right")

@@ -1,0 +1,44 @@
+"""`isolane init`: a config, a first task and an ignored store, in a new folder or an existing one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from runner.cli.lazy import Failed
+from runner.cli.templates import template
+
+_FILES = {"config/isolane.toml": "isolane.toml", "tasks/hello.py": "hello.py.txt"}
+_IGNORED = ".isolane/"
+
+
+@click.command("init")
+@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path, file_okay=False), default=Path())
+def command(folder: Path) -> None:
+    """Start a project in DIR, by default here. Files that exist are never overwritten."""
+    existing = [name for name in _FILES if (folder / name).exists()]
+    if existing:
+        raise Failed(
+            f"{' and '.join(existing)} exist in {folder.resolve()}; nothing was written, choose another folder"
+        )
+    try:
+        for name, source in _FILES.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(template(source), encoding="utf-8")
+            click.echo(f"wrote {folder / name}")
+        _ignore_store(folder / ".gitignore")
+    except OSError as error:
+        raise Failed(f"cannot write {error.filename}: {error.strerror}") from error
+    enter = "" if folder == Path() else f"cd {folder} && "
+    click.echo(f'\nNext: {enter}isolane run hello --parameters \'{{"name": "Ada"}}\'\nThen: isolane serve')
+
+
+def _ignore_store(file: Path) -> None:
+    """Keep the store and its token out of version control, without touching what else is ignored."""
+    lines = file.read_text(encoding="utf-8") if file.exists() else ""
+    if _IGNORED in lines.split():
+        return
+    separator = "\n" if lines and not lines.endswith("\n") else ""
+    file.write_text(f"{lines}{separator}{_IGNORED}\n", encoding="utf-8")
+    click.echo(f"wrote {file}")

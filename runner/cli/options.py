@@ -1,0 +1,58 @@
+"""Options that several commands share, and what is read from them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from runner import jsonvalue
+from runner.errors import InvalidValueError
+
+#: The project's config, seen from its folder.
+CONFIG_FILE = Path("config/isolane.toml")
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the JSON document that HTTP gives.")
+config_file = click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    default=CONFIG_FILE,
+    show_default=True,
+    help="The config file; its project is the folder above its own.",
+)
+
+
+class Parameters(click.ParamType):
+    """A JSON object: as text, as `@FILE`, or `-` for standard input."""
+
+    name = "JSON|@FILE|-"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The object; click shows what is wrong with it and where."""
+        if isinstance(value, dict):
+            return value
+        try:
+            parameters = jsonvalue.loads(_raw(value), "it")
+        except OSError as error:
+            self.fail(f"cannot read {value[1:]}: {error.strerror}", param, ctx)
+        except InvalidValueError as error:
+            self.fail(str(error), param, ctx)
+        if not isinstance(parameters, dict):
+            self.fail('it must be a JSON object, such as {"name": "Ada"}', param, ctx)
+        return parameters
+
+
+def _raw(value: str) -> str | bytes:
+    if value == "-":
+        return sys.stdin.buffer.read()
+    if value.startswith("@"):
+        return Path(value[1:]).read_bytes()
+    return value
+
+
+parameters = click.option(
+    "--parameters", "-p", type=Parameters(), default={}, help="A JSON object, a file that holds one, or - for stdin."
+)

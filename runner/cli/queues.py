@@ -1,0 +1,144 @@
+"""`isolane queues`: look at queues, pause and empty them."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import click
+from rich.text import Text
+
+from runner.cli import options
+from runner.cli.render import (
+    ago,
+    clean,
+    id_column,
+    instant,
+    name_column,
+    print_block,
+    print_facts,
+    print_json,
+    print_table,
+    short_column,
+)
+from runner.cli.target import Target
+
+_name = click.argument("name")
+
+
+@click.group("queues")
+def command() -> None:
+    """Look at queues, pause and empty them."""
+
+
+@command.command("list")
+@click.option("--limit", type=click.IntRange(1, 1000), help="How many; 100 unless said.")
+@click.option("--cursor", metavar="CURSOR", help="Go on where a page ended (its next_cursor).")
+@click.option("--all", "whole", is_flag=True, help="All pages.")
+@options.as_json
+@click.pass_obj
+def list_(target: Target, *, limit: int | None, cursor: str | None, whole: bool, as_json: bool) -> None:
+    """List the queues that hold, wait or are paused."""
+    page = target.connect().list("/queues", {"limit": limit, "cursor": cursor}, whole=whole)
+    if as_json:
+        print_json(page)
+        return
+    if not page["items"]:
+        click.echo("no queue holds, waits or is paused", err=True)
+        return
+    counts = [short_column(name) for name in ("waiting", "later", "held")]
+    print_table(
+        [name_column("queue"), short_column("state"), *counts, short_column("held since")],
+        [
+            (
+                queue["name"],
+                _state(queue),
+                str(queue["waiting"]),
+                str(queue["scheduled"]),
+                f"{len(queue['holders'])}/{queue['concurrency']}",
+                ago(min((holder["since"] for holder in queue["holders"]), default=None)),
+            )
+            for queue in page["items"]
+        ],
+    )
+    if page["next_cursor"]:
+        click.echo("there are more: pass --limit or --all", err=True)
+
+
+def _state(queue: dict[str, Any]) -> Text:
+    if queue["paused_at"] is not None:
+        return Text("paused", style="yellow")
+    if len(queue["holders"]) >= queue["concurrency"]:
+        return Text("held", style="cyan")
+    return Text("open", style="green")
+
+
+@command.command("show")
+@_name
+@options.as_json
+@click.pass_obj
+def show(target: Target, name: str, *, as_json: bool) -> None:
+    """Show one queue and who holds it."""
+    queue = target.connect().call("GET", _path(name))
+    if as_json:
+        print_json(queue)
+        return
+    print_facts(
+        [
+            ("queue", queue["name"]),
+            ("state", _state(queue)),
+            ("paused", instant(queue["paused_at"])),
+            ("at once", str(queue["concurrency"])),
+            ("order", queue["order"]),
+            ("rate", queue["rate"]),
+            ("opens", instant(queue["opens_at"])),
+            ("waiting", str(queue["waiting"])),
+            ("later", str(queue["scheduled"])),
+        ]
+    )
+    if queue["holders"]:
+        print_block("held by", "")
+        print_table(
+            [id_column("run"), name_column("task"), short_column("since")],
+            [(holder["run"], holder["task"], ago(holder["since"])) for holder in queue["holders"]],
+        )
+
+
+@command.command("pause")
+@_name
+@click.pass_obj
+def pause(target: Target, name: str) -> None:
+    """Start no more runs of a queue until it is resumed; running ones go on."""
+    target.connect().call("POST", f"{_path(name)}/pause")
+    click.echo(f"{clean(name)} is paused")
+
+
+@command.command("resume")
+@_name
+@click.pass_obj
+def resume(target: Target, name: str) -> None:
+    """Take back a pause."""
+    target.connect().call("POST", f"{_path(name)}/resume")
+    click.echo(f"{clean(name)} is open")
+
+
+@command.command("purge")
+@_name
+@click.pass_obj
+def purge(target: Target, name: str) -> None:
+    """Cancel every run that waits in a queue; running ones go on."""
+    cancelled = target.connect().call("POST", f"{_path(name)}/purge")["cancelled"]
+    click.echo(f"{cancelled} runs of {clean(name)} are cancelled")
+
+
+@command.command("release")
+@_name
+@click.pass_obj
+def release(target: Target, name: str) -> None:
+    """Let the next run of a strict queue pass the one that is between two attempts."""
+    released = target.connect().call("POST", f"{_path(name)}/release")["released"]
+    click.echo(f"{released} places of {clean(name)} are free again")
+
+
+def _path(name: str) -> str:
+    return f"/queues/{quote(name, safe='')}"

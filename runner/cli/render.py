@@ -1,0 +1,158 @@
+"""How documents look to people: tables, times, and text of which nothing reaches the terminal as a command.
+
+Whatever comes from a task, a caller or a log is hostile here: control characters and those that turn the direction of
+text are shown escaped. Colour is for terminals only; NO_COLOR turns it off there too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from runner.units import describe_seconds
+
+_UNSAFE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+#: What JSON itself lets through and a terminal may act upon.
+_UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+#: A table that goes to a file or a pipe is never cut.
+_ENDLESS_COLUMNS = 10_000
+
+STATUS_STYLES = {
+    "running": "cyan",
+    "succeeded": "green",
+    "failed": "red",
+    "expired": "yellow",
+    "cancelled": "yellow",
+    "retrying": "yellow",
+}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console for tables."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else _ENDLESS_COLUMNS
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+def has_colour(*, stderr: bool = False) -> bool:
+    """Whether plain output may be coloured."""
+    return (sys.stderr if stderr else sys.stdout).isatty() and not os.environ.get("NO_COLOR")
+
+
+def clean(text: str) -> str:
+    """`text` with what could steer a terminal shown as escapes; a tab stays."""
+    return _UNSAFE.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def print_json(document: Any) -> None:
+    """The document as JSON, equal to what HTTP gives; harmless to a terminal."""
+    click.echo(_harmless(_pretty(document)))
+
+
+def print_json_lines(documents: Iterable[Any]) -> None:
+    """Documents as they come, each on a line of its own."""
+    for document in documents:
+        text = json.dumps(document, ensure_ascii=not _speaks_unicode(), separators=(",", ":"))
+        click.echo(_harmless(text))
+
+
+def _harmless(text: str) -> str:
+    return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=not _speaks_unicode())
+
+
+def _speaks_unicode() -> bool:
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+
+
+def print_table(columns: Sequence[Column | str], rows: Iterable[Sequence[str | Text]]) -> None:
+    """Rows under short headings; the rows' own text is cleaned."""
+    table = Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(clean(cell)) for cell in row))
+    console().print(table)
+
+
+def print_facts(facts: Iterable[tuple[str, str | Text | None]]) -> None:
+    """One thing's facts, a line each; those that are `None` are left out."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        if value is not None:
+            table.add_row(name, value if isinstance(value, Text) else Text(clean(value)))
+    console().print(table)
+
+
+def print_block(title: str, text: str) -> None:
+    """Text of several lines, indented under its title."""
+    out = console()
+    out.print(Text(f"\n{title}", style="dim"))
+    for line in text.splitlines():
+        out.print(Text(f"  {clean(line)}"), soft_wrap=True)
+
+
+def json_block(value: Any) -> str:
+    """A JSON value as lines for `print_block`."""
+    return _pretty(value)
+
+
+def id_column(name: str) -> Column:
+    """A column for ids: kept whole, so that they can be copied."""
+    return Column(name, no_wrap=True, min_width=36)
+
+
+def name_column(name: str) -> Column:
+    """A column for names, cut where the terminal is too narrow."""
+    return Column(name, overflow="ellipsis")
+
+
+def short_column(name: str) -> Column:
+    """A column for words and numbers that are never cut."""
+    return Column(name, no_wrap=True)
+
+
+def status_text(status: str) -> Text:
+    """A status in its colour."""
+    return Text(status, style=STATUS_STYLES.get(status, ""))
+
+
+def ago(time: str | None) -> str:
+    """An instant seen from now: "3m ago", "in 2h"; "" for none."""
+    if time is None:
+        return ""
+    distance_s = (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds()
+    if abs(distance_s) < 1:
+        return "now"
+    length = describe_seconds(float(int(abs(distance_s)))).split(" ")[0]
+    return f"{length} ago" if distance_s > 0 else f"in {length}"
+
+
+def instant(time: str | None) -> str | None:
+    """An instant in full, and seen from now; `None` for none."""
+    return None if time is None else f"{time[:19].replace('T', ' ')} UTC ({ago(time)})"
+
+
+def size(count: int | None) -> str:
+    """Bytes for people, "" for none."""
+    if count is None:
+        return ""
+    return f"{count / (1 << 20):.0f} MB" if count < 10 << 30 else f"{count / (1 << 30):.0f} GB"

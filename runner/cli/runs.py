@@ -1,0 +1,207 @@
+"""`isolane runs`: look at runs, wait for them, end them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from runner.cli import options
+from runner.cli.endings import NO_RESPONSE, exit_code
+from runner.cli.logs import LogPrinter
+from runner.cli.render import (
+    ago,
+    clean,
+    id_column,
+    name_column,
+    print_json,
+    print_json_lines,
+    print_table,
+    short_column,
+    status_text,
+)
+from runner.cli.run_page import print_run
+from runner.cli.target import Target
+from runner.cli.waiting import wait_for
+from runner.domain.status import FINAL, Status
+from runner.errors import RunnerError, TransportError, UnauthorizedError, WaitTimeoutError
+from runner.units import seconds
+
+_one = click.argument("run", metavar="ID")
+_several = click.argument("runs", metavar="ID...", nargs=-1, required=True)
+
+
+@click.group("runs")
+def command() -> None:
+    """Look at runs, wait for them, end them."""
+
+
+@command.command("list")
+@click.option("--status", "statuses", multiple=True, type=click.Choice(list(map(str, Status))), help="May repeat.")
+@click.option("--task", metavar="NAME")
+@click.option("--queue", metavar="NAME")
+@click.option("--tag", metavar="TAG")
+@click.option("--limit", type=click.IntRange(1, 1000), help="How many; 50 unless said.")
+@click.option("--cursor", metavar="CURSOR", help="Go on where a page ended (its next_cursor).")
+@click.option("--all", "whole", is_flag=True, help="All pages.")
+@click.option("--count", is_flag=True, help="Only how many there are in each status.")
+@options.as_json
+@click.pass_obj
+def list_(target: Target, *, statuses: tuple[str, ...], whole: bool, count: bool, as_json: bool, **plain: Any) -> None:
+    """List runs, newest first."""
+    query = {"status": list(statuses), **plain}
+    server = target.connect()
+    if count:
+        if any(query.values()) or whole:
+            raise click.UsageError("--count counts all runs; it goes with no filter")
+        _print_counts(server.call("GET", "/runs/count"), as_json=as_json)
+        return
+    page = server.list("/runs", query, whole=whole)
+    if as_json:
+        print_json(page)
+        return
+    _print_runs(page["items"])
+    if page["next_cursor"]:
+        click.echo("there are more: pass --limit, --all or a filter", err=True)
+
+
+def _print_counts(counts: dict[str, int], *, as_json: bool) -> None:
+    if as_json:
+        print_json(counts)
+    else:
+        print_table([short_column("status"), short_column("runs")], [(name, str(n)) for name, n in counts.items()])
+
+
+def _print_runs(runs: list[dict[str, Any]]) -> None:
+    if not runs:
+        click.echo("no runs", err=True)
+        return
+    # The column is worth its room only where there are queues.
+    queued = any(run["queue"] for run in runs)
+    columns = [id_column("id"), short_column("status"), name_column("task"), short_column("when")]
+    rows: list[list[Any]] = [[run["id"], status_text(run["status"]), run["task"], _when(run)] for run in runs]
+    if queued:
+        columns.insert(3, name_column("queue"))
+        for row, run in zip(rows, runs, strict=True):
+            row.insert(3, run["queue"] or "")
+    print_table(columns, rows)
+
+
+def _when(run: dict[str, Any]) -> str:
+    """When the newest thing happened to it, or will: it ended, it began, it is due."""
+    return ago(run["finished_at"] or (run["started_at"] if run["status"] == "running" else run["due_at"]))
+
+
+@command.command("show")
+@_one
+@options.as_json
+@click.pass_obj
+def show(target: Target, run: str, *, as_json: bool) -> None:
+    """Show one run with its attempts, and why it waits or how it ended."""
+    document = target.connect().show(run)
+    if as_json:
+        print_json(document)
+    else:
+        print_run(document)
+
+
+@command.command("wait")
+@_several
+@click.option("--timeout", metavar="DURATION", help='Longest time to wait for all of them, such as "5m".')
+@options.as_json
+@click.pass_obj
+def wait(target: Target, runs: tuple[str, ...], timeout: str | None, *, as_json: bool) -> None:
+    """Wait until runs have ended.
+
+    Exits with 0 if all succeeded, 3 if one ended without a response or not in time, else 1.
+    """
+    server = target.connect()
+    deadline = None if timeout is None else time.monotonic() + seconds(timeout, "--timeout")
+    codes, documents = set(), []
+    for run in runs:
+        try:
+            document = wait_for(server, run, deadline)
+        except WaitTimeoutError as error:
+            click.echo(f"error: {error}", err=True)
+            codes.add(NO_RESPONSE)
+            continue
+        codes.add(exit_code(document))
+        documents.append(document)
+        if not as_json:
+            reason = "" if document["status"] == "succeeded" else f": {clean(document['why'] or '')}"
+            click.echo(f"{run} {document['status']}{reason}")
+    if as_json:
+        print_json({"items": documents, "next_cursor": None})
+    raise SystemExit(max(codes))
+
+
+@command.command("logs")
+@_one
+@click.option("--follow", "-f", is_flag=True, help="Go on until the run has ended.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON document per line, as HTTP gives them.")
+@click.pass_obj
+def logs(target: Target, run: str, *, follow: bool, as_json: bool) -> None:
+    """Print what a run's attempts wrote and logged."""
+    lines = target.connect().logs(run, follow=follow)
+    if as_json:
+        print_json_lines(lines)
+        return
+    printer = LogPrinter()
+    for line in lines:
+        printer.print(line)
+
+
+@command.command("cancel")
+@_several
+@click.pass_obj
+def cancel(target: Target, runs: tuple[str, ...]) -> None:
+    """Cancel runs: those that wait at once, a running one as soon as its attempt is dead."""
+    server = target.connect()
+
+    def cancel_one(run: str) -> None:
+        document = server.call("POST", f"/runs/{quote(run, safe='')}/cancel")
+        asked = document["cancel_requested_at"] is not None and document["status"] not in FINAL
+        click.echo(f"{run} {'is being cancelled' if asked else document['status']}")
+
+    _each(runs, cancel_one)
+
+
+@command.command("retry")
+@_several
+@click.pass_obj
+def retry(target: Target, runs: tuple[str, ...]) -> None:
+    """Run the same again: makes new runs and prints their ids."""
+    server = target.connect()
+    _each(runs, lambda run: click.echo(server.call("POST", f"/runs/{quote(run, safe='')}/retry")["id"]))
+
+
+@command.command("delete")
+@_several
+@click.pass_obj
+def delete(target: Target, runs: tuple[str, ...]) -> None:
+    """Delete runs that are not running, with their logs."""
+    server = target.connect()
+
+    def delete_one(run: str) -> None:
+        server.call("DELETE", f"/runs/{quote(run, safe='')}")
+        click.echo(f"{run} deleted")
+
+    _each(runs, delete_one)
+
+
+def _each(runs: tuple[str, ...], act: Callable[[str], None]) -> None:
+    """Act on each run, the later ones also where an earlier one was refused; exit code 1 where one was."""
+    refused = 0
+    for run in runs:
+        try:
+            act(run)
+        except (TransportError, UnauthorizedError):
+            raise
+        except RunnerError as error:
+            click.echo(f"error: {clean(run)}: {error}", err=True)
+            refused += 1
+    if refused:
+        raise SystemExit(1)

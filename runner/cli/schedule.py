@@ -1,0 +1,55 @@
+"""`isolane schedule`: store a run with the server; with `--wait` also see it through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from runner.cli import options
+from runner.cli.endings import exit_code, print_ending
+from runner.cli.render import print_json
+from runner.cli.target import Target
+from runner.cli.waiting import wait_for
+from runner.uuid7 import uuid7
+
+
+@click.command("schedule")
+@click.argument("task")
+@options.parameters
+@click.option("--at", metavar="TIME", help='Not before, such as "2026-11-20T21:00:00Z".')
+@click.option("--after", metavar="DURATION", help='Not before so long from now, such as "90s".')
+@click.option("--queue", metavar="NAME", help="Queue to wait in; its runs never overlap.")
+@click.option("--priority", type=int, help="Higher goes first within a queue.")
+@click.option("--idempotency-key", metavar="KEY", help="Scheduling again with the same key gives the same run.")
+@click.option("--expires", metavar="DURATION", help="Give up unless started so soon after it is due.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="A word to find it by; may repeat.")
+@click.option("--timeout", metavar="DURATION", help='Longest time of one attempt; "none" for no limit.')
+@click.option("--retry-attempts", type=int, metavar="N", help="How many attempts it gets in all.")
+@click.option("--wait", is_flag=True, help="Wait for the end; print the result, exit 1 on an error, 3 on no response.")
+@options.as_json
+@click.pass_obj
+def command(target: Target, task: str, *, wait: bool, as_json: bool, **given: Any) -> None:
+    """Schedule a run of TASK and print its id. When this returns, the run is stored durably."""
+    server = target.connect()
+    run = server.call("POST", "/runs", body={"id": uuid7(), "task": task, **_request(**given)})
+    if wait:
+        run = wait_for(server, run["id"])
+    if as_json:
+        print_json(run)
+    elif wait:
+        print_ending(run)
+    else:
+        click.echo(run["id"])
+    if wait:
+        raise SystemExit(exit_code(run))
+
+
+def _request(*, tags: tuple[str, ...], retry_attempts: int | None, **plain: Any) -> dict[str, Any]:
+    """The keys of a schedule request; what was not given is the server's to choose."""
+    request = {key: value for key, value in plain.items() if value is not None}
+    if tags:
+        request["tags"] = list(tags)
+    if retry_attempts is not None:
+        request["retry"] = {"attempts": retry_attempts}
+    return request

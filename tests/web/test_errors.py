@@ -1,0 +1,99 @@
+"""Every error is a problem document, and none tells the inside."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+
+async def test_a_path_that_is_not_there_is_a_problem(api):
+    problem = await api.problem("GET", "/api/v1/nothing")
+
+    assert (problem["status"], problem["type"], problem["instance"]) == (
+        404,
+        "urn:isolane:not-found",
+        "/api/v1/nothing",
+    )
+
+
+async def test_a_method_that_is_not_there_names_those_that_are(api):
+    async with api.http.put("/api/v1/runs") as response:
+        problem = await response.json()
+
+    assert response.status == 405
+    assert response.headers["Allow"] == "GET, HEAD, POST"
+    assert problem["detail"] == "PUT is not possible here: use GET, HEAD, POST"
+
+
+async def test_an_unexpected_exception_is_logged_and_not_told(api, caplog):
+    caplog.set_level(logging.ERROR)
+
+    problem = await api.problem("GET", "/api/v1/runs/count")
+
+    assert problem["status"] == 500
+    assert "secret of the inside" not in str(problem)
+    assert "a secret of the inside" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("statsu=queued", "did you mean 'status'?"),
+        ("status=eaten", "status must be one of scheduled, queued"),
+        ("limit=0", "'limit' must be a whole number from 1 to 1000: got '0'"),
+        ("limit=1_0", "'limit' must be a whole number"),
+        ("limit=" + "9" * 5000, "'limit' must be a whole number"),
+        ("task=a&task=b", "'task' may stand only once"),
+    ],
+)
+async def test_a_wrong_query_parameter_is_named(api, query, said):
+    problem = await api.problem("GET", f"/api/v1/runs?{query}")
+
+    assert (problem["status"], problem["type"]) == (422, "urn:isolane:invalid-option")
+    assert said in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"task"', "not JSON: Expecting ':' delimiter: line 1 column 8"),
+        (b"", "not JSON"),
+        (b'{"n": NaN}', "out of range"),
+        (b'{"n": 1e999}', "out of range"),
+        (b'"\xff"', "not UTF-8"),
+        (b'{"text": "\\ud800"}', "lone surrogate"),
+        (b"[" * 200_000, "nested deeper"),
+    ],
+)
+async def test_a_body_that_is_not_strict_json_is_refused(api, body, said):
+    problem = await api.problem("POST", "/api/v1/runs/batch", data=body)
+
+    assert (problem["status"], problem["type"]) == (422, "urn:isolane:invalid-value")
+    assert said in problem["detail"]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_over_the_limit_is_refused_unread(api, chunked):
+    async def endless():
+        for _ in range(100):
+            yield b" " * 1000
+
+    body = endless() if chunked else b" " * 100_000
+
+    problem = await api.problem("POST", "/api/v1/runs", data=body)
+
+    assert (problem["status"], problem["type"]) == (413, "urn:isolane:too-large")
+
+
+async def test_a_batch_must_be_a_list_of_runs(api):
+    for body in ([], {"runs": {}}, {"runs": [], "more": 1}):
+        problem = await api.problem("POST", "/api/v1/runs/batch", json=body)
+        assert problem["status"] == 422
+
+
+async def test_what_a_message_quotes_survives(api):
+    problem = await api.problem("GET", '/api/v1/runs/%0A"%3Cb%3E%E2%98%83')
+
+    assert problem["status"] == 404
+    assert problem["detail"] == 'no run \n"<b>☃'
