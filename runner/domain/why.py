@@ -29,11 +29,11 @@ def explain(run: Run, queue: QueueState | None, node: NodeView, now: int) -> str
         return run.why
     if run.status is Status.RUNNING:
         asked = run.cancel_requested_at
-        return None if asked is None else f"cancellation was asked for at {rfc3339(asked)}; its attempt is being ended"
+        return None if asked is None else f"cancellation was asked for at {_moment(asked)}; its attempt is being ended"
     if run.due_at > now:
         if run.status is Status.RETRYING:
-            return f"{run.why}; attempt {run.attempt_count + 1} is due at {rfc3339(run.due_at)}"
-        return f"is due at {rfc3339(run.due_at)}, in {describe_seconds((run.due_at - now) / 1e6)}"
+            return f"{run.why}; attempt {run.attempt_count + 1} is due at {_moment(run.due_at)}"
+        return f"is due at {_moment(run.due_at)}, in {describe_seconds((run.due_at - now) / 1e6)}"
     return _queue_obstacle(run, queue, now) or _node_obstacle(run, node) or "is about to start: it is next in line"
 
 
@@ -41,16 +41,16 @@ def _queue_obstacle(run: Run, queue: QueueState | None, now: int) -> str | None:
     if queue is None:
         return None
     if queue.paused_at is not None:
-        return f"queue {queue.name} is paused since {rfc3339(queue.paused_at)}"
+        return f"queue {queue.name} is paused since {_moment(queue.paused_at)}"
     others = [holder for holder in queue.holders if holder.run != run.id]
     if len(others) >= queue.concurrency:
         holder = others[0]
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         return (
-            f"queue {queue.name} is held by run {holder.run} of task {holder.task}{more} since {rfc3339(holder.since)}"
+            f"queue {queue.name} is held by run {holder.run} of task {holder.task}{more} since {_moment(holder.since)}"
         )
     if queue.opens_at is not None and queue.opens_at > now:
-        return f"queue {queue.name} starts at most {queue.rate}; its next start is at {rfc3339(queue.opens_at)}"
+        return f"queue {queue.name} starts at most {queue.rate}; its next start is at {_moment(queue.opens_at)}"
     return None
 
 
@@ -72,3 +72,8 @@ def _node_obstacle(run: Run, node: NodeView) -> str | None:
             f"{node.memory_bytes // _MIB} MB are free"
         )
     return None
+
+
+def _moment(instant: int) -> str:
+    """An instant to the second: sentences are for people."""
+    return rfc3339(instant).split(".")[0] + "Z"

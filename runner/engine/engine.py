@@ -7,7 +7,6 @@ lost, dispatch, schedules. Stop: the same backwards; running attempts get their 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import random
@@ -29,6 +28,7 @@ from runner.engine.presenter import Presenter
 from runner.engine.recovery import recover
 from runner.engine.submission import Submission
 from runner.engine.watchdog import Watchdog
+from runner.errors import RunnerError
 from runner.store.contract import Store
 from sandbox import Sandbox
 
@@ -48,7 +48,9 @@ class Engine:
     def __init__(self, settings: Settings, store: Store, sandbox: Sandbox) -> None:
         self._store, self._sandbox = store, sandbox
         self._catalog = Catalog(settings, sandbox)
-        capacity = Capacity(settings.runner.concurrency, settings.runner.memory_bytes, self._wake)
+        capacity = Capacity(
+            settings.runner.concurrency, settings.runner.memory_bytes, lambda: self._dispatcher.wake()
+        )
         self.parts = Parts(
             settings=settings,
             store=store,
@@ -68,7 +70,7 @@ class Engine:
         self._clock = AsyncIOScheduler(timezone="UTC")
         self._periodic = Periodic(self.parts, self._clock)
         self._watching: asyncio.Task[None] | None = None
-        self.operations = Operations(self.parts, presenter)
+        self.operations = Operations(self.parts, presenter, self.reload)
 
     @property
     def catalog(self) -> Catalog:
@@ -107,32 +109,33 @@ class Engine:
         await self._sandbox.close()
         await self._store.close()
 
+    async def reload(self) -> None:
+        """Take the tasks folder as it is now into use; without a change nothing happens."""
+        await self._catalog.load()
+        await self._take_tasks()
+
     async def _watch(self) -> None:
         """Take each saved state of the tasks folder into use."""
-        reload = asyncio.Event()
-
-        async def reloading() -> None:
-            while True:
-                await reload.wait()
-                reload.clear()
-                try:
-                    await self._announce()
-                    await self._periodic.refresh()
-                except Exception:
-                    _logger.exception("the tasks were reloaded, but not all is known of it")
-                self._wake()
-
-        task = asyncio.create_task(reloading())
+        changed = asyncio.Event()
+        watching = asyncio.create_task(self._catalog.watch(changed.set))
         try:
-            await self._catalog.watch(reload.set)
+            while True:
+                await changed.wait()
+                changed.clear()
+                try:
+                    await self._take_tasks()
+                except RunnerError as error:
+                    _logger.warning("the saved tasks are taken into use later: %s", error)
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    async def _take_tasks(self) -> None:
+        await self._announce()
+        if self._clock.running:
+            await self._periodic.refresh()
+        self._dispatcher.wake()
 
     async def _announce(self) -> None:
         needs = {key: entry.options.memory_bytes for key, entry in self._catalog.entries.items()}
         await self._store.announce(needs)
-
-    def _wake(self) -> None:
-        self._dispatcher.wake()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from runner.catalog import TaskEntry
@@ -18,6 +18,7 @@ from runner.domain.status import Status
 from runner.engine.calls import stored_detail
 from runner.engine.parts import Parts
 from runner.engine.presenter import Presenter
+from runner.errors import UnknownTaskError
 from runner.store.contract import LogPage, Notice, RunFilter
 from runner.uuid7 import uuid7
 
@@ -28,8 +29,9 @@ _LOOK_AGAIN_S = 5.0
 class Operations:
     """The calls of one node; each acts for one app and sees nothing of another."""
 
-    def __init__(self, parts: Parts, presenter: Presenter) -> None:
-        self._parts, self._presenter = parts, presenter
+    def __init__(self, parts: Parts, presenter: Presenter, reload: Callable[[], Awaitable[None]]) -> None:
+        """`reload` takes the tasks folder as it is now into use."""
+        self._parts, self._presenter, self._reload = parts, presenter, reload
         self.is_ready = False
 
     async def ready(self) -> tuple[bool, str]:
@@ -47,7 +49,13 @@ class Operations:
 
     async def schedule(self, app: str, requests: Sequence[object], *, parent: str | None = None) -> list[Document]:
         """Schedule runs, all or none; durable when it returns."""
-        new = [run for run, _ in self._parts.submission.prepare(app, requests, parent=parent)]
+        try:
+            prepared = self._parts.submission.prepare(app, requests, parent=parent)
+        except UnknownTaskError:
+            # Somebody saved a file and schedules its task at once: faster than the watch over the folder.
+            await self._reload()
+            prepared = self._parts.submission.prepare(app, requests, parent=parent)
+        new = [run for run, _ in prepared]
         stored = await self._parts.store.enqueue(new)
         details = [await stored_detail(self._parts, *pair) for pair in zip(new, stored, strict=True)]
         return await self._presenter.documents(details)
@@ -107,7 +115,7 @@ class Operations:
         await self._parts.store.get(app, run)
         return await self._parts.store.logs(app, run, after, limit)
 
-    async def follow(self, app: str, run: str, after: int) -> AsyncIterator[LogLine]:
+    async def follow(self, app: str, run: str, after: int) -> AsyncGenerator[LogLine, None]:
         """Lines as they come, until the run is final and all were given."""
         news = asyncio.Event()
 

@@ -1,0 +1,94 @@
+"""`isolane serve` as a real process, started and killed by tests."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from runner.sdk.client import Client
+from support.waiting import eventually
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+class Server:
+    """A runner in a project. Its output goes to `server.log` there."""
+
+    def __init__(self, project: Path) -> None:
+        self.project = project
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Client:
+        """Start it and wait until it answers; a client for it."""
+        address = self.project / ".isolane" / "server.json"
+        with (self.project / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "runner", "serve", "--port", "0"], cwd=self.project, stdout=log, stderr=log
+            )
+        pid = self.process.pid
+        eventually(lambda: self._is_up(address, pid), within_s=30)
+        url = json.loads(address.read_text())["url"]
+        return Client(url, (self.project / ".isolane" / "token").read_text().strip())
+
+    def _is_up(self, address: Path, pid: int) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, f"the server ended:\n{self.log()}"
+        try:
+            return bool(json.loads(address.read_text())["pid"] == pid)
+        except (FileNotFoundError, ValueError):
+            return False
+
+    def kill(self) -> None:
+        """SIGKILL the runner, and nothing else."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM, and its exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+    def log(self) -> str:
+        """All that it printed."""
+        return (self.project / "server.log").read_text()
+
+
+@contextmanager
+def server_in(project: Path) -> Iterator[Server]:
+    """A server that is dead at the end, with everything that it started."""
+    adopt_orphans()
+    server = Server(project)
+    try:
+        yield server
+    finally:
+        if server.process is not None and server.process.poll() is None:
+            server.process.kill()
+            server.process.wait()
+        eventually(no_orphans, within_s=10)
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of whatever its children leave behind, so that it can be seen."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def no_orphans() -> bool:
+    """Whether nothing is left below this process; reaps what is dead."""
+    children = psutil.Process().children()
+    for child in children:
+        try:
+            os.waitpid(child.pid, os.WNOHANG)
+        except ChildProcessError:
+            continue
+    return not psutil.Process().children()

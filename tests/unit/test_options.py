@@ -1,0 +1,87 @@
+"""Options of tasks: one layer at a time, then joined."""
+
+from __future__ import annotations
+
+import pytest
+
+from runner.domain.options import TaskOptions, merge_options, read_options
+from runner.domain.retry import Retry
+from runner.errors import InvalidOptionError
+
+
+def test_no_options_are_the_defaults():
+    assert merge_options() == TaskOptions()
+
+
+def test_options_are_read_with_their_units():
+    options = merge_options(
+        read_options({"timeout": "1m30s", "memory": "256MB", "cpus": 2, "expires": "1h", "tags": ["a", "b", "a"]})
+    )
+
+    assert (options.timeout_s, options.memory_bytes, options.cpus, options.expires_s) == (90.0, 256 << 20, 2.0, 3600.0)
+    assert options.tags == ("a", "b")
+
+
+def test_later_layers_win_and_retry_is_joined_key_by_key():
+    options = merge_options(
+        read_options({"queue": "mail", "retry": {"attempts": 5, "first": "2s"}}),
+        read_options({"queue": "", "retry": {"attempts": "none"}, "timeout": "none"}),
+    )
+
+    assert options.queue is None
+    assert options.timeout_s == float("inf")
+    assert options.retry == Retry(attempts=None, first="2s")
+
+
+def test_one_kind_of_schedule_replaces_the_other():
+    own, override = read_options({"every": "10m"}), read_options({"cron": "@daily"})
+
+    assert merge_options(own, override) == TaskOptions(cron="@daily")
+    assert merge_options(own, read_options({"every": "none"})) == TaskOptions()
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        ({"timout": "5m"}, "here.timout is not a known task option; did you mean timeout?"),
+        ({"secrets": ["x"]}, "here.secrets is not a known task option"),
+        ({"timeout": 30}, 'here.timeout must have a unit: write "30s"'),
+        ({"timeout": "0s"}, "here.timeout must be at least"),
+        ({"memory": "1MB"}, "here.memory must be at least 16MB"),
+        ({"memory": True}, "here.memory must be a size"),
+        ({"cpus": "2"}, "here.cpus must be a number from 0.01 to 1024"),
+        ({"cpus": float("nan")}, "here.cpus must be a number"),
+        ({"processes": 1.5}, "here.processes must be a whole number from 1 to 32768: got 1.5"),
+        ({"processes": True}, "here.processes must be a whole number from 1 to 32768: got true"),
+        ({"network": ["smtp:25"]}, "here.network must be true or false: got a list of 1"),
+        ({"queue": "no spaces"}, "here.queue must be 1 to 200 of letters"),
+        ({"queue": "q" * 300}, "got 300 characters"),
+        ({"retry": 3}, "here.retry must be a table such as {attempts = 3}: got 3"),
+        ({"retry": {"attempt": 3}}, "here.retry.attempt is not a known key of a retry policy; did you mean attempts?"),
+        ({"retry": {"attempts": 0}}, "here.retry.attempts must be a whole number from 1"),
+        ({"retry": {"first": 1}}, "here.retry.first must have a unit"),
+        ({"retry": {"on": [["error"]]}}, "here.retry.on may list"),
+        ({"every": "10ms"}, "here.every must be at least 1s"),
+        ({"cron": "* * *"}, "here.cron must have five fields"),
+        ({"cron": "0 0 31 2 *"}, "here.cron can never fire"),
+        ({"cron": "@daily", "every": "1h"}, "here.every and here.cron exclude each other"),
+        (
+            {"timezone": "Europe/Olso"},
+            'here.timezone must be a time zone such as "Europe/Oslo": got "Europe/Olso"; did',
+        ),
+        ({"timezone": "../../etc/passwd"}, "here.timezone must be a time zone"),
+        ({"timezone": ""}, "here.timezone must be a time zone"),
+        ({"overlap": "maybe"}, 'here.overlap must be one of "allow", "skip": got "maybe"'),
+        ({"priority": 10**9}, "here.priority must be a whole number"),
+        ({"tags": "one"}, 'here.tags must be a list of text: got "one"'),
+        ({"tags": ["fine", "new\nline"]}, "here.tags[1] must be printable"),
+        ({"tags": ["t"] * 51}, "here.tags must have at most 50 entries"),
+        ({"description": 5}, "here.description must be text: got 5"),
+        ({"description": "\ud800"}, "a lone surrogate"),
+    ],
+)
+def test_a_wrong_option_is_refused_with_its_place(raw, says):
+    with pytest.raises(InvalidOptionError) as refused:
+        read_options(raw, "here.")
+
+    assert says in str(refused.value)
