@@ -1,7 +1,7 @@
-"""Strict reading of single values that people write. Nothing is converted by guessing: `True` is no number, "4" neither.
+"""Strict reading of single values that people write. Nothing is guessed: `True` is no number, and "4" neither.
 
-Each function takes the `name` of what it reads and raises `InvalidOptionError` with a message that begins with that name
-and says what is allowed and what was given.
+Each function takes the `name` of what it reads and raises `InvalidOptionError` with a message that begins with that
+name and says what is allowed and what was given.
 """
 
 from __future__ import annotations

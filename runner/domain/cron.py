@@ -12,7 +12,7 @@ import functools
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from runner.domain.checks import shown
 from runner.errors import InvalidOptionError
@@ -103,7 +103,8 @@ def parse(line: str, name: str = "cron") -> Crontab:
     fields = _MACROS.get(written, written).split()
     if len(fields) != len(_FIELDS):
         raise InvalidOptionError(
-            f'{name} must have five fields, "minute hour day-of-month month day-of-week": got {len(fields)} in {shown(line)}'
+            f'{name} must have five fields, "minute hour day-of-month month day-of-week": '
+            f"got {len(fields)} in {shown(line)}"
         )
     minutes, hours, days, months, weekdays = (
         _values(text, field, f"{name}, {field.name}") for text, field in zip(fields, _FIELDS, strict=True)
@@ -134,12 +135,12 @@ def _values(text: str, field: _Field, name: str) -> set[int]:
         if field.names is _WEEKDAYS and span != "*" and dash and high == 0:
             high = 7  # "sat-sun": a week may also end with its Sunday
         if high < low:
-            _refuse(name, f"the range {shown(span)} ends before it begins; write it as two with a comma between")
+            raise _error(name, f"the range {shown(span)} ends before it begins; write it as two with a comma between")
         if slash and span != "*" and not dash:
-            _refuse(name, f"a step needs a range: write {first}-{field.high}/{step_text}, not {shown(part)}")
+            raise _error(name, f"a step needs a range: write {first}-{field.high}/{step_text}, not {shown(part)}")
         step = int(step_text) if _is_number(step_text) else 0
         if slash and not 1 <= step <= field.high:
-            _refuse(name, f"a step must be a whole number from 1 to {field.high}, got {shown(step_text)}")
+            raise _error(name, f"a step must be a whole number from 1 to {field.high}, got {shown(step_text)}")
         values.update(range(low, high + 1, step or 1))
     return values
 
@@ -150,15 +151,15 @@ def _value(text: str, field: _Field, name: str) -> int:
     if _is_number(text) and field.low <= int(text) <= field.high:
         return int(text)
     names = f" or a name such as {field.names[0]}" if field.names else ""
-    _refuse(name, f"{shown(text)} is not a number from {field.low} to {field.high}{names}")
+    raise _error(name, f"{shown(text)} is not a number from {field.low} to {field.high}{names}")
 
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 4
 
 
-def _refuse(name: str, why: str) -> NoReturn:
-    raise InvalidOptionError(f"{name}: {why}")
+def _error(name: str, why: str) -> InvalidOptionError:
+    return InvalidOptionError(f"{name}: {why}")
 
 
 def _listed(months: frozenset[int]) -> str:

@@ -1,7 +1,8 @@
 """The options of a task: what a decorator, a manifest or the config may say of one, and what comes of it.
 
-Options come in layers, each over the one before: the config's `[defaults]`, the task's own, the config's `[tasks.NAME]`.
-`read_options` checks one layer by itself, so that an error names the layer that it stands in; `merge_options` joins them.
+Options come in layers, each over the one before: the config's `[defaults]`, the task's own, the config's
+`[tasks.NAME]`. `read_options` checks one layer by itself, so that an error names the layer that it stands in;
+`merge_options` joins them.
 
 Layers are plain mappings as written, durations and sizes as text. What Python says with `None`, TOML says with "none"
 (and "" for a queue).
@@ -9,9 +10,8 @@ Layers are plain mappings as written, durations and sizes as text. What Python s
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, NewType
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -37,6 +37,7 @@ from runner.units import seconds, size_bytes
 Layer = NewType("Layer", Mapping[str, Any])
 
 _NONE = (None, "none")
+_RETRY_KEYS = tuple(key.name for key in fields(Retry))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,7 @@ class TaskOptions:
     processes: int = 256
     disk_bytes: int = 256 << 20
     network: bool = False
-    retry: Retry = Retry()
+    retry: Retry = field(default_factory=Retry)
     every_s: float | None = None
     cron: str | None = None  # a line that `runner.domain.cron.parse` takes
     timezone: str = "UTC"  # in which `cron` is read
@@ -140,7 +141,7 @@ def _retry(value: Any, name: str) -> Mapping[str, Any]:
         return value.document()
     if not isinstance(value, Mapping):
         raise InvalidOptionError(f"{name} must be a table such as {{attempts = 3}}: got {shown(value)}")
-    known_keys(value, [field.name for field in dataclasses.fields(Retry)], name + ".", "key of a retry policy")
+    known_keys(value, _RETRY_KEYS, name + ".", "key of a retry policy")
     written = dict(value)
     if written.get("attempts") == "none":
         written["attempts"] = None

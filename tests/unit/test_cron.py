@@ -63,7 +63,9 @@ def test_lists_ranges_and_steps():
 
 
 def test_leap_days_are_found_across_a_century_without_one():
-    assert parse("0 12 29 2 *").next_time(datetime(2097, 1, 1)) == datetime(2104, 2, 29, 12)
+    assert parse("0 12 29 2 *").next_time(datetime.fromisoformat("2097-01-01")) == datetime.fromisoformat(
+        "2104-02-29 12:00"
+    )
     assert parse("0 12 29 2 *").next_day(date(9998, 1, 1)) is None
 
 
@@ -88,7 +90,7 @@ def test_leap_days_are_found_across_a_century_without_one():
         ("1- * * * *", "not a number"),
         ("*-5 * * * *", "not a number"),
         ("+1 * * * *", "not a number"),
-        ("١ * * * *", "not a number"),
+        ("\u0661 * * * *", "not a number"),
         ("0 0 L * *", "not a number"),
         ("@reboot", "@hourly"),
         ("0 0 31 2 *", "can never fire"),
@@ -113,4 +115,4 @@ def test_any_text_is_parsed_or_refused(line):
         crontab = parse(line)
     except InvalidOptionError:
         return
-    assert crontab.next_time(datetime(2026, 1, 1)) is not None
+    assert crontab.next_time(datetime.fromisoformat("2026-01-01")) is not None
