@@ -3,8 +3,13 @@
     SandboxError
     ├── SetupError       a step of the confinement failed; names the step and the kernel's answer
     ├── LauncherError    the launcher died or could not be started; what it had launched is dead
-    └── WireError        the other side of a channel sent what is no frame
+    └── WireError        a frame that is none: what was received cannot be read, or what was to be sent cannot be written
 """
+
+from __future__ import annotations
+
+import errno as numbers
+import os
 
 
 class SandboxError(Exception):
@@ -12,7 +17,29 @@ class SandboxError(Exception):
 
 
 class SetupError(SandboxError):
-    """A step of the confinement failed on this host; nothing of the task was run."""
+    """A step of the confinement failed on this host; nothing of the task was run.
+
+    Attributes:
+        step: what was being done, such as "private root".
+        reason: what stood against it.
+        errno: the kernel's answer, where it was the kernel's.
+    """
+
+    def __init__(self, step: str, reason: str, errno: int | None = None) -> None:
+        self.step = step
+        self.reason = reason
+        self.errno = errno
+        answer = "" if errno is None else f" [{numbers.errorcode.get(errno, errno)}]"
+        super().__init__(f"{step}: {reason}{answer}")
+
+    @classmethod
+    def caused_by(cls, step: str, error: Exception) -> SetupError:
+        """The error for a step that `error` ended."""
+        if isinstance(error, OSError):
+            reason = error.strerror or os.strerror(error.errno or 0)
+            where = f" ({error.filename})" if error.filename is not None else ""
+            return cls(step, f"{reason}{where}", error.errno)
+        return cls(step, f"{type(error).__name__}: {error}")
 
 
 class LauncherError(SandboxError):
@@ -20,4 +47,4 @@ class LauncherError(SandboxError):
 
 
 class WireError(SandboxError):
-    """Bytes that are no frame: too long, cut off, not strict JSON, not an object. The channel is of no more use."""
+    """No frame: too long, cut off, not strict JSON, not an object. When received, the channel is of no more use."""

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os.path
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
+
+_ENTRY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
+#: What the sandbox lays out itself; a mount there would take walls away.
+_OWN_FOLDERS = ("/proc", "/dev", "/sys")
 
 
 class Level(StrEnum):
@@ -22,7 +31,8 @@ class Mount:
         source: absolute path on the host.
         target: absolute path inside.
         writable: whether it can be written; what is written belongs to whom the runner runs as.
-        owned: whether the owner of `source` is the task's own uid inside (so that private files can be read).
+        owned: whether what the runner's user owns in `source` is the task's own inside (so that private files can be
+            read); a writable mount always is.
     """
 
     source: str
@@ -30,29 +40,36 @@ class Mount:
     writable: bool = False
     owned: bool = False
 
+    def __post_init__(self) -> None:
+        for path in (self.source, self.target):
+            if not os.path.isabs(path) or os.path.normpath(path) != path or "\0" in path:
+                raise ValueError(f"{path!r} is no absolute path without `.`, `..` and a trailing slash")
+        if self.target == "/" or any(self.target == own or self.target.startswith(own + "/") for own in _OWN_FOLDERS):
+            raise ValueError(f"nothing can be mounted at {self.target!r}: the sandbox itself lays that out")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What one confined process and all its descendants may use together."""
 
     memory_bytes: int = 1 << 30
-    processes: int = 256
+    processes: int = 256  # threads count as processes
     cpus: float | None = None  # share of cores, `None` for no limit
     disk_bytes: int = 256 << 20  # scratch space, counted as memory where it is
-    open_files: int = 1024
+    open_files: int = 1024  # of each process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """One thing to run confined.
+    """One thing to run confined. Raises `ValueError` for what can never be run.
 
     Attributes:
-        entry: "module:function"; called with the `sandbox.guest.Channel` of the process.
+        entry: "module:function"; called with the `sandbox.channel.Channel` of the process.
         mounts: what is seen of the host beside the interpreter, its packages and the system's libraries.
         path: folders inside that are put first on `sys.path`.
         environment: all the environment there is.
         network: whether it shares the host's network; without it there is none.
-        name: for people, in the process list and in cgroup names; letters, digits and dashes.
+        name: for people, in the process list and in cgroup names; letters, digits and dashes, at most 64.
     """
 
     entry: str
@@ -62,3 +79,27 @@ class Spec:
     environment: dict[str, str] = field(default_factory=dict)
     network: bool = False
     name: str = "attempt"
+
+    def __post_init__(self) -> None:
+        if not _ENTRY.fullmatch(self.entry):
+            raise ValueError(f"entry is {self.entry!r}, not `module:function`")
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"name is {self.name!r}; allowed are 1 to 64 letters, digits and dashes")
+        for key, value in self.environment.items():
+            if not key or "=" in key or "\0" in key + value:
+                raise ValueError(f"environment variable {key!r} has a name or value that no environment can hold")
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> Spec:
+        """What `to_document` gave."""
+        given = dict(document)
+        return cls(
+            limits=Limits(**given.pop("limits")),
+            mounts=tuple(Mount(**mount) for mount in given.pop("mounts")),
+            path=tuple(given.pop("path")),
+            **given,
+        )

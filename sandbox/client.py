@@ -1,0 +1,256 @@
+"""The runner's side: one `Sandbox` per node starts the launcher and launches confined processes.
+
+Order at the start: get the lock (then whatever an earlier runner launched under it is dead), sweep the cgroups that it
+left (then that is proven twice), start the launcher with the lock, and run a throwaway attempt to see which level
+stands. Everything that a launch needs (sockets, pipes, a cgroup) is made here and handed to the launcher, so a failing
+launch fails here and leaves nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sandbox import cgroup, lock, probe
+from sandbox.confined import Confined
+from sandbox.errors import LauncherError, SetupError
+from sandbox.link import Link, until_readable
+from sandbox.spec import Level, Limits, Spec
+
+_PROBE_LIMITS = Limits(memory_bytes=128 << 20, processes=16, disk_bytes=1 << 20, open_files=64)
+
+
+class Sandbox:
+    """Launches confined processes. `start` it, `launch`, and `close` it, which kills whatever still runs.
+
+    Args:
+        lock_file: one for each runner; proves that what an earlier runner launched is dead.
+        level: this or none; `None` takes the strongest that the host allows.
+        packages: importable packages that are shown inside, at the host's path, beside this one.
+        preload: modules that the launcher imports once for all attempts. They are trusted, and start no thread.
+
+    Attributes:
+        level: in use, once started.
+        walls: one line on what stands at this level, and why not a stronger one.
+    """
+
+    level: Level
+    walls: str
+
+    def __init__(
+        self, *, lock_file: Path, level: Level | None = None, packages: Sequence[str] = (), preload: Sequence[str] = ()
+    ) -> None:
+        self._lock_file = lock_file
+        self._demanded = level
+        self._packages = packages
+        self._preload = preload
+        self._link: Link | None = None
+        self._groups: cgroup.Groups | None = None
+        self._is_dead = False
+        self._numbers = itertools.count(1)
+        self._live: dict[int, _Launch] = {}
+        self._idle = asyncio.Event()
+        self._burial: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Wait until everything launched under the lock file earlier is dead, clean up after it, and be ready.
+
+        Raises:
+            SetupError: the lock is held by others, or the level is not to be had.
+            LauncherError: the launcher cannot be started.
+        """
+        if self._link is not None:
+            return
+        held = await lock.acquire(self._lock_file)
+        try:
+            self._groups = cgroup.find(self._lock_file)
+            if self._groups is not None:
+                self._groups.sweep()
+            self._is_dead = False
+            self._link = Link(self._on_message, self._on_death)
+            await self._link.start(held, packages=self._packages, preload=self._preload)
+            self.level, self.walls = await probe.strongest(self._try, self._demanded)
+        except BaseException:
+            await self.close()
+            raise
+        finally:
+            os.close(held)
+
+    async def close(self) -> None:
+        """Kill everything that was launched and wait for its end. Closing twice does no harm."""
+        link, self._link = self._link, None
+        if link is None:
+            return
+        for launch in self._live.values():
+            launch.confined.kill()
+        while self._live:
+            self._idle.clear()
+            await self._idle.wait()
+        await link.close()
+        if self._groups is not None:
+            self._groups.close()
+
+    async def launch(self, spec: Spec) -> Confined:
+        """Run what `spec` names, confined; returns when it is, just before its entry is called.
+
+        Raises:
+            SetupError: a step of the confinement failed; nothing of the task was run.
+            LauncherError: the launcher is not running, or died.
+        """
+        return await self._launch(spec, self.level)
+
+    async def _try(self, level: Level) -> str:
+        confined = await self._launch(Spec(entry=probe.ENTRY, name="probe", limits=_PROBE_LIMITS), level)
+        try:
+            outcome = await confined.wait()
+        finally:
+            os.close(confined.stdout)
+            os.close(confined.stderr)
+        if outcome.exit_code != 0:
+            raise SetupError("probe", f"a process that should have done nothing {outcome.describe_exit()}")
+        return outcome.walls
+
+    async def _launch(self, spec: Spec, level: Level) -> Confined:
+        if self._link is None or self._is_dead:
+            raise LauncherError("the launcher is not running")
+        number = next(self._numbers)
+        launch = self._prepare(spec, number)
+        confined = launch.confined
+        try:
+            request = {
+                "id": number,
+                "slot": launch.slot,
+                "level": level,
+                "spec": spec.to_document(),
+                "descriptors": len(launch.handed_over),
+            }
+            try:
+                await self._link.send(request, launch.handed_over)
+            except LauncherError:
+                self._bury(number)
+                raise
+            finally:
+                launch.close_far_ends()
+            await launch.answered
+            confined.walls += f"; limits: {self._groups.description if self._groups else 'memory unwatched'}"
+            await _confirm(launch.control, confined)
+        except BaseException:
+            confined.kill()
+            os.close(confined.stdout)
+            os.close(confined.stderr)
+            raise
+        return confined
+
+    def _prepare(self, spec: Spec, number: int) -> _Launch:
+        slots = {launch.slot for launch in self._live.values()}
+        slot = next(free for free in itertools.count() if free not in slots)
+        try:
+            group = self._groups.create(f"{number}-{spec.name}", spec.limits) if self._groups is not None else None
+        except OSError as error:
+            raise SetupError.caused_by("cgroup", error) from error
+        try:
+            launch = _Launch(slot, group)
+        except OSError as error:
+            if group is not None:
+                group.remove()
+            raise SetupError.caused_by("sockets and pipes", error) from error
+        self._live[number] = launch
+        return launch
+
+    def _on_message(self, message: dict[str, Any], descriptors: list[int]) -> None:
+        if "started" in message:
+            launch = self._live[message["started"]]
+            launch.confined.started(message["pid"], descriptors[0], message["walls"])
+            launch.settle(None)
+        elif "ended" in message:
+            self._live.pop(message["ended"]).confined.ended(message["cpu_time_s"], message["peak_bytes"])
+            self._idle.set()
+        elif "refused" in message:
+            launch = self._live[message["refused"]]
+            launch.settle(SetupError(message["step"], message["reason"], message["errno"]))
+            self._bury(message["refused"])
+
+    def _on_death(self) -> None:
+        """The launcher is gone: what it launched is dying by the kernel's hand. Say so of each when it is dead."""
+        self._is_dead = True
+        self._burial = asyncio.create_task(self._bury_all())
+
+    async def _bury_all(self) -> None:
+        for number, launch in list(self._live.items()):
+            launch.settle(LauncherError("the launcher died"))
+            if launch.confined.pidfd >= 0:
+                await until_readable(launch.confined.pidfd)
+            self._bury(number)
+
+    def _bury(self, number: int) -> None:
+        """End a launch of which nothing more will be heard."""
+        launch = self._live.pop(number, None)
+        if launch is not None:
+            launch.confined.ended(None, None, launcher_died=True)
+            self._idle.set()
+
+
+class _Launch:
+    """What one launch takes: the ends that stay here, in `confined`, and those that go to the launcher."""
+
+    def __init__(self, slot: int, group: cgroup.Group | None) -> None:
+        self.slot = slot
+        self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._far_ends: list[int] = []
+        opened: list[int] = []
+        try:
+            self.control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            opened += [self.control.fileno(), control.detach()]
+            channel, far_channel = socket.socketpair()
+            opened += [channel.fileno(), far_channel.detach()]
+            opened += os.pipe2(os.O_CLOEXEC)
+            opened += os.pipe2(os.O_CLOEXEC)
+        except OSError:
+            for descriptor in opened:
+                os.close(descriptor)
+            raise
+        self.control.setblocking(False)  # noqa: FBT003
+        self.confined = Confined(group, self.control, channel)
+        self.confined.stdout, self.confined.stderr = opened[4], opened[6]
+        os.set_blocking(self.confined.stdout, False)  # noqa: FBT003
+        os.set_blocking(self.confined.stderr, False)  # noqa: FBT003
+        self._far_ends = [opened[1], opened[3], opened[5], opened[7]]
+        self.handed_over = [*self._far_ends, *(group.procs if group is not None else ())]
+
+    def close_far_ends(self) -> None:
+        """They have been handed over, or never will be."""
+        while self._far_ends:
+            os.close(self._far_ends.pop())
+
+    def settle(self, error: Exception | None) -> None:
+        """The launcher has answered."""
+        if not self.answered.done():
+            if error is None:
+                self.answered.set_result(None)
+            else:
+                self.answered.set_exception(error)
+                self.answered.exception()  # the caller may have been cancelled
+
+
+async def _confirm(control: socket.socket, confined: Confined) -> None:
+    """Wait for the word that all steps were done. Raises `SetupError` for the one that failed."""
+    while True:
+        try:
+            data = control.recv(4096)
+        except BlockingIOError:
+            await until_readable(control.fileno())
+            continue
+        except OSError:
+            data = b""
+        break
+    if not data:
+        raise SetupError("supervision", "the process died while its confinement was set up")
+    message = json.loads(data)
+    if "step" in message:
+        raise SetupError(message["step"], message["reason"], message["errno"])

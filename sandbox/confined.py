@@ -1,0 +1,175 @@
+"""One confined process as the runner holds it: its channel, its output, the means to end it, and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from sandbox.cgroup import Group
+from sandbox.errors import LauncherError
+from sandbox.outcome import Outcome
+from sandbox.stream import FrameStream
+from sandbox.supervisor import TERMINATE
+
+_CONTROL_BYTES = 4096
+#: v1 gives the alarm before it kills; a kill comes within this or, since memory was found after all, not at all.
+_KILL_PATIENCE_S = 1.0
+_KILL_PAUSE_S = 0.005
+
+
+class Confined:
+    """A launched process and its tree. Made by `Sandbox.launch`; await `wait` in the end.
+
+    Attributes:
+        pid: of its supervisor, on the host.
+        stdout: read end of its standard output, non-blocking; yours to read and to close.
+        stderr: as `stdout`.
+        limits_memory: whether the kernel limits the memory of the tree; if not, the caller has to watch it.
+        walls: the level and the walls that stand around it, in one line.
+    """
+
+    def __init__(self, group: Group | None, control: socket.socket, channel: socket.socket) -> None:
+        self.pid = 0
+        self.stdout = -1
+        self.stderr = -1
+        self.limits_memory = group is not None
+        self.walls = ""
+        self._group = group
+        self._control = control
+        self._stream = FrameStream(channel)
+        self._pidfd = -1
+        self._killed = False
+        self._alarmed = asyncio.Event()
+        self._memory_kills = 0
+        self._launched_at = time.monotonic()
+        self._outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    async def send(self, frame: Mapping[str, Any]) -> None:
+        """Send one frame; waits while the process does not read.
+
+        Raises:
+            WireError: `frame` is not strict JSON or too large; nothing was sent.
+            ConnectionError: the process has closed its end or is dead.
+        """
+        await self._stream.send(frame)
+
+    async def receive(self) -> dict[str, Any] | None:
+        """Wait for the next frame, also one sent before the process died; `None` when no more can come.
+
+        Raises:
+            WireError: what came is no frame; do not call again.
+        """
+        return await self._stream.receive()
+
+    def terminate(self) -> None:
+        """Send SIGTERM to the task's process, if there still is one."""
+        try:
+            self._control.send(TERMINATE, socket.MSG_DONTWAIT)
+        except OSError:
+            pass  # it has ended, or so many were sent already that one more says nothing
+
+    def kill(self) -> None:
+        """Kill the whole tree, now, by the kernel's means."""
+        self._killed = True
+        if self._pidfd >= 0:
+            try:
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    def memory_kills(self) -> int:
+        """How many processes of the tree the kernel has killed for memory so far; 0 without a cgroup."""
+        if self._group is not None:
+            self._memory_kills = self._group.kills()
+        return self._memory_kills
+
+    async def memory_killed(self) -> None:
+        """Return once the kernel has killed a process of the tree for memory; never, without a cgroup."""
+        loop = asyncio.get_running_loop()
+        while not self.memory_kills():
+            if self._group is None:
+                await loop.create_future()
+                continue
+            loop.add_reader(self._group.alarm, self._alarmed.set)
+            await self._alarmed.wait()
+            deadline = loop.time() + _KILL_PATIENCE_S
+            while self._group is not None and not self.memory_kills() and loop.time() < deadline:
+                await asyncio.sleep(_KILL_PAUSE_S)
+            if self._group is not None:
+                self._group.clear_alarm()
+                self._alarmed.clear()
+
+    async def wait(self) -> Outcome:
+        """Wait until everything of it is dead.
+
+        Raises:
+            LauncherError: the launcher died, and so it is not known how this ended; but dead it is.
+        """
+        return await asyncio.shield(self._outcome)
+
+    # --- for the Sandbox ---------------------------------------------------------------------------------------------
+
+    def started(self, pid: int, pidfd: int, walls: str) -> None:
+        """The launcher has forked it."""
+        self.pid, self._pidfd, self.walls = pid, pidfd, walls
+        if self._killed:
+            self.kill()
+
+    @property
+    def pidfd(self) -> int:
+        """Of the supervisor; -1 before it is known and after the end."""
+        return self._pidfd
+
+    def ended(self, cpu_time_s: float | None, peak_bytes: int | None, *, launcher_died: bool = False) -> None:
+        """All of it is dead: settle the outcome and let go of everything."""
+        loop = asyncio.get_running_loop()
+        report = self._read_report()
+        if report is None and self._group is None:
+            cpu_time_s = None  # the kernel's sum lacks what was killed with the supervisor
+        if self._group is not None:
+            loop.remove_reader(self._group.alarm)
+            self._memory_kills = self._group.kills()
+            peak_bytes = self._group.peak_bytes() or peak_bytes
+            cpu_time_s = self._group.cpu_time_s() or cpu_time_s
+            self._group.remove()
+            self._group = None
+            self._alarmed.set()
+        self._stream.finish()
+        self._control.close()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+        if launcher_died and report is None:
+            self._outcome.set_exception(LauncherError("the launcher died; everything that it had launched is dead"))
+            self._outcome.exception()  # nobody has to ask
+            return
+        report = report or {}
+        self._outcome.set_result(
+            Outcome(
+                exit_code=report.get("exit_code"),
+                signal=report.get("signal"),
+                memory_kills=self._memory_kills,
+                peak_memory_bytes=peak_bytes,
+                cpu_time_s=cpu_time_s,
+                wall_time_s=time.monotonic() - self._launched_at,
+                walls=self.walls,
+            )
+        )
+
+    def _read_report(self) -> dict[str, Any] | None:
+        """The last thing the supervisor said, if that was how the task ended."""
+        report = None
+        try:
+            while data := self._control.recv(_CONTROL_BYTES, socket.MSG_DONTWAIT):
+                message = json.loads(data)
+                if isinstance(message, dict) and "exit_code" in message:
+                    report = message
+        except (OSError, ValueError):
+            pass  # no more is there
+        return report

@@ -1,0 +1,44 @@
+"""The lock file: whoever gets it knows that everything launched under it earlier is dead.
+
+The runner takes it (flock, exclusive) and hands the open file to the launcher, which holds it until it has seen the end
+of everything that it launched; supervisors hold it too, in case the launcher is killed. A lock belongs to the open file,
+not to a process: it is free when the last of them has closed it. Tasks never have it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from pathlib import Path
+
+from sandbox.errors import SetupError
+
+_PATIENCE_S = 20.0
+_PAUSE_S = 0.05
+
+
+async def acquire(path: Path) -> int:
+    """The descriptor of the locked file. Raises `SetupError` if it is still held after 20 seconds."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SetupError.caused_by("lock file", error) from error
+    deadline = asyncio.get_running_loop().time() + _PATIENCE_S
+    try:
+        while not _try(descriptor):
+            if asyncio.get_running_loop().time() > deadline:
+                raise SetupError("lock file", f"{path} is held: another runner, or what it launched, is alive")
+            await asyncio.sleep(_PAUSE_S)  # a blocking flock could not be cancelled
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _try(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

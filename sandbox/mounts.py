@@ -1,0 +1,71 @@
+"""Bind mounts: first all sources are opened as detached trees, then, in the new root, they are put in their places.
+
+A source is named by its path on the host once, before the root changes, and never again; a target is resolved inside
+the new root only. So no symlink, on either side, leads from one to the other.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from sandbox import syscalls
+from sandbox.errors import SetupError
+
+_SHOWN = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
+_WRITABLE = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
+_DEVICE = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A detached mount tree and where it is to stand."""
+
+    descriptor: int
+    target: str
+    is_folder: bool
+
+
+def open_shown(source: str, target: str) -> Tree:
+    """What is at `source`, read-only, with all that is mounted below it."""
+    return _open(source, target, _SHOWN)
+
+
+def open_device(path: str) -> Tree:
+    """A device of the host, at its own path."""
+    return _open(path, path, _DEVICE)
+
+
+def open_granted(source: str, target: str, *, writable: bool, owner_map: int | None) -> Tree:
+    """A mount that the spec asks for.
+
+    Args:
+        source: on the host.
+        target: inside.
+        writable: whether it can be written.
+        owner_map: the user namespace by which owners on disk are translated, `None` to leave them as they are.
+    """
+    return _open(source, target, _WRITABLE if writable else _SHOWN, owner_map)
+
+
+def _open(source: str, target: str, attributes: int, owner_map: int | None = None) -> Tree:
+    tree = syscalls.clone_mount(source)
+    syscalls.set_mount_attributes(tree, attributes)
+    if owner_map is not None:
+        try:
+            syscalls.set_mount_attributes(tree, 0, owner_map)
+        except OSError as error:
+            reason = f"the filesystem of {source} cannot map owners (idmapped mounts); mount a folder of another one"
+            raise SetupError("mounts", reason, error.errno) from error
+    return Tree(tree, target, os.path.isdir(source))  # noqa: PTH112 - light in the launcher
+
+
+def attach(tree: Tree) -> None:
+    """Put an opened tree in its place, making the place where there is none."""
+    if tree.is_folder:
+        os.makedirs(tree.target, mode=0o755, exist_ok=True)  # noqa: PTH103 - light in the launcher
+    else:
+        os.makedirs(os.path.dirname(tree.target), mode=0o755, exist_ok=True)  # noqa: PTH103, PTH120
+        os.close(os.open(tree.target, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o644))
+    syscalls.attach_mount(tree.descriptor, tree.target)
+    os.close(tree.descriptor)

@@ -1,0 +1,207 @@
+"""The kernel, called through ctypes: the only module that does so. Each function is one call, and raises OSError.
+
+`clone` is not `os.fork` on purpose: one call makes the child and all its namespaces, which saves a fork for each
+attempt. It skips Python's and the C library's fork hooks; that is sound only because the caller has one thread and the
+child forks again (by `os.fork`, hooks included) before any code but the sandbox's own runs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import signal
+import struct
+
+_libc = ctypes.CDLL(None, use_errno=True)
+#: Holds the GIL during the call: the child of `clone` must not have to take it back.
+_libc_with_gil = ctypes.PyDLL(None, use_errno=True)
+
+_IS_ARM = platform.machine() in ("aarch64", "arm64")
+_SYS_CLONE = 220 if _IS_ARM else 56
+_SYS_PIVOT_ROOT = 41 if _IS_ARM else 155
+_SYS_OPEN_TREE = 428
+_SYS_MOVE_MOUNT = 429
+_SYS_CLOSE_RANGE = 436
+_SYS_MOUNT_SETATTR = 442
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+MNT_DETACH = 2
+
+MOUNT_ATTR_RDONLY = 0x1
+MOUNT_ATTR_NOSUID = 0x2
+MOUNT_ATTR_NODEV = 0x4
+MOUNT_ATTR_NOEXEC = 0x8
+MOUNT_ATTR_IDMAP = 0x100000
+
+_AT_FDCWD = -100
+_AT_EMPTY_PATH = 0x1000
+_AT_RECURSIVE = 0x8000
+_OPEN_TREE_CLONE = 1
+_MOVE_MOUNT_F_EMPTY_PATH = 4
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_NAME = 15
+PR_CAPBSET_READ = 23
+PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+
+_CAPABILITY_VERSION_3 = 0x20080522
+
+
+def _checked(result: int, call: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{call}: {os.strerror(number)}")
+    return result
+
+
+def _syscall(call: str, number: int, *arguments: object) -> int:
+    return _checked(_libc.syscall(ctypes.c_long(number), *arguments), call)
+
+
+def clone(namespaces: int) -> int:
+    """Fork into new namespaces (`CLONE_NEW…` flags). Returns 0 in the child. See the module for what it demands."""
+    flags = ctypes.c_ulong(namespaces | signal.SIGCHLD)
+    nothing = ctypes.c_void_p(None)
+    return _checked(
+        _libc_with_gil.syscall(ctypes.c_long(_SYS_CLONE), flags, nothing, nothing, nothing, nothing), "clone"
+    )
+
+
+def unshare(namespaces: int) -> None:
+    """Move the caller into new namespaces."""
+    _checked(_libc.unshare(ctypes.c_int(namespaces)), "unshare")
+
+
+def prctl(option: int, value: int = 0) -> int:
+    """Set or get one attribute of the caller."""
+    zero = ctypes.c_ulong(0)
+    return _checked(_libc.prctl(ctypes.c_int(option), ctypes.c_ulong(value), zero, zero, zero), f"prctl({option})")
+
+
+def set_process_name(name: str) -> None:
+    """Name the caller in the process list; the kernel keeps 15 bytes."""
+    zero = ctypes.c_ulong(0)
+    buffer = ctypes.create_string_buffer(name.encode()[:15])
+    _checked(_libc.prctl(ctypes.c_int(PR_SET_NAME), buffer, zero, zero, zero), "prctl(PR_SET_NAME)")
+
+
+def drop_capabilities() -> None:
+    """Empty the caller's effective, permitted and inheritable sets."""
+    header = struct.pack("Ii", _CAPABILITY_VERSION_3, 0)
+    _checked(_libc.capset(header, bytes(24)), "capset")
+
+
+def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
+    """Mount a filesystem of a kind."""
+    _checked(
+        _libc.mount(source.encode(), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), options.encode()),
+        f"mount {kind} on {target}",
+    )
+
+
+def make_mounts_private() -> None:
+    """Stop mounts from propagating between this mount namespace and the one it was copied from."""
+    _checked(_libc.mount(None, b"/", None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None), "mount --make-rprivate /")
+
+
+def detach(target: str) -> None:
+    """Take a mount, and what is mounted below it, out of the tree."""
+    _checked(_libc.umount2(os.fsencode(target), ctypes.c_int(MNT_DETACH)), f"umount {target}")
+
+
+def pivot_root(new_root: str, put_old: str) -> None:
+    """Make `new_root` the root of this mount namespace."""
+    _syscall("pivot_root", _SYS_PIVOT_ROOT, os.fsencode(new_root), os.fsencode(put_old))
+
+
+def clone_mount(path: str) -> int:
+    """A detached copy of the mount tree at `path` (a bind mount that is mounted nowhere yet), as a descriptor."""
+    flags = _OPEN_TREE_CLONE | _AT_RECURSIVE | os.O_CLOEXEC
+    return _syscall(
+        f"open_tree {path}", _SYS_OPEN_TREE, ctypes.c_int(_AT_FDCWD), os.fsencode(path), ctypes.c_uint(flags)
+    )
+
+
+def attach_mount(tree: int, target: str) -> None:
+    """Mount what `clone_mount` gave."""
+    _syscall(
+        f"move_mount to {target}",
+        _SYS_MOVE_MOUNT,
+        ctypes.c_int(tree),
+        b"",
+        ctypes.c_int(_AT_FDCWD),
+        os.fsencode(target),
+        ctypes.c_uint(_MOVE_MOUNT_F_EMPTY_PATH),
+    )
+
+
+def set_mount_attributes(tree: int, attributes: int, user_namespace: int | None = None) -> None:
+    """Add attributes to a detached mount tree, all of it; with a user namespace, map its owners by that."""
+    mapping = 0 if user_namespace is None else user_namespace
+    if user_namespace is not None:
+        attributes |= MOUNT_ATTR_IDMAP
+    record = struct.pack("QQQQ", attributes, 0, 0, mapping)
+    _syscall(
+        "mount_setattr",
+        _SYS_MOUNT_SETATTR,
+        ctypes.c_int(tree),
+        b"",
+        ctypes.c_uint(_AT_EMPTY_PATH | _AT_RECURSIVE),
+        record,
+        ctypes.c_size_t(len(record)),
+    )
+
+
+def set_attributes_at(path: str, attributes: int) -> None:
+    """Add attributes to the one mount at `path`."""
+    record = struct.pack("QQQQ", attributes, 0, 0, 0)
+    _syscall(
+        f"mount_setattr {path}",
+        _SYS_MOUNT_SETATTR,
+        ctypes.c_int(_AT_FDCWD),
+        os.fsencode(path),
+        ctypes.c_uint(0),
+        record,
+        ctypes.c_size_t(len(record)),
+    )
+
+
+def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
+    """Close the descriptors from `first` to `last`, both included."""
+    _syscall("close_range", _SYS_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), ctypes.c_uint(0))
+
+
+def signalfd(signals: set[signal.Signals]) -> int:
+    """A descriptor that is readable when one of these signals, which the caller has blocked, is pending."""
+    mask = sum(1 << (number - 1) for number in signals)
+    buffer = struct.pack("Q", mask) + bytes(120)  # glibc's sigset_t has 128 bytes, the kernel reads 8
+    return _checked(_libc.signalfd(ctypes.c_int(-1), buffer, ctypes.c_int(os.O_CLOEXEC | os.O_NONBLOCK)), "signalfd")
+
+
+def inotify_modified(path: str) -> int:
+    """A descriptor that is readable once the file at `path` was modified."""
+    watcher = _checked(_libc.inotify_init1(ctypes.c_int(os.O_CLOEXEC | os.O_NONBLOCK)), "inotify_init1")
+    try:
+        _checked(_libc.inotify_add_watch(ctypes.c_int(watcher), os.fsencode(path), ctypes.c_uint(2)), "inotify")
+    except OSError:
+        os.close(watcher)
+        raise
+    return watcher

@@ -1,0 +1,72 @@
+"""The task's own process: goes through its steps of confinement, then runs what the spec names.
+
+It leaves by `os._exit`: at the end of the entry nothing waits for threads, and no exit handler of the launcher, of which
+this process is a fork, may run. Exit codes are Python's: 0 when the entry returned, 1 with a traceback on stderr when
+it raised or could not be imported, and `SystemExit`'s own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+from sandbox.channel import Channel
+from sandbox.contain import CHANNEL_DESCRIPTOR, TASK_STEPS, Attempt, carry_out
+from sandbox.errors import SetupError
+
+
+def become_task(attempt: Attempt) -> NoReturn:
+    """Confine the caller, report on the control socket that it stands, and run the entry."""
+    try:
+        carry_out(TASK_STEPS, attempt)
+    except SetupError as error:
+        report_failure(attempt.control, error)
+        os._exit(1)
+    os.write(attempt.control, b'{"ready":true}')
+    os.close(attempt.control)
+    os._exit(_run(attempt.spec.entry))
+
+
+def report_failure(control: int, error: SetupError) -> None:
+    """Tell the runner which step failed."""
+    message = json.dumps({"step": error.step, "reason": error.reason, "errno": error.errno})
+    try:
+        os.write(control, message.encode())
+    except OSError:
+        pass  # the runner is gone, and so will be this attempt
+
+
+def _run(entry: str) -> int:
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    channel = Channel(socket.socket(fileno=CHANNEL_DESCRIPTOR))
+    try:
+        module, _, function = entry.partition(":")
+        getattr(import_module(module), function)(channel)
+        code = 0
+    except SystemExit as error:
+        code = _code_of(error)
+    except BaseException:
+        sys.__excepthook__(*sys.exc_info())  # type: ignore[arg-type]
+        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            pass  # closed or replaced by the task, or nobody reads any more
+    return code
+
+
+def _code_of(error: SystemExit) -> int:
+    if error.code is None:
+        return 0
+    if isinstance(error.code, int):
+        return error.code & 0xFF
+    try:
+        print(error.code, file=sys.stderr)
+    except Exception:
+        pass
+    return 1
