@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from runner.domain.status import Reason
 from runner.errors import InvalidOptionError
 from runner.units import seconds
+
+if TYPE_CHECKING:
+    import random  # costs a task that writes a policy more than all the rest of this
 
 #: Reasons that a policy may list in `on`; the others are decided by isolane alone.
 RETRYABLE = (Reason.ERROR, Reason.TIMEOUT, Reason.OUT_OF_MEMORY, Reason.CRASH)

@@ -1,0 +1,178 @@
+"""The HTTP calls as values: what to send, and how to read what comes. Pure.
+
+Each function describes one call (`Call`), or a conversation of several: a generator that yields calls, is sent what
+they gave, and returns its result. `Client` and `AsyncClient` only differ in how they carry them out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote, urlencode
+
+from runner.domain.status import FINAL
+from runner.errors import InvalidOptionError
+from runner.sdk.handle import Document, wait_s
+from runner.sdk.requests import Request
+
+T = TypeVar("T")
+
+#: The longest that one request waits for a run; a longer wait is several requests.
+_WAIT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Generic[T]):
+    """One HTTP request.
+
+    Attributes:
+        path: below `/api/v1`, percent-encoded, with its query.
+        body: sent as JSON, `None` for no body.
+        read: from the answered JSON (`None` without a body) to what the caller gets.
+        repeatable: whether sending it twice is the same as once, so that a lost reply is no harm.
+    """
+
+    method: str
+    path: str
+    body: Mapping[str, Any] | None = None
+    read: Callable[[Any], T]
+    repeatable: bool = True
+
+
+Conversation = Generator[Call[Any], Any, T]
+
+
+def schedule(request: Request) -> Call[Document]:
+    """Schedule one run; its id was made here, so that a repeated call makes no second one."""
+    return Call(method="POST", path="/runs", body=request, read=_document)
+
+
+def schedule_all(requests: Sequence[Request]) -> Call[list[Document]]:
+    """Schedule runs, all or none."""
+    return Call(method="POST", path="/runs/batch", body={"runs": list(requests)}, read=_items)
+
+
+def show(run: str) -> Call[Document]:
+    """One run as it stands."""
+    return Call(method="GET", path=f"/runs/{_part(run)}", read=_document)
+
+
+def wait(run: str, timeout: timedelta | str | None = None) -> Conversation[Document]:
+    """The run when it is final or the time is over, whichever is first."""
+    timeout_s = wait_s(timeout)
+    ends_at = None if timeout_s is None else time.monotonic() + timeout_s
+    while True:
+        left_s = _WAIT_S if ends_at is None else min(_WAIT_S, max(0.0, ends_at - time.monotonic()))
+        path = f"/runs/{_part(run)}?wait={round(left_s * 1000)}ms"
+        document: Document = yield Call(method="GET", path=path, read=_document)
+        if document["status"] in FINAL or left_s < _WAIT_S:
+            return document
+
+
+def cancel(run: str) -> Call[Document]:
+    """Cancel a run: at once where it waits, else its attempt is stopped."""
+    return Call(method="POST", path=f"/runs/{_part(run)}/cancel", read=_document)
+
+
+def retry(run: str) -> Call[Document]:
+    """Run a final run's task once more: a new run with the same parameters."""
+    return Call(method="POST", path=f"/runs/{_part(run)}/retry", read=_document, repeatable=False)
+
+
+def delete(run: str) -> Call[None]:
+    """Delete a run that is not running, with its log."""
+    return Call(method="DELETE", path=f"/runs/{_part(run)}", read=_nothing, repeatable=False)
+
+
+def runs(
+    *,
+    status: str | Sequence[str] = (),
+    task: str | None = None,
+    queue: str | None = None,
+    tag: str | None = None,
+    cursor: str | None = None,
+    limit: int | None = None,
+) -> Call[Document]:
+    """One page of runs, newest first: `{"items", "next_cursor"}`."""
+    statuses = [status] if isinstance(status, str) else list(status)
+    query = {"status": statuses, "task": task, "queue": queue, "tag": tag, "cursor": cursor, "limit": limit}
+    return Call(method="GET", path="/runs" + _query(query), read=_document)
+
+
+def logs(run: str, *, after: int = 0, limit: int | None = None, follow: bool = False) -> Call[Document]:
+    """A run's log, each line a document; answered as a stream."""
+    query = {"after": after or None, "limit": limit, "follow": 1 if follow else None}
+    return Call(method="GET", path=f"/runs/{_part(run)}/logs" + _query(query), read=_document)
+
+
+def queues(*, cursor: str | None = None, limit: int | None = None) -> Call[Document]:
+    """One page of the queues that hold, wait or are paused: `{"items", "next_cursor"}`."""
+    return Call(method="GET", path="/queues" + _query({"cursor": cursor, "limit": limit}), read=_document)
+
+
+def queue(name: str) -> Call[Document]:
+    """One queue, with who holds it."""
+    return Call(method="GET", path=f"/queues/{_part(name)}", read=_document)
+
+
+def pause(name: str) -> Call[Document]:
+    """Start no more runs of a queue."""
+    return Call(method="POST", path=f"/queues/{_part(name)}/pause", read=_document)
+
+
+def resume(name: str) -> Call[Document]:
+    """Take back a pause."""
+    return Call(method="POST", path=f"/queues/{_part(name)}/resume", read=_document)
+
+
+def purge(name: str) -> Call[int]:
+    """Cancel every run of a queue that waits; gives how many."""
+    return Call(method="POST", path=f"/queues/{_part(name)}/purge", read=_count("cancelled"), repeatable=False)
+
+
+def release(name: str) -> Call[int]:
+    """Give free the slots of a queue that retrying runs hold; gives how many."""
+    return Call(method="POST", path=f"/queues/{_part(name)}/release", read=_count("released"), repeatable=False)
+
+
+def tasks() -> Call[Document]:
+    """What can be run, and which files of the tasks folder do not work: `{"items", "next_cursor", "problems"}`."""
+    return Call(method="GET", path="/tasks", read=_document)
+
+
+def task(name: str) -> Call[Document]:
+    """One task with its options and its schema."""
+    return Call(method="GET", path=f"/tasks/{_part(name)}", read=_document)
+
+
+def _part(text: str) -> str:
+    """A part of a path; what is in it stays in it."""
+    if not isinstance(text, str) or not text or text in (".", ".."):
+        raise InvalidOptionError(f"an id or a name must be a text that is not empty: got {text!r:.80}")
+    return quote(text, safe="", errors="surrogatepass")
+
+
+def _query(parameters: Mapping[str, object]) -> str:
+    given = {name: value for name, value in parameters.items() if value is not None and value != []}
+    return "?" + urlencode(given, doseq=True) if given else ""
+
+
+def _document(answer: Any) -> Document:
+    if not isinstance(answer, dict):
+        raise TypeError("not an object")
+    return answer
+
+
+def _items(answer: Any) -> list[Document]:
+    return [_document(item) for item in _document(answer)["items"]]
+
+
+def _count(key: str) -> Callable[[Any], int]:
+    return lambda answer: int(_document(answer)[key])
+
+
+def _nothing(_: Any) -> None:
+    return None
