@@ -21,6 +21,7 @@ from runner.engine.capacity import Capacity
 from runner.engine.dispatcher import Dispatcher
 from runner.engine.endings import Endings
 from runner.engine.janitor import prune
+from runner.engine.keeper import Keeper
 from runner.engine.operations import Operations
 from runner.engine.parts import Parts
 from runner.engine.periodic import Periodic
@@ -56,6 +57,7 @@ class Engine:
             store=store,
             catalog=self._catalog,
             sandbox=sandbox,
+            keeper=Keeper(sandbox),
             capacity=capacity,
             endings=Endings(store),
             submission=Submission(settings, self._catalog, wall_clock),

@@ -109,7 +109,7 @@ class Execution:
 
     async def _attempt(self) -> Ending:
         try:
-            confined = await self._parts.sandbox.launch(self._parts.catalog.spec(self._entry))
+            confined = await self._parts.keeper.launch(self._parts.catalog.spec(self._entry))
         except (SandboxError, OSError) as error:
             return self._unlaunched(error)
         self._confined = confined

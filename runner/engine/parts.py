@@ -10,6 +10,7 @@ from runner.catalog import Catalog
 from runner.config import Settings
 from runner.engine.capacity import Capacity
 from runner.engine.endings import Endings
+from runner.engine.keeper import Keeper
 from runner.engine.submission import Submission
 from runner.engine.watchdog import Watchdog
 from runner.store.contract import Store
@@ -24,6 +25,7 @@ class Parts:
     store: Store
     catalog: Catalog
     sandbox: Sandbox
+    keeper: Keeper  # launches through it
     capacity: Capacity
     endings: Endings
     submission: Submission

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from runner.domain.options import TaskOptions, merge_options, read_options
@@ -40,6 +42,29 @@ def test_one_kind_of_schedule_replaces_the_other():
     assert merge_options(own, read_options({"every": "none"})) == TaskOptions()
 
 
+def test_a_document_reads_back():
+    options = merge_options(
+        read_options(
+            {
+                "timeout": "90m",
+                "memory": "1.5GB",
+                "disk": "1025KB",
+                "cpus": 0.5,
+                "every": "1h30m",
+                "expires": "1234.5ms",
+                "retry": {"attempts": "none", "on": ["error"]},
+                "tags": ["a"],
+            }
+        )
+    )
+    document = options.document()
+
+    assert (document["timeout"], document["memory"], document["disk"]) == ("90m", "1536MB", "1025KB")
+    assert (document["every"], document["expires"]) == ("90m", "1234.5ms")
+    assert merge_options(read_options(json.loads(json.dumps(document)))) == options
+    assert merge_options(read_options(TaskOptions().document())) == TaskOptions()
+
+
 @pytest.mark.parametrize(
     ("raw", "says"),
     [
@@ -54,8 +79,8 @@ def test_one_kind_of_schedule_replaces_the_other():
         ({"processes": 1.5}, "here.processes must be a whole number from 1 to 32768: got 1.5"),
         ({"processes": True}, "here.processes must be a whole number from 1 to 32768: got true"),
         ({"network": ["smtp:25"]}, "here.network must be true or false: got a list of 1"),
-        ({"queue": "no spaces"}, "here.queue must be 1 to 200 of letters"),
-        ({"queue": "q" * 300}, "got 300 characters"),
+        ({"queue": "new\nline"}, "here.queue must be of characters that print"),
+        ({"queue": "q" * 300}, "here.queue must be a text of 1 to 200 characters: got 300"),
         ({"retry": 3}, "here.retry must be a table such as {attempts = 3}: got 3"),
         ({"retry": {"attempt": 3}}, "here.retry.attempt is not a known key of a retry policy; did you mean attempts?"),
         ({"retry": {"attempts": 0}}, "here.retry.attempts must be a whole number from 1"),
@@ -74,7 +99,7 @@ def test_one_kind_of_schedule_replaces_the_other():
         ({"overlap": "maybe"}, 'here.overlap must be one of "allow", "skip": got "maybe"'),
         ({"priority": 10**9}, "here.priority must be a whole number"),
         ({"tags": "one"}, 'here.tags must be a list of text: got "one"'),
-        ({"tags": ["fine", "new\nline"]}, "here.tags[1] must be printable"),
+        ({"tags": ["fine", "new\nline"]}, "here.tags[1] must be of characters that print"),
         ({"tags": ["t"] * 51}, "here.tags must have at most 50 entries"),
         ({"description": 5}, "here.description must be text: got 5"),
         ({"description": "\ud800"}, "a lone surrogate"),

@@ -1,0 +1,163 @@
+"""What works without a server: starting a project, writing a task, being told what is wrong."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+
+def files(folder):
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_init_writes_a_project_and_says_what_to_type_next(isolane, tmp_path):
+    made = isolane("init", "shop")
+
+    assert made.returncode == 0
+    assert set(files(tmp_path / "shop")) == {"config/isolane.toml", "tasks/hello.py", ".gitignore"}
+    assert "cd shop && isolane run hello" in made.stdout
+    assert ".isolane/" in (tmp_path / "shop/.gitignore").read_text()
+
+
+def test_the_config_that_init_writes_is_right(isolane):
+    isolane("init")
+
+    checked = isolane("config", "check")
+
+    assert (checked.returncode, checked.stdout) == (0, "config/isolane.toml is right\n")
+
+
+def test_init_never_overwrites_and_names_what_exists(isolane, tmp_path):
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks/hello.py").write_text("mine")
+
+    refused = isolane("init")
+
+    assert refused.returncode == 1
+    assert "tasks/hello.py" in refused.stderr
+    assert files(tmp_path) == {"tasks/hello.py": "mine"}
+
+
+def test_init_adds_to_a_gitignore_that_is_there(isolane, tmp_path):
+    (tmp_path / ".gitignore").write_text("*.log")
+
+    assert isolane("init").returncode == 0
+
+    assert (tmp_path / ".gitignore").read_text() == "*.log\n.isolane/\n"
+
+
+def test_a_new_task_is_python_and_dots_make_folders(isolane, tmp_path):
+    isolane("init")
+
+    made = isolane("tasks", "new", "billing.invoice")
+
+    assert made.returncode == 0
+    assert "isolane run billing.invoice" in made.stdout
+    ast.parse((tmp_path / "tasks/billing/invoice.py").read_text())
+
+
+def test_a_new_task_never_overwrites(isolane, tmp_path):
+    isolane("init")
+    before = files(tmp_path)
+
+    refused = isolane("tasks", "new", "hello")
+
+    assert refused.returncode == 1
+    assert "tasks/hello.py exists" in refused.stderr
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["hello.world", "a"])
+def test_a_new_task_never_hides_another(isolane, tmp_path, name):
+    isolane("init")
+    (tmp_path / "tasks/a").mkdir()
+    before = files(tmp_path)
+
+    refused = isolane("tasks", "new", name)
+
+    assert refused.returncode == 1
+    assert "hide each other" in refused.stderr
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["../x", "a..b", "", "_helper", "class", "a-b", "a/b"])
+def test_a_new_task_needs_a_name_that_python_can_import(isolane, tmp_path, name):
+    isolane("init")
+    before = files(tmp_path)
+
+    refused = isolane("tasks", "new", name)
+
+    assert refused.returncode == 2
+    assert "is no name of a Python module" in refused.stderr
+    assert files(tmp_path) == before
+
+
+def test_a_new_task_outside_a_project_says_what_to_do(isolane):
+    refused = isolane("tasks", "new", "hello")
+
+    assert refused.returncode == 1
+    assert "isolane init" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ('{"a":}', "line 1 column 6"),
+        ("[1]", "must be a JSON object"),
+        ('{"a": NaN}', "out of range"),
+        ("@nothing.json", "cannot read nothing.json: No such file"),
+        ('{"a": "\\ud800"}', "lone surrogate"),
+    ],
+)
+def test_wrong_parameters_are_a_usage_error_that_names_the_place(isolane, parameters, said):
+    refused = isolane("schedule", "hello", "--parameters", parameters)
+
+    assert refused.returncode == 2
+    assert said in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nothing"], ["runs", "nothing"], ["schedule"], ["runs", "list", "--limit", "0"]]
+)
+def test_a_wrong_call_exits_with_2(isolane, arguments):
+    refused = isolane(*arguments)
+
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
+
+
+def test_without_a_server_the_error_says_how_to_start_one(isolane):
+    isolane("init")
+
+    refused = isolane("runs", "list")
+
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: ")
+    assert "isolane serve" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_missing_or_wrong_config_is_named_in_one_line(isolane, tmp_path):
+    missing = isolane("config", "check")
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/isolane.toml").write_text("[runner]\nconcurency = 4\n")
+    wrong = isolane("config", "check")
+
+    for refused in (missing, wrong):
+        assert refused.returncode == 1
+        assert refused.stderr.startswith("error: ")
+        assert "config/isolane.toml" in refused.stderr
+    assert "concurency" in wrong.stderr
+
+
+def test_the_version_is_told(isolane):
+    assert isolane("--version").stdout.startswith("isolane 0.")
+
+
+def test_help_loads_neither_the_server_nor_tables(isolane):
+    helped = isolane("--help", PYTHONPROFILEIMPORTTIME="1")
+
+    assert helped.returncode == 0
+    for heavy in ("aiohttp", "rich", "pydantic", "runner.app", "http.client"):
+        assert f" {heavy}\n" not in helped.stderr

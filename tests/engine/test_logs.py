@@ -1,0 +1,104 @@
+"""What a task prints and logs: kept with its run, with times, bounded, and never able to forge a line."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from runner.app import APP
+from support.nodes import running_node
+from support.projects import CONFIG, write_project
+
+TASKS = r"""
+    import logging, os, sys, time
+    from runner import task
+
+    @task
+    def speaks():
+        print("to stdout")
+        print("to stderr", file=sys.stderr)
+        logging.getLogger("shop").warning("two\nlines")
+        os.write(1, b"raw \xff bytes\nand no end")
+
+    @task
+    def forges():
+        print("\x1b[2Jcleared\r2026-01-01 ERROR forged\x00\u2028next")
+
+    @task
+    def floods():
+        chunk = b"x" * 1000 + b"\n"
+        for _ in range(20000):
+            os.write(1, chunk)
+        return "flooded"
+
+    @task
+    def floods_for_ever():
+        while True:
+            os.write(1, b"x" * 65536)
+
+    @task
+    def steps():
+        for step in range(3):
+            print("step", step, flush=True)
+            time.sleep(0.05)
+
+    @task
+    def well():
+        return "well"
+"""
+
+
+async def test_every_stream_is_kept_line_by_line(tmp_path: Path) -> None:
+    async with running_node(write_project(tmp_path, {"talk.py": TASKS})) as node:
+        run = await node.run("talk.speaks")
+        lines = (await node.store.logs(APP, run["id"])).lines
+
+        said = {(line.stream, line.level, line.text) for line in lines}
+        assert said == {
+            ("stdout", None, "to stdout"),
+            ("stderr", None, "to stderr"),
+            ("logging", "WARNING", "shop: two"),
+            ("logging", "WARNING", "lines"),
+            ("stdout", None, "raw \\xff bytes"),
+            ("stdout", None, "and no end"),
+        }
+        assert all(line.attempt == 1 and line.at > 1_700_000_000_000_000 for line in lines)
+
+
+async def test_control_characters_cannot_forge_a_line(tmp_path: Path) -> None:
+    async with running_node(write_project(tmp_path, {"talk.py": TASKS})) as node:
+        run = await node.run("talk.forges")
+
+        assert await node.log(run["id"]) == [r"\x1b[2Jcleared\r2026-01-01 ERROR forged\x00\u2028next"]
+
+
+async def test_a_flood_is_cut_and_marked(tmp_path: Path) -> None:
+    config = CONFIG + '[limits]\nlog = "100KB"\n'
+    async with running_node(write_project(tmp_path, {"talk.py": TASKS}, config)) as node:
+        run = await node.run("talk.floods")
+        lines = (await node.store.logs(APP, run["id"], limit=5000)).lines
+
+        assert run["result"] == "flooded"
+        assert sum(len(line.text) for line in lines if line.stream == "stdout") <= 100 << 10
+        marks = [line.text for line in lines if line.stream == "system"]
+        assert marks[0].startswith("the log is cut here")
+        assert "bytes were dropped" in marks[-1]
+
+
+async def test_a_flood_delays_nobody_else(tmp_path: Path) -> None:
+    config = CONFIG + '[limits]\nlog = "100KB"\n'
+    async with running_node(write_project(tmp_path, {"talk.py": TASKS}, config)) as node:
+        flood = await node.schedule("talk.floods_for_ever")
+        for _ in range(5):
+            assert (await node.run("talk.well", within_s=20))["result"] == "well"
+        await node.operations.cancel(APP, flood["id"])
+        assert (await node.ended(flood["id"]))["status"] == "cancelled"
+
+
+async def test_a_follower_gets_every_line_and_then_the_end(tmp_path: Path) -> None:
+    async with running_node(write_project(tmp_path, {"talk.py": TASKS})) as node:
+        run = await node.schedule("talk.steps")
+        async with asyncio.timeout(20):
+            lines = [line.text async for line in node.operations.follow(APP, run["id"], 0)]
+
+        assert lines == ["step 0", "step 1", "step 2"]

@@ -1,0 +1,144 @@
+"""What tasks do with other tasks: schedule them, wait for them, tie them to their own success."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runner.app import APP
+from support.nodes import running_node
+from support.projects import CONFIG, write_project
+
+ONE_SLOT = CONFIG.replace("concurrency = 4", "concurrency = 1")
+
+FAMILY = """
+    import asyncio
+    from runner import Context, Retry, DeadlockError, RunFailedError, getRun, scheduleTask, scheduleTasks, task
+
+    @task
+    def child(parameters):
+        if parameters.get("fail"):
+            raise ValueError("no")
+        return parameters["number"] * 2
+
+    @task
+    def fan_out(parameters):
+        handles = scheduleTasks([{"task": child, "parameters": {"number": number}} for number in range(5)])
+        return [handle.result() for handle in handles]
+
+    @task
+    async def fan_out_async():
+        handles = [await scheduleTask("family.child", {"number": number}) for number in range(5)]
+        return await asyncio.gather(*(handle.aresult() for handle in handles))
+
+    @task
+    def grandparent():
+        return scheduleTask("family.fan_out").result() + [getRun(scheduleTask(child, {"number": 50}).id).result()]
+
+    @task
+    def effect(parameters):
+        handle = scheduleTask(child, {"number": 1}, with_success=True)
+        if parameters["fail"]:
+            raise ValueError("so the child never is")
+        return handle.id
+
+    @task(queue="alone")
+    def deadlock():
+        try:
+            scheduleTask(child, {"number": 1}, queue="alone").result()
+        except DeadlockError as error:
+            return str(error)
+
+    @task
+    def failing_child():
+        try:
+            scheduleTask(child, {"fail": True}).result()
+        except RunFailedError as error:
+            return [error.reason, str(error)]
+
+    @task
+    def impatient():
+        handle = scheduleTask(child, {"number": 1}, after="1h")
+        try:
+            handle.result(timeout="50ms")
+        except TimeoutError:
+            return [handle.status(), handle.is_completed()]
+
+    @task(retry=Retry(attempts=1))
+    def again(parameters, context: Context):
+        left = parameters["left"]
+        if left:
+            scheduleTask(context.task, {"left": left - 1})
+        return left
+
+    @task(timeout="300ms")
+    def waits_longer_than_its_timeout():
+        return scheduleTask("family.slow").result()
+
+    @task
+    def slow():
+        import time
+        time.sleep(0.6)
+        return "slow"
+"""
+
+
+async def test_a_parent_waits_for_children_on_a_node_with_one_slot(tmp_path: Path) -> None:
+    async with running_node(write_project(tmp_path, {"family.py": FAMILY}, ONE_SLOT)) as node:
+        assert (await node.run("family.fan_out"))["result"] == [0, 2, 4, 6, 8]
+        assert (await node.run("family.fan_out_async"))["result"] == [0, 2, 4, 6, 8]
+        assert (await node.run("family.grandparent"))["result"] == [0, 2, 4, 6, 8, 100]
+        assert node.engine.parts.capacity.slots_free == 1
+
+
+async def test_effects_appear_with_the_success_or_never(tmp_path: Path) -> None:
+    async with running_node(write_project(tmp_path, {"family.py": FAMILY})) as node:
+        failed = await node.run("family.effect", {"fail": True})
+        done = await node.run("family.effect", {"fail": False})
+        child = await node.ended(done["result"])
+
+        assert failed["status"] == "failed"
+        assert (child["parent"], child["result"]) == (done["id"], 2)
+        assert (await node.operations.count_runs(APP))["succeeded"] == 2
+
+
+async def test_waiting_for_what_can_never_start_raises_at_once(tmp_path: Path) -> None:
+    async with running_node(write_project(tmp_path, {"family.py": FAMILY})) as node:
+        run = await node.run("family.deadlock")
+
+        assert "its queue alone is held by run" in run["result"]
+
+
+async def test_a_failed_child_raises_with_its_reason(tmp_path: Path) -> None:
+    async with running_node(write_project(tmp_path, {"family.py": FAMILY})) as node:
+        reason, message = (await node.run("family.failing_child"))["result"]
+
+        assert reason == "error"
+        assert "the task raised ValueError: no" in message
+
+
+async def test_a_wait_may_have_an_end_of_its_own(tmp_path: Path) -> None:
+    async with running_node(write_project(tmp_path, {"family.py": FAMILY})) as node:
+        assert (await node.run("family.impatient"))["result"] == ["scheduled", False]
+
+
+async def test_a_task_schedules_itself_by_its_name(tmp_path: Path) -> None:
+    async with running_node(write_project(tmp_path, {"family.py": FAMILY})) as node:
+        first = await node.schedule("family.again", {"left": 3})
+        await node.ended(first["id"])
+        child = first
+        for _ in range(3):
+            page = await node.store.list(_children_of(child["id"]))
+            [detail] = page.items
+            child = await node.ended(detail.run.id)
+        assert child["result"] == 0
+
+
+async def test_waiting_does_not_count_as_time(tmp_path: Path) -> None:
+    async with running_node(write_project(tmp_path, {"family.py": FAMILY})) as node:
+        assert (await node.run("family.waits_longer_than_its_timeout"))["result"] == "slow"
+
+
+def _children_of(run: str) -> object:
+    from runner.store.contract import RunFilter
+
+    return RunFilter(app=APP, parent=run)
