@@ -102,6 +102,11 @@ def runs(
     return Call(method="GET", path="/runs" + _query(query), read=_document)
 
 
+def count() -> Call[Document]:
+    """How many runs there are in each status."""
+    return Call(method="GET", path="/runs/count", read=_document)
+
+
 def logs(run: str, *, after: int = 0, limit: int | None = None, follow: bool = False) -> Call[Document]:
     """A run's log, each line a document; answered as a stream."""
     query = {"after": after or None, "limit": limit, "follow": 1 if follow else None}

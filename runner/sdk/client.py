@@ -90,6 +90,7 @@ class Client:
     retry = _performs(calls.retry)
     delete = _performs(calls.delete)
     runs = _performs(calls.runs)
+    count = _performs(calls.count)
     queues = _performs(calls.queues)
     queue = _performs(calls.queue)
     pause = _performs(calls.pause)
