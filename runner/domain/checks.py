@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+from runner.domain.names import LONGEST, check_queue, check_tag
 from runner.errors import InvalidOptionError
 
-_LONGEST_NAME = 200
-_TASK_NAME = re.compile(r"\w[\w.:-]*")
-_QUEUE_NAME = re.compile(r"[\w.:/@+=-]+")
 _MOST_TAGS = 50
 
 
@@ -59,14 +57,9 @@ def one_of(value: object, name: str, allowed: Iterable[str]) -> str:
     return value
 
 
-def task_name(value: object, name: str) -> str:
-    """The name of a task, such as "billing.invoice"."""
-    return _matching(value, name, _TASK_NAME, 'letters, digits and "_.:-", beginning with a letter, a digit or "_"')
-
-
-def queue_name(value: object, name: str) -> str:
-    """The name of a queue, such as "billing" or "tenant:42"."""
-    return _matching(value, name, _QUEUE_NAME, 'letters, digits and "_.:/@+=-"')
+def queue(value: object, name: str) -> str:
+    """The name of a queue."""
+    return _named(check_queue, value, name)
 
 
 def tags(value: object, name: str) -> tuple[str, ...]:
@@ -75,11 +68,7 @@ def tags(value: object, name: str) -> tuple[str, ...]:
         raise InvalidOptionError(f"{name} must be a list of text: got {shown(value)}")
     if len(value) > _MOST_TAGS:
         raise InvalidOptionError(f"{name} must have at most {_MOST_TAGS} entries: got {len(value)}")
-    for index, tag in enumerate(value):
-        text(tag, f"{name}[{index}]", _LONGEST_NAME)
-        if not tag or not tag.isprintable():
-            raise InvalidOptionError(f"{name}[{index}] must be printable and not empty: got {shown(tag)}")
-    return tuple(dict.fromkeys(value))
+    return tuple(dict.fromkeys(_named(check_tag, tag, f"{name}[{index}]") for index, tag in enumerate(value)))
 
 
 def priority(value: object, name: str) -> int:
@@ -98,7 +87,7 @@ def known_keys(given: Iterable[str], known: Iterable[str], where: str, kind: str
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The end of an error's sentence that offers the known words nearest to `word`; empty where none is near."""
-    near = difflib.get_close_matches(word[:_LONGEST_NAME], list(known), n=3, cutoff=0.6)
+    near = difflib.get_close_matches(word[:LONGEST], list(known), n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
@@ -122,8 +111,9 @@ def shown(value: object) -> str:
     return repr(value) if value is None or isinstance(value, int | float) else f"a {type(value).__name__}"
 
 
-def _matching(value: object, name: str, pattern: re.Pattern[str], allowed: str) -> str:
-    if not isinstance(value, str) or not pattern.fullmatch(value) or len(value) > _LONGEST_NAME:
-        given = f"{len(value)} characters" if isinstance(value, str) and len(value) > _LONGEST_NAME else shown(value)
-        raise InvalidOptionError(f"{name} must be 1 to {_LONGEST_NAME} of {allowed}: got {given}")
-    return value
+def _named(check: Callable[[object], str], value: object, name: str) -> str:
+    """What `check` gives; its error, which begins with the kind of the name, told of the place instead."""
+    try:
+        return check(value)
+    except InvalidOptionError as error:
+        raise InvalidOptionError(f"{name} {str(error).partition(' ')[2]}") from None

@@ -15,20 +15,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NewType
 from zoneinfo import ZoneInfo, available_timezones
 
-from runner.domain import cron
-from runner.domain.checks import (
-    flag,
-    known_keys,
-    nearest,
-    number,
-    one_of,
-    priority,
-    queue_name,
-    shown,
-    tags,
-    text,
-    whole,
-)
+from runner.domain import checks, cron
+from runner.domain.checks import flag, known_keys, nearest, number, one_of, priority, shown, tags, text, whole
 from runner.domain.retry import Retry
 from runner.errors import InvalidOptionError
 from runner.units import seconds, size_bytes
@@ -61,6 +49,27 @@ class TaskOptions:
     priority: int = 0
     tags: tuple[str, ...] = ()
 
+    def document(self) -> dict[str, object]:
+        """Itself as JSON, as it could be written in the config; `read_options` reads it back."""
+        return {
+            "description": self.description,
+            "queue": self.queue,
+            "timeout": "none" if self.timeout_s == float("inf") else _written_duration(self.timeout_s),
+            "memory": _written_size(self.memory_bytes),
+            "cpus": self.cpus,
+            "processes": self.processes,
+            "disk": _written_size(self.disk_bytes),
+            "network": self.network,
+            "retry": self.retry.document(),
+            "every": None if self.every_s is None else _written_duration(self.every_s),
+            "cron": self.cron,
+            "timezone": self.timezone,
+            "overlap": self.overlap,
+            "expires": None if self.expires_s is None else _written_duration(self.expires_s),
+            "priority": self.priority,
+            "tags": list(self.tags),
+        }
+
 
 def read_options(raw: Mapping[str, Any], where: str = "") -> Layer:
     """Check one layer; `where` is put before each option's name in errors, such as `tasks."billing.invoice".`.
@@ -92,6 +101,20 @@ def merge_options(*layers: Layer) -> TaskOptions:
     return TaskOptions(**merged | {"retry": Retry(**retry)})
 
 
+def _written_duration(length_s: float) -> str:
+    for unit, size_s in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        if length_s % size_s == 0 and length_s:
+            return f"{round(length_s / size_s)}{unit}"
+    return f"{length_s * 1000:.3f}".rstrip("0").rstrip(".") + "ms"
+
+
+def _written_size(size: int) -> str:
+    for unit, shift in (("GB", 30), ("MB", 20), ("KB", 10)):
+        if size and size % (1 << shift) == 0:
+            return f"{size >> shift}{unit}"
+    return f"{size}B"
+
+
 def _unless_none(read: Callable[[Any, str], Any], none: object = None) -> Callable[[Any, str], Any]:
     return lambda value, name: none if value in _NONE else read(value, name)
 
@@ -117,7 +140,7 @@ def _size(smallest: str) -> Callable[[Any, str], int]:
 
 
 def _queue(value: Any, name: str) -> str | None:
-    return None if value in (None, "") else queue_name(value, name)
+    return None if value in (None, "") else checks.queue(value, name)
 
 
 def _cron(value: Any, name: str) -> str:
