@@ -4,7 +4,8 @@ A store holds the runs of all apps and hands out the right to execute them. Its 
 
 * When a method that writes returns, what it wrote survives a power cut. Many callers' writes may share one commit.
 * A method that raises has written nothing.
-* One at a time is the database's own constraint: a claim in a queue inserts a row under a unique key (app, queue, slot).
+* One at a time is the database's own constraint: a claim in a queue inserts a row under a unique key (app, queue,
+  slot).
 * Every write of an attempt names its claim token; after the claim has ended it changes nothing (`StaleClaimError`).
 * Claiming costs the same however many runs wait, and however many of them are blocked: the store keeps, per queue and
   task, whether there is something to claim, and never looks at blocked runs one by one.
@@ -16,6 +17,7 @@ A store holds the runs of all apps and hands out the right to execute them. Its 
 from __future__ import annotations
 
 import abc
+import builtins
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
@@ -32,8 +34,7 @@ from runner.domain.run import (
 )
 from runner.domain.status import Status
 
-
-Item = TypeVar("Item", covariant=True)
+Item = TypeVar("Item")
 
 
 class TaskKey(NamedTuple):
@@ -178,8 +179,8 @@ class Store(abc.ABC):
     async def enqueue(self, runs: Sequence[NewRun]) -> list[Run]:
         """Store the runs, all or none, and return them in order.
 
-        A run whose id is stored already is returned as it stands (a repeated call after a lost reply); so is the earlier
-        run of the same app, task and idempotency key.
+        A run whose id is stored already is returned as it stands (a repeated call after a lost reply); so is the
+        earlier run of the same app, task and idempotency key.
 
         Raises:
             ConflictError: the idempotency key was used with other parameters.
@@ -191,9 +192,9 @@ class Store(abc.ABC):
     async def claim(self, node: str, room: Room, now: int) -> Claims:
         """Hand out runs to execute, within `room`; each becomes `running` with a new attempt.
 
-        Also does what `now` makes due: scheduled runs become queued, runs past their expiry expire, queues that their rate
-        kept shut open. A task that does not fit in the free memory keeps what is free reserved (at most one at a time),
-        so that it is not passed for ever.
+        Also does what `now` makes due: scheduled runs become queued, runs past their expiry expire, queues that their
+        rate kept shut open. A task that does not fit in the free memory keeps what is free reserved (at most one at a
+        time), so that it is not passed for ever.
         """
 
     @abc.abstractmethod
@@ -211,13 +212,15 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     async def progress(self, claim: Claim, progress: str) -> None:
-        """Keep what a running attempt says of its progress, JSON text. A stale claim changes nothing and raises nothing."""
+        """Keep what a live attempt says of its progress, JSON text; a stale claim does nothing and raises nothing."""
 
     # --- operating ----------------------------------------------------------------------------------------------
 
     @abc.abstractmethod
     async def cancel(self, app: str, run: str, now: int) -> Run:
-        """Cancel a run: one that waits is `cancelled` at once, a running one gets `cancel_requested_at`, a final one stays.
+        """Cancel a run and return it.
+
+        One that waits is `cancelled` at once, a running one gets `cancel_requested_at`, a final one stays as it is.
 
         Raises:
             NotFoundError: no such run in this app.
@@ -291,7 +294,7 @@ class Store(abc.ABC):
         """Queues that hold, wait or are paused, by name."""
 
     @abc.abstractmethod
-    async def ancestors(self, app: str, run: str) -> list[Run]:
+    async def ancestors(self, app: str, run: str) -> builtins.list[Run]:
         """The run itself, its parent, its parent's parent and so on."""
 
     # --- logs ---------------------------------------------------------------------------------------------------
@@ -307,12 +310,12 @@ class Store(abc.ABC):
     # --- schedules ----------------------------------------------------------------------------------------------
 
     @abc.abstractmethod
-    async def schedules(self, app: str | None = None) -> list[ScheduleState]:
+    async def schedules(self, app: str | None = None) -> builtins.list[ScheduleState]:
         """All schedules, by name."""
 
     @abc.abstractmethod
     async def put_schedules(self, wanted: Sequence[ScheduleState]) -> None:
-        """Make the stored schedules these: new ones appear, missing ones go; one whose rule is unchanged keeps its times."""
+        """Make the stored schedules these, and no others; one whose rule is unchanged keeps its times."""
 
     @abc.abstractmethod
     async def fire(self, firing: Firing) -> Run | None:

@@ -1,0 +1,23 @@
+-- Reading for people and programs; nothing here changes anything.
+
+-- name: run_by_seq
+SELECT * FROM runs WHERE seq = ?;
+
+-- name: bodies
+SELECT parameters, result, error, progress
+FROM run_parameters LEFT JOIN run_responses USING (run) WHERE run_parameters.run = ?;
+
+-- name: attempts_of_run
+SELECT * FROM attempts WHERE run = ? ORDER BY number;
+
+-- name: totals_of_app
+SELECT status, runs FROM totals WHERE app = ? AND runs > 0;
+
+-- name: ancestors
+WITH RECURSIVE line (seq, parent, depth) AS (
+    SELECT seq, parent, 0 FROM runs WHERE app = :app AND id = :run
+    UNION ALL
+    SELECT runs.seq, runs.parent, depth + 1 FROM line JOIN runs ON runs.app = :app AND runs.id = line.parent
+    WHERE depth < 10000
+)
+SELECT runs.* FROM line JOIN runs USING (seq) ORDER BY depth;

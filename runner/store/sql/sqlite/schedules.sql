@@ -1,0 +1,25 @@
+-- Schedules and tokens.
+
+-- name: all_schedules
+SELECT * FROM schedules WHERE :app IS NULL OR app = :app ORDER BY app, name;
+
+-- name: put_schedule
+INSERT INTO schedules (app, name, task, rule, next_at) VALUES (:app, :name, :task, :rule, :next_at)
+ON CONFLICT (app, name) DO UPDATE SET task = excluded.task, rule = excluded.rule,
+    next_at = CASE WHEN rule = excluded.rule THEN next_at ELSE excluded.next_at END;
+
+-- name: delete_schedule
+DELETE FROM schedules WHERE app = ? AND name = ?;
+
+-- name: fire_schedule
+-- Moves on only from the instant that the caller saw: whoever comes second changes nothing.
+UPDATE schedules SET next_at = :next_at, last_at = :due_at, last_run = coalesce(:run, last_run)
+WHERE app = :app AND name = :name AND next_at = :due_at AND paused_at IS NULL
+RETURNING 1;
+
+-- name: put_token
+INSERT INTO tokens (digest, app, name, created_at) VALUES (:digest, :app, :name, :now)
+ON CONFLICT (digest) DO UPDATE SET app = excluded.app, name = excluded.name;
+
+-- name: token_app
+SELECT app FROM tokens WHERE digest = ?;

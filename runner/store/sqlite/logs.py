@@ -1,0 +1,101 @@
+"""Logs: a database of their own beside the store's, so that no flood of lines delays a claim.
+
+Its commits do not wait for the disk: after a power cut the last lines may be missing, never more. A run's lines are
+numbered from 1; the number is a follower's cursor. Logs of deleted runs go with them, or, if a crash came between, when
+they are old.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from runner.domain.run import LogLine
+from runner.store.contract import LogPage, Notice
+from runner.store.sqlite.connection import connect_writer
+from runner.store.sqlite.migrate import migrate
+from runner.store.sqlite.readers import Readers
+from runner.store.sqlite.rows import line_of
+from runner.store.sqlite.statements import SQL
+from runner.store.sqlite.writer import Transaction, Writer
+
+_CACHE_BYTES = 16 << 20
+_LINES_AT_ONCE = 2000
+_LOGS_AT_ONCE = 200
+
+
+class Logs:
+    """The logs of all runs, in the file `path`."""
+
+    def __init__(self, path: Path, tell: Callable[[Notice], None]) -> None:
+        self._path = path
+        self._writer = Writer(path, self._connect, tell)
+        self._readers = Readers(path)
+
+    async def open(self) -> None:
+        """Open the file, making it where there is none."""
+        await self._writer.start()
+        self._readers.start()
+
+    async def close(self) -> None:
+        """Write what was accepted and close the file."""
+        await self._readers.close()
+        await self._writer.close()
+
+    async def append(self, app: str, run: str, lines: Sequence[LogLine]) -> None:
+        """Add lines to the end of a run's log."""
+        if lines:
+            await self._writer.run(lambda tx: _append(tx, app, run, lines))
+
+    async def page(self, app: str, run: str, after: int, limit: int) -> LogPage:
+        """Lines after the cursor `after`."""
+
+        def read(connection: sqlite3.Connection) -> LogPage:
+            lines = tuple(map(line_of, connection.execute(SQL["lines_after"], (app, run, after, limit))))
+            return LogPage(lines=lines, cursor=lines[-1].number if lines else after)
+
+        return await self._readers.run(read)
+
+    async def delete(self, app: str, run: str) -> None:
+        """Delete a run's log, in parts, so that others can write between them."""
+        while await self._writer.run(lambda tx: _delete_part(tx, app, run)):
+            pass
+
+    async def prune(self, before: int) -> None:
+        """Delete the logs whose last line is older."""
+        while old := await self._readers.run(
+            lambda connection: connection.execute(SQL["old_logs"], (before, _LOGS_AT_ONCE)).fetchall()
+        ):
+            await asyncio.gather(*(self.delete(row["app"], row["run"]) for row in old))
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = connect_writer(self._path, synchronous="NORMAL", cache_bytes=_CACHE_BYTES)
+        try:
+            migrate(connection, self._path, "log_migrations")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _append(tx: Transaction, app: str, run: str, lines: Sequence[LogLine]) -> None:
+    number: int = tx.value(SQL["last_line"], (app, run)) or 0
+    tx.connection.executemany(
+        SQL["insert_line"],
+        (
+            (app, run, number + place, line.attempt, line.at, line.stream, line.level, line.text)
+            for place, line in enumerate(lines, start=1)
+        ),
+    )
+    last_at = max(line.at for line in lines)
+    tx.execute(SQL["put_log"], {"app": app, "run": run, "last_number": number + len(lines), "last_at": last_at})
+    tx.logged.append(run)
+
+
+def _delete_part(tx: Transaction, app: str, run: str) -> bool:
+    if tx.execute(SQL["delete_lines"], {"app": app, "run": run, "limit": _LINES_AT_ONCE}).rowcount == _LINES_AT_ONCE:
+        return True
+    tx.execute(SQL["delete_log"], (app, run))
+    return False

@@ -1,0 +1,142 @@
+"""Rows to records and back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from dataclasses import asdict
+from typing import Any
+
+from runner.domain.retry import Retry
+from runner.domain.run import Attempt, LogLine, NewRun, QueueState, Run, TaskError
+from runner.domain.status import Reason, Status
+from runner.store.contract import ScheduleState
+
+
+def run_of(row: sqlite3.Row) -> Run:
+    """A row of `runs`."""
+    return Run(
+        app=row["app"],
+        id=row["id"],
+        task=row["task"],
+        queue=row["queue"] or None,
+        status=Status(row["status"]),
+        reason=Reason(row["reason"]) if row["reason"] else None,
+        why=row["why"],
+        priority=row["priority"],
+        tags=_tags_of(row["tags"]),
+        idempotency_key=row["idempotency_key"],
+        parent=row["parent"],
+        replay_of=row["replay_of"],
+        schedule=row["schedule"],
+        retry=Retry(**json.loads(row["retry"])) if row["retry"] else None,
+        timeout_s=row["timeout_s"],
+        attempt_count=row["attempt_count"],
+        failures=row["failures"],
+        losses=row["losses"],
+        created_at=row["created_at"],
+        due_at=row["due_at"],
+        expires_at=row["expires_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        cancel_requested_at=row["cancel_requested_at"],
+    )
+
+
+def values_of(new: NewRun) -> dict[str, Any]:
+    """The values of a new run's row: it is `scheduled` until it is due, or `queued` at once."""
+    is_due = new.due_at <= new.created_at
+    return {
+        "app": new.app,
+        "id": new.id,
+        "task": new.task,
+        "queue": new.queue or "",
+        "status": Status.QUEUED.value if is_due else Status.SCHEDULED.value,
+        "ready": int(is_due),
+        "priority": new.priority,
+        "tags": json.dumps(new.tags) if new.tags else "[]",
+        "idempotency_key": new.idempotency_key,
+        "parameters_digest": _digest(new.parameters) if new.idempotency_key is not None else None,
+        "parent": new.parent,
+        "replay_of": new.replay_of,
+        "schedule": new.schedule,
+        "retry": json.dumps(new.retry.document()) if new.retry else None,
+        "timeout_s": new.timeout_s,
+        "created_at": new.created_at,
+        "due_at": new.due_at,
+        "expires_at": new.expires_at,
+    }
+
+
+def attempt_of(row: sqlite3.Row) -> Attempt:
+    """A row of `attempts`."""
+    return Attempt(
+        number=row["number"],
+        node=row["node"],
+        fence=row["fence"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        reason=Reason(row["reason"]) if row["reason"] else None,
+        why=row["why"],
+        exit_code=row["exit_code"],
+        signal=row["signal"],
+        peak_memory_bytes=row["peak_memory_bytes"],
+        cpu_time_s=row["cpu_time_s"],
+        sandbox=row["sandbox"],
+        code=row["code"],
+    )
+
+
+def error_of(text: str | None) -> TaskError | None:
+    """The column `run_responses.error`."""
+    return TaskError(**json.loads(text)) if text else None
+
+
+def error_text(error: TaskError | None) -> str | None:
+    """What is kept of an error."""
+    return json.dumps(asdict(error)) if error else None
+
+
+def schedule_of(row: sqlite3.Row) -> ScheduleState:
+    """A row of `schedules`."""
+    return ScheduleState(**{name: row[name] for name in row.keys()})  # noqa: SIM118 - a Row iterates over its values
+
+
+def line_of(row: sqlite3.Row) -> LogLine:
+    """A row of `log_lines`."""
+    return LogLine(
+        attempt=row["attempt"],
+        at=row["at"],
+        stream=row["stream"],
+        text=row["text"],
+        level=row["level"],
+        number=row["number"],
+    )
+
+
+def queue_of(row: sqlite3.Row, **rest: Any) -> QueueState:
+    """A row of `queues` with what was counted beside it."""
+    return QueueState(
+        app=row["app"],
+        name=row["name"],
+        concurrency=row["concurrency"],
+        strict=bool(row["strict"]),
+        rate=row["rate"],
+        paused_at=row["paused_at"],
+        opens_at=row["opens_at"],
+        **rest,
+    )
+
+
+def _tags_of(text: str) -> tuple[str, ...]:
+    return () if text == "[]" else tuple(json.loads(text))
+
+
+def _digest(parameters: str) -> bytes:
+    """Equal for equal objects, however their keys are ordered."""
+    try:
+        canonical = json.dumps(json.loads(parameters), sort_keys=True)
+    except ValueError:  # a number longer than Python converts
+        canonical = parameters
+    return hashlib.sha256(canonical.encode()).digest()

@@ -1,0 +1,230 @@
+"""The embedded store: SQLite in two files, one runner at a time.
+
+This class only says which operation each method is, and through which door: what writes goes to the writer's thread,
+where it shares a commit with its neighbours (`writer`), what reads goes to a reader's (`readers`). The operations
+themselves are functions on a transaction, in `enqueueing`, `claiming`, `endings`, `lanes`, `schedules`, `listing` and
+`logs`.
+
+Work without a bound (purging a queue, announcing tasks, pruning) is done in parts, each an operation of its own, so
+that others get their turn between them.
+"""
+
+# ruff: noqa: D102 - the contract documents its methods
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from runner.domain.run import Claim, Ending, LogLine, NewRun, QueueState, Run, RunDetail, Verdict
+from runner.domain.status import Status
+from runner.store.contract import (
+    Claims,
+    Firing,
+    LogPage,
+    Notice,
+    Page,
+    Room,
+    RunFilter,
+    ScheduleState,
+    Store,
+    TaskKey,
+)
+from runner.store.sqlite import claiming, endings, enqueueing, lanes, listing, schedules
+from runner.store.sqlite.connection import connect_writer
+from runner.store.sqlite.lock import FileLock
+from runner.store.sqlite.logs import Logs
+from runner.store.sqlite.migrate import migrate
+from runner.store.sqlite.patience import Patience
+from runner.store.sqlite.policy import Policy
+from runner.store.sqlite.readers import Readers
+from runner.store.sqlite.rows import schedule_of
+from runner.store.sqlite.statements import SQL
+from runner.store.sqlite.writer import Writer
+
+_CACHE_BYTES = 256 << 20  # at most; taken as pages are used
+_AT_ONCE = 200
+
+
+class SqliteStore(Store):
+    """A store in the file `path`, with its logs beside it; both are made where there are none."""
+
+    def __init__(self, path: Path, policy: Policy) -> None:
+        self._path = path
+        self._policy = policy
+        self._lock = FileLock(path)
+        self._listeners: list[Callable[[Notice], None]] = []
+        self._writer = Writer(path, self._connect, self._tell)
+        self._readers = Readers(path)
+        self._logs = Logs(path.with_name(f"{path.stem}-logs.db"), self._tell)
+        self._patience = Patience()
+
+    # --- life ---------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        self._lock.acquire()
+        try:
+            await self._writer.start()
+            self._readers.start()
+            await self._logs.open()
+            await self._writer.run(lambda tx: lanes.apply_rules(tx, self._policy))
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        await self._readers.close()
+        await self._writer.close()
+        await self._logs.close()
+        self._lock.release()
+
+    def listen(self, callback: Callable[[Notice], None]) -> Callable[[], None]:
+        self._listeners.append(callback)
+        return lambda: self._listeners.remove(callback)
+
+    # --- scheduling ---------------------------------------------------------------------------------------------
+
+    async def enqueue(self, runs: Sequence[NewRun]) -> list[Run]:
+        entries = enqueueing.prepared(runs)
+        return await self._writer.run(lambda tx: enqueueing.insert(tx, entries, self._policy))
+
+    async def claim(self, node: str, room: Room, now: int) -> Claims:
+        return await self._writer.run(lambda tx: claiming.claim(tx, node, room, now, self._patience))
+
+    async def finish(
+        self,
+        claim: Claim,
+        ending: Ending,
+        verdict: Verdict,
+        children: Sequence[NewRun] = (),
+    ) -> Run:
+        entries = enqueueing.prepared(children)
+        return await self._writer.run(
+            lambda tx: endings.finish(tx, claim, ending, verdict, children=entries, policy=self._policy)
+        )
+
+    async def orphans(self, node: str | None = None) -> list[Claim]:
+        return await self._writer.run(lambda tx: claiming.orphans(tx, node))
+
+    async def progress(self, claim: Claim, progress: str) -> None:
+        await self._writer.run(lambda tx: endings.progress(tx, claim, progress))
+
+    # --- operating ----------------------------------------------------------------------------------------------
+
+    async def cancel(self, app: str, run: str, now: int) -> Run:
+        return await self._writer.run(lambda tx: endings.cancel(tx, app, run, now))
+
+    async def delete(self, app: str, run: str) -> None:
+        now = time.time_ns() // 1000
+        await self._writer.run(lambda tx: endings.delete(tx, app, run, now))
+        await self._logs.delete(app, run)
+
+    async def pause(self, app: str, queue: str, now: int) -> QueueState:
+        return await self._writer.run(lambda tx: lanes.pause(tx, self._policy, app, queue, now))
+
+    async def resume(self, app: str, queue: str) -> QueueState:
+        return await self._writer.run(lambda tx: lanes.resume(tx, self._policy, app, queue))
+
+    async def purge(self, app: str, queue: str, now: int) -> int:
+        newest: int = await self._writer.run(lambda tx: tx.value(SQL["newest_seq"]) or 0)
+        purged = 0
+        while part := await self._writer.run(
+            lambda tx: endings.purge(tx, app, queue, now=now, newest=newest, limit=_AT_ONCE)
+        ):
+            purged += part
+        return purged
+
+    async def release(self, app: str, queue: str) -> int:
+        return await self._writer.run(lambda tx: lanes.release(tx, app, queue))
+
+    async def announce(self, needs: Mapping[TaskKey, int]) -> None:
+        wanted = frozenset(needs)
+        while not await self._writer.run(lambda tx: lanes.announce(tx, wanted, _AT_ONCE)):
+            pass
+
+    async def prune(self, *, finished_before: int, logs_before: int, limit: int = 1000) -> int:
+        pruned = 0
+        while pruned < limit:
+            part = min(_AT_ONCE, limit - pruned)
+            gone = await self._prune_part(finished_before, part)
+            pruned += gone
+            if gone < part:
+                break
+        await self._logs.prune(logs_before)
+        return pruned
+
+    async def _prune_part(self, finished_before: int, limit: int) -> int:
+        gone = await self._writer.run(lambda tx: endings.prune(tx, finished_before, limit))
+        await asyncio.gather(*(self._logs.delete(app, run) for app, run in gone))
+        return len(gone)
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    async def get(self, app: str, run: str) -> RunDetail:
+        return await self._readers.run(lambda connection: listing.detail(connection, app, run))
+
+    async def list(self, wanted: RunFilter) -> Page[RunDetail]:
+        return await self._readers.run(lambda connection: listing.page(connection, wanted))
+
+    async def count(self, app: str) -> Mapping[Status, int]:
+        return await self._readers.run(lambda connection: listing.totals(connection, app))
+
+    async def queue(self, app: str, name: str) -> QueueState:
+        return await self._readers.run(lambda connection: lanes.state(connection, self._policy, app, name))
+
+    async def queues(self, app: str, cursor: str | None = None, limit: int = 100) -> Page[QueueState]:
+        return await self._readers.run(lambda connection: listing.queues(connection, app, cursor, limit))
+
+    async def ancestors(self, app: str, run: str) -> builtins.list[Run]:
+        return await self._readers.run(lambda connection: listing.ancestors(connection, app, run))
+
+    # --- logs ---------------------------------------------------------------------------------------------------
+
+    async def append_logs(self, app: str, run: str, lines: Sequence[LogLine]) -> None:
+        await self._logs.append(app, run, lines)
+
+    async def logs(self, app: str, run: str, after: int = 0, limit: int = 1000) -> LogPage:
+        return await self._logs.page(app, run, after, limit)
+
+    # --- schedules ----------------------------------------------------------------------------------------------
+
+    async def schedules(self, app: str | None = None) -> builtins.list[ScheduleState]:
+        rows = await self._readers.run(
+            lambda connection: connection.execute(SQL["all_schedules"], {"app": app}).fetchall()
+        )
+        return [schedule_of(row) for row in rows]
+
+    async def put_schedules(self, wanted: Sequence[ScheduleState]) -> None:
+        await self._writer.run(lambda tx: schedules.put(tx, wanted))
+
+    async def fire(self, firing: Firing) -> Run | None:
+        return await self._writer.run(lambda tx: schedules.fire(tx, firing, self._policy))
+
+    # --- tokens -------------------------------------------------------------------------------------------------
+
+    async def put_token(self, digest: bytes, app: str, name: str, now: int) -> None:
+        values = {"digest": digest, "app": app, "name": name, "now": now}
+        await self._writer.run(lambda tx: tx.execute(SQL["put_token"], values))
+
+    async def token_app(self, digest: bytes) -> str | None:
+        row = await self._readers.run(lambda connection: connection.execute(SQL["token_app"], (digest,)).fetchone())
+        return row["app"] if row else None
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = connect_writer(self._path, synchronous="FULL", cache_bytes=_CACHE_BYTES)
+        try:
+            migrate(connection, self._path, "migrations")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _tell(self, notice: Notice) -> None:
+        for listener in tuple(self._listeners):
+            listener(notice)
