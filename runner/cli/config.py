@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from runner.cli.options import config_file
-from runner.config import load
+from runner.config import load_settings
 
 
 @click.group("config")
@@ -19,5 +19,5 @@ def command() -> None:
 @config_file
 def check(config_path: Path) -> None:
     """Say whether the config file is right, without starting anything."""
-    load(config_path)
+    load_settings(config_path)
     click.echo(f"{config_path} is right")

@@ -25,7 +25,7 @@ config_file = click.option(
 )
 
 
-class Parameters(click.ParamType):
+class Parameters(click.ParamType[dict[str, Any]]):
     """A JSON object: as text, as `@FILE`, or `-` for standard input."""
 
     name = "JSON|@FILE|-"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
 import click
 from rich.text import Text
@@ -21,7 +20,7 @@ from runner.cli.render import (
     print_table,
     short_column,
 )
-from runner.cli.target import Target
+from runner.cli.target import Target, fetch
 
 _name = click.argument("name")
 
@@ -39,7 +38,7 @@ def command() -> None:
 @click.pass_obj
 def list_(target: Target, *, limit: int | None, cursor: str | None, whole: bool, as_json: bool) -> None:
     """List the queues that hold, wait or are paused."""
-    page = target.connect().list("/queues", {"limit": limit, "cursor": cursor}, whole=whole)
+    page = fetch(target.connect().queues, cursor, limit=limit, whole=whole)
     if as_json:
         print_json(page)
         return
@@ -79,7 +78,7 @@ def _state(queue: dict[str, Any]) -> Text:
 @click.pass_obj
 def show(target: Target, name: str, *, as_json: bool) -> None:
     """Show one queue and who holds it."""
-    queue = target.connect().call("GET", _path(name))
+    queue = target.connect().queue(name)
     if as_json:
         print_json(queue)
         return
@@ -109,7 +108,7 @@ def show(target: Target, name: str, *, as_json: bool) -> None:
 @click.pass_obj
 def pause(target: Target, name: str) -> None:
     """Start no more runs of a queue until it is resumed; running ones go on."""
-    target.connect().call("POST", f"{_path(name)}/pause")
+    target.connect().pause(name)
     click.echo(f"{clean(name)} is paused")
 
 
@@ -118,7 +117,7 @@ def pause(target: Target, name: str) -> None:
 @click.pass_obj
 def resume(target: Target, name: str) -> None:
     """Take back a pause."""
-    target.connect().call("POST", f"{_path(name)}/resume")
+    target.connect().resume(name)
     click.echo(f"{clean(name)} is open")
 
 
@@ -127,7 +126,7 @@ def resume(target: Target, name: str) -> None:
 @click.pass_obj
 def purge(target: Target, name: str) -> None:
     """Cancel every run that waits in a queue; running ones go on."""
-    cancelled = target.connect().call("POST", f"{_path(name)}/purge")["cancelled"]
+    cancelled = target.connect().purge(name)
     click.echo(f"{cancelled} runs of {clean(name)} are cancelled")
 
 
@@ -136,9 +135,5 @@ def purge(target: Target, name: str) -> None:
 @click.pass_obj
 def release(target: Target, name: str) -> None:
     """Let the next run of a strict queue pass the one that is between two attempts."""
-    released = target.connect().call("POST", f"{_path(name)}/release")["released"]
+    released = target.connect().release(name)
     click.echo(f"{released} places of {clean(name)} are free again")
-
-
-def _path(name: str) -> str:
-    return f"/queues/{quote(name, safe='')}"

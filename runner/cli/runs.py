@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
 
 import click
 
@@ -24,7 +23,7 @@ from runner.cli.render import (
     status_text,
 )
 from runner.cli.run_page import print_run
-from runner.cli.target import Target
+from runner.cli.target import Target, fetch
 from runner.cli.waiting import wait_for
 from runner.domain.status import FINAL, Status
 from runner.errors import RunnerError, TransportError, UnauthorizedError, WaitTimeoutError
@@ -50,16 +49,17 @@ def command() -> None:
 @click.option("--count", is_flag=True, help="Only how many there are in each status.")
 @options.as_json
 @click.pass_obj
-def list_(target: Target, *, statuses: tuple[str, ...], whole: bool, count: bool, as_json: bool, **plain: Any) -> None:
+def list_(
+    target: Target, /, *, statuses: tuple[str, ...], whole: bool, count: bool, as_json: bool, **plain: Any
+) -> None:
     """List runs, newest first."""
-    query = {"status": list(statuses), **plain}
     server = target.connect()
     if count:
-        if any(query.values()) or whole:
+        if statuses or whole or any(plain.values()):
             raise click.UsageError("--count counts all runs; it goes with no filter")
-        _print_counts(server.call("GET", "/runs/count"), as_json=as_json)
+        _print_counts(server.count(), as_json=as_json)
         return
-    page = server.list("/runs", query, whole=whole)
+    page = fetch(server.runs, status=statuses, whole=whole, **plain)
     if as_json:
         print_json(page)
         return
@@ -162,7 +162,7 @@ def cancel(target: Target, runs: tuple[str, ...]) -> None:
     server = target.connect()
 
     def cancel_one(run: str) -> None:
-        document = server.call("POST", f"/runs/{quote(run, safe='')}/cancel")
+        document = server.cancel(run)
         asked = document["cancel_requested_at"] is not None and document["status"] not in FINAL
         click.echo(f"{run} {'is being cancelled' if asked else document['status']}")
 
@@ -175,7 +175,7 @@ def cancel(target: Target, runs: tuple[str, ...]) -> None:
 def retry(target: Target, runs: tuple[str, ...]) -> None:
     """Run the same again: makes new runs and prints their ids."""
     server = target.connect()
-    _each(runs, lambda run: click.echo(server.call("POST", f"/runs/{quote(run, safe='')}/retry")["id"]))
+    _each(runs, lambda run: click.echo(server.retry(run)["id"]))
 
 
 @command.command("delete")
@@ -186,7 +186,7 @@ def delete(target: Target, runs: tuple[str, ...]) -> None:
     server = target.connect()
 
     def delete_one(run: str) -> None:
-        server.call("DELETE", f"/runs/{quote(run, safe='')}")
+        server.delete(run)
         click.echo(f"{run} deleted")
 
     _each(runs, delete_one)

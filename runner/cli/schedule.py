@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -11,7 +11,9 @@ from runner.cli.endings import exit_code, print_ending
 from runner.cli.render import print_json
 from runner.cli.target import Target
 from runner.cli.waiting import wait_for
-from runner.uuid7 import uuid7
+
+if TYPE_CHECKING:
+    from runner.sdk.requests import ScheduleOptions
 
 
 @click.command("schedule")
@@ -29,27 +31,25 @@ from runner.uuid7 import uuid7
 @click.option("--wait", is_flag=True, help="Wait for the end; print the result, exit 1 on an error, 3 on no response.")
 @options.as_json
 @click.pass_obj
-def command(target: Target, task: str, *, wait: bool, as_json: bool, **given: Any) -> None:
+def command(
+    target: Target, /, task: str, parameters: dict[str, Any], *, wait: bool, as_json: bool, **given: Any
+) -> None:
     """Schedule a run of TASK and print its id. When this returns, the run is stored durably."""
     server = target.connect()
-    run = server.call("POST", "/runs", body={"id": uuid7(), "task": task, **_request(**given)})
-    if wait:
-        run = wait_for(server, run["id"])
+    handle = server.scheduleTask(task, parameters, **_options(**given))
+    if not wait and not as_json:
+        click.echo(handle.id)
+        return
+    run = wait_for(server, handle.id) if wait else handle.run()
     if as_json:
         print_json(run)
-    elif wait:
-        print_ending(run)
     else:
-        click.echo(run["id"])
+        print_ending(run)
     if wait:
         raise SystemExit(exit_code(run))
 
 
-def _request(*, tags: tuple[str, ...], retry_attempts: int | None, **plain: Any) -> dict[str, Any]:
-    """The keys of a schedule request; what was not given is the server's to choose."""
-    request = {key: value for key, value in plain.items() if value is not None}
-    if tags:
-        request["tags"] = list(tags)
-    if retry_attempts is not None:
-        request["retry"] = {"attempts": retry_attempts}
-    return request
+def _options(*, tags: tuple[str, ...], retry_attempts: int | None, **plain: Any) -> ScheduleOptions:
+    """The options of `scheduleTask`; what was not given is the server's to choose."""
+    options = {**plain, "tags": tags, "retry": None if retry_attempts is None else {"attempts": retry_attempts}}
+    return cast("ScheduleOptions", {name: value for name, value in options.items() if value is not None})

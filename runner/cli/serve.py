@@ -9,7 +9,7 @@ import click
 
 from runner import app
 from runner.cli.options import config_file
-from runner.config import load
+from runner.config import load_settings
 
 
 @click.command("serve")
@@ -18,4 +18,4 @@ from runner.config import load
 @click.option("--port", default=8420, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
 def command(config_path: Path, host: str, port: int) -> None:
     """Serve this project's tasks until Ctrl-C or SIGTERM, which let running attempts finish for a while."""
-    asyncio.run(app.serve(load(config_path), host, port))
+    asyncio.run(app.serve(load_settings(config_path), host, port))

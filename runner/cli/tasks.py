@@ -6,7 +6,6 @@ import json
 import keyword
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import click
 
@@ -38,7 +37,7 @@ def command() -> None:
 @click.pass_obj
 def list_(target: Target, *, as_json: bool) -> None:
     """List the tasks that the server has, and the files that do not work."""
-    tasks = target.connect().call("GET", "/tasks")
+    tasks = target.connect().tasks()
     if as_json:
         print_json(tasks)
         return
@@ -78,7 +77,7 @@ def _schedule(options_: dict[str, Any]) -> str:
 @click.pass_obj
 def show(target: Target, name: str, *, as_json: bool) -> None:
     """Show one task with its options and the shape of its parameters."""
-    task = target.connect().call("GET", f"/tasks/{quote(name, safe='')}")
+    task = target.connect().task(name)
     if as_json:
         print_json(task)
         return
@@ -115,6 +114,9 @@ def new(name: str) -> None:
                 f"{clean(part)!r} is no name of a Python module; use letters, digits and _, such as billing.invoice"
             )
     file = _FOLDER.joinpath(*parts).with_suffix(".py")
+    modules = [folder.with_suffix(".py") for folder in file.parents if folder not in {_FOLDER, Path()}]
+    if file.with_suffix("").is_dir() or any(module.exists() for module in modules):
+        raise Failed(f"{file} and a folder of its name would hide each other; nothing was written, choose another name")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("x", encoding="utf-8") as out:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import nullcontext
+from datetime import timedelta
 from typing import Any
 
 from rich.status import Status as Spinner
 from rich.text import Text
 
 from runner.cli.render import clean, console
-from runner.cli.target import Server
 from runner.domain.status import FINAL
 from runner.errors import WaitTimeoutError
+from runner.sdk.client import Client
 
 #: How long one request waits; on a terminal the line that tells the progress is as old as this.
 _TURN_S = 2.0
 
 
-def wait_for(server: Server, run: str, deadline: float | None = None) -> dict[str, Any]:
+def wait_for(server: Client, run: str, deadline: float | None = None) -> dict[str, Any]:
     """The run once it is final; on a terminal it is told meanwhile why it waits or how far it is.
 
     `deadline` is an instant of `time.monotonic`, `None` to wait for ever.
@@ -31,7 +32,7 @@ def wait_for(server: Server, run: str, deadline: float | None = None) -> dict[st
     with spinner or nullcontext():
         while True:
             left_s = _TURN_S if deadline is None else min(_TURN_S, deadline - time.monotonic())
-            document = server.show(run, wait_s=max(left_s, 0.0))
+            document = server.wait(run, timedelta(seconds=max(left_s, 0.0)))
             if document["status"] in FINAL:
                 return document
             if deadline is not None and time.monotonic() >= deadline:

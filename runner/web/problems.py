@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
@@ -29,7 +30,7 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     except RunnerError as error:
         if isinstance(error, InvariantError):
             log.exception("%s %s", request.method, request.rel_url.raw_path)
-        headers = {hdrs.WWW_AUTHENTICATE: "Bearer"} if isinstance(error, UnauthorizedError) else {}
+        headers: dict[str, str] = {hdrs.WWW_AUTHENTICATE: "Bearer"} if isinstance(error, UnauthorizedError) else {}
         return problem(request, error.code, error.http_status, str(error), headers)
     except web.HTTPMethodNotAllowed as error:
         allowed = ", ".join(sorted(error.allowed_methods))
@@ -45,7 +46,7 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
 
 
 def problem(
-    request: web.Request, code: str, status: int, detail: str, headers: dict[str, str] | None = None
+    request: web.Request, code: str, status: int, detail: str, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """One problem document; clients rebuild the error from `type` and `detail`."""
     document = {

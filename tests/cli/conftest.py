@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import signal
+import pty
 import subprocess
 import sys
-import textwrap
+import termios
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,36 +16,38 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.projects import write_project
+from support.servers import server_in
 
 Isolane = Callable[..., subprocess.CompletedProcess]
 
 TASKS = {
-    "greet": """
+    "greet.py": """
         def run(parameters):
             print("hello", parameters["name"])
             return {"greeted": parameters["name"], "exact": 2**64}
     """,
-    "fail": """
+    "fail.py": """
         import sys
 
         def run(parameters):
             print("forged\\x1b[31m\\x9b1m", file=sys.stderr)
             raise ValueError("no way\\x1b]0;title\\x07")
     """,
-    "vanish": """
+    "vanish.py": """
         import os
 
         def run():
             os._exit(7)
     """,
-    "linger": """
+    "linger.py": """
         import time
 
         def run():
             print("begun", flush=True)
             time.sleep(3600)
     """,
-    "broken": "import nothing_of_this_name",
+    "broken.py": "import nothing_of_this_name",
 }
 
 
@@ -81,7 +84,7 @@ def isolane(tmp_path) -> Isolane:
 
 @dataclass
 class Project:
-    """A folder with tasks, and the server that serves them."""
+    """A folder with tasks, and the address of the server that serves them."""
 
     folder: Path
     url: str
@@ -109,31 +112,40 @@ class Project:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
+    def open(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a call whose stdout is read while it goes on."""
+        return subprocess.Popen(
+            command(*arguments), cwd=self.folder, env=environment(), stdout=subprocess.PIPE, encoding="utf-8"
+        )
 
-def write_project(folder: Path) -> None:
-    (folder / "config").mkdir()
-    (folder / "config/isolane.toml").write_text("")
-    (folder / "tasks").mkdir()
-    for name, code in TASKS.items():
-        (folder / f"tasks/{name}.py").write_text(textwrap.dedent(code))
+    def on_terminal(self, *arguments: str, **more: str) -> str:
+        """What a call prints on a terminal of 80 columns."""
+        inside, outside = pty.openpty()
+        termios.tcsetwinsize(outside, (24, 80))
+        with subprocess.Popen(
+            command(*arguments),
+            cwd=self.folder,
+            env=environment(TERM="xterm-256color", **more),
+            stdin=outside,
+            stdout=outside,
+            stderr=outside,
+        ):
+            os.close(outside)
+            printed = b""
+            # The kernel reports the end of the other side as an I/O error.
+            with contextlib.suppress(OSError):
+                while part := os.read(inside, 65536):
+                    printed += part
+        os.close(inside)
+        return printed.decode().replace("\r\n", "\n")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Iterator[Project]:
-    """A server for all tests, which use queues and tags of their own."""
-    folder = tmp_path_factory.mktemp("project")
-    write_project(folder)
-    with (
-        (folder / "serve.log").open("wb") as log,
-        subprocess.Popen(
-            command("serve", "--port", "0"), cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=log, text=True
-        ) as server,
-    ):
-        try:
-            greeting = server.stdout.readline()
-            assert greeting.startswith("isolane serves http://"), (folder / "serve.log").read_text()
-            yield Project(folder, greeting.split()[-1])
-        finally:
-            server.send_signal(signal.SIGTERM)
-            server.communicate(timeout=60)
-    assert server.returncode == 0, (folder / "serve.log").read_text()
+    """A server for a module's tests, which use queues and tags of their own."""
+    folder = write_project(tmp_path_factory.mktemp("project"), TASKS)
+    with server_in(folder) as server:
+        client = server.start()
+        client.close()
+        yield Project(folder, client.url)
+        assert server.stop() == 0, server.log()
