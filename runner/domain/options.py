@@ -77,10 +77,10 @@ def read_options(raw: Mapping[str, Any], where: str = "") -> Layer:
     Raises:
         InvalidOptionError: an unknown option, a wrong type or range, or both `every` and `cron`.
     """
-    known_keys(raw, _OPTIONS, where, "task option")
+    known_keys(raw, TASK_OPTIONS, where, "task option")
     layer = {}
     for key, value in raw.items():
-        attribute, read = _OPTIONS[key]
+        attribute, read = TASK_OPTIONS[key]
         layer[attribute] = read(value, where + key)
     if layer.get("every_s") is not None and layer.get("cron") is not None:
         raise InvalidOptionError(f"{where}every and {where}cron exclude each other: give one")
@@ -176,7 +176,8 @@ def _retry(value: Any, name: str) -> Mapping[str, Any]:
     return written
 
 
-_OPTIONS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
+#: The options there are: what each is called in `TaskOptions`, and how it is read.
+TASK_OPTIONS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
     "description": ("description", _unless_none(lambda value, name: text(value, name, 10_000))),
     "queue": ("queue", _queue),
     "timeout": ("timeout_s", _unless_none(_duration(0.01), float("inf"))),

@@ -1,0 +1,76 @@
+"""What `[[mounts]]` may show of the host, and where inside the sandbox."""
+
+from __future__ import annotations
+
+import posixpath
+import sys
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from runner.config.patterns import matches
+from runner.config.sections import MountSection
+from runner.domain.checks import shown
+from runner.errors import ConfigError
+from sandbox.spec import Mount
+
+#: The node's own folder in the project: the store, the tokens, the snapshots.
+STATE = ".isolane"
+_SYSTEM = (
+    "/bin",
+    "/code",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/proc",
+    "/run",
+    "/sbin",
+    "/sys",
+    "/tmp",
+    "/usr",
+)
+#: The interpreter and isolane itself are seen inside at their own paths.
+_OWN = (sys.prefix, sys.base_prefix, str(Path(__file__).parents[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class TaskMount:
+    """A mount, and the names or patterns of the tasks that see it."""
+
+    mount: Mount
+    tasks: tuple[str, ...]
+
+    def is_for(self, task: str) -> bool:
+        """Whether the task sees it."""
+        return any(matches(pattern, task) for pattern in self.tasks)
+
+
+def read_mount(section: MountSection, project: Path, store: Path, where: str) -> TaskMount:
+    """Check one entry; `where` names it in errors, such as "config/isolane.toml: mounts[0]".
+
+    Raises:
+        ConfigError: its source does not exist or holds the node's own state or its store; its target cannot be had.
+    """
+    source = (project / section.source).resolve()
+    if not section.source or not source.exists():
+        raise ConfigError(f"{where}.source must exist: got {shown(section.source)}, which is {source}")
+    for private in ((project / STATE).resolve(), store.resolve()):
+        if source in (private, *private.parents) or private in source.parents:
+            raise ConfigError(f"{where}.source must not show tasks {private}, which is isolane's own: got {source}")
+    return TaskMount(
+        Mount(source=str(source), target=_target(section.target, where), writable=section.writable),
+        tuple(section.tasks),
+    )
+
+
+def _target(target: str, where: str) -> str:
+    if not target.startswith("/") or posixpath.normpath(target) != target or target.startswith("//") or "\0" in target:
+        raise ConfigError(f'{where}.target must be a plain absolute path such as "/data": got {shown(target)}')
+    path = PurePosixPath(target)
+    for taken in map(PurePosixPath, (*_SYSTEM, *_OWN)):
+        if path == taken or path in taken.parents or taken in path.parents:
+            raise ConfigError(
+                f'{where}.target must leave {taken} as it is; choose a path such as "/data": got {shown(target)}'
+            )
+    return target

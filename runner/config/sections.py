@@ -1,0 +1,200 @@
+"""The sections of `isolane.toml`: their keys, defaults and ranges. Values are held parsed, in the units they name.
+
+A reader raises `InvalidOptionError` with a message that begins where the key's path ends (" must be …", ".key is …"):
+`runner.config.loading` puts the path before it. A key that the file calls `memory` and that is held as `memory_bytes`
+has the former as its alias.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+
+from runner.domain.checks import flag, known_keys, one_of, shown, text, whole
+from runner.domain.names import check_queue, check_task
+from runner.domain.options import TASK_OPTIONS, Layer, read_options
+from runner.errors import InvalidOptionError
+from runner.store.contract import QueueRule, StoreLimits
+from runner.units import seconds, size_bytes
+from sandbox.spec import Level
+
+_PER_US = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+_STORE_LIMITS = StoreLimits()
+
+
+def _whole(low: int, high: int) -> BeforeValidator:
+    return BeforeValidator(lambda value: whole(value, "", low, high))
+
+
+def _duration(shortest: str, longest: str) -> BeforeValidator:
+    def read(value: Any) -> float:
+        length_s = seconds(value, "")
+        if not seconds(shortest, "") <= length_s <= seconds(longest, ""):
+            raise InvalidOptionError(f" must be from {shortest} to {longest}: got {shown(value)}")
+        return length_s
+
+    return BeforeValidator(read)
+
+
+def _size(smallest: str, largest: str) -> BeforeValidator:
+    def read(value: Any) -> int:
+        size = size_bytes(value, "")
+        if not size_bytes(smallest, "") <= size <= size_bytes(largest, ""):
+            raise InvalidOptionError(f" must be from {smallest} to {largest}: got {shown(value)}")
+        return size
+
+    return BeforeValidator(read)
+
+
+def _word(*allowed: str) -> BeforeValidator:
+    return BeforeValidator(lambda value: one_of(value, "", allowed))
+
+
+def _text(longest: int) -> BeforeValidator:
+    return BeforeValidator(lambda value: text(value, "", longest))
+
+
+def _store(value: Any) -> str:
+    url = text(value, "", 4096)
+    if not url.startswith("sqlite:") or not url.removeprefix("sqlite:").strip() or "\0" in url:
+        raise InvalidOptionError(f' must begin with "sqlite:" and name a file after it: got {shown(url)}')
+    return url
+
+
+def _rate(value: Any) -> str:
+    written = text(value, "", 100)
+    rate = re.fullmatch(r"([1-9]\d{0,6})/([smhd])", written, re.ASCII)
+    if rate is None or int(rate[1]) > _PER_US["s"]:
+        raise InvalidOptionError(f' must be a rate such as "10/s", "100/m", "5/h" or "20/d": got {shown(value)}')
+    return written
+
+
+def _task_name(value: str) -> str:
+    return _named(check_task, value)
+
+
+def _queue_pattern(value: str) -> str:
+    return _named(check_queue, value)
+
+
+def _named(check: Any, value: str) -> str:
+    try:
+        check(value)
+    except InvalidOptionError as error:
+        raise InvalidOptionError(f" {str(error).partition(' ')[2]}") from None
+    return value
+
+
+def _task_options(value: Any) -> Layer:
+    if not isinstance(value, Mapping):
+        raise InvalidOptionError(f" must be a table: got {shown(value)}")
+    for key, inner in value.items():
+        if isinstance(inner, Mapping) and key not in TASK_OPTIONS:
+            raise InvalidOptionError(
+                f'.{key} is not a known task option; the name of a task with dots is quoted: [tasks."billing.invoice"]'
+            )
+    return read_options(value, ".")
+
+
+class Section(BaseModel):
+    """A table of the file. Unknown keys are refused with the nearest known ones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping):
+            raise InvalidOptionError(f" must be a table: got {shown(raw)}")
+        known = [field.alias or name for name, field in cls.model_fields.items()]
+        known_keys(raw, known, ".", "key")
+        return raw
+
+
+class Runner(Section):
+    """`[runner]`: this node."""
+
+    store: Annotated[str, BeforeValidator(_store)] = "sqlite:.isolane/isolane.db"
+    host: Annotated[str, _text(255)] = "127.0.0.1"
+    port: Annotated[int, _whole(0, 65535)] = 8420
+    concurrency: Annotated[int, _whole(1, 10_000)] = 4
+    memory_bytes: Annotated[int, _size("16MB", "1024TB")] = Field(default=2 << 30, alias="memory")
+    lease_s: Annotated[float, _duration("1s", "10m")] = Field(default=15.0, alias="lease")
+    stop_grace_s: Annotated[float, _duration("0s", "10m")] = Field(default=5.0, alias="stop_grace")
+
+
+class Queue(Section):
+    """`[queues.NAME]`."""
+
+    concurrency: Annotated[int, _whole(1, 10_000)] = 1
+    order: Annotated[str, _word("relaxed", "strict")] = "relaxed"
+    rate: Annotated[str, BeforeValidator(_rate)] | None = None
+
+    @model_validator(mode="after")
+    def _strict_alone(self) -> Queue:
+        if self.order == "strict" and self.concurrency > 1:
+            raise InvalidOptionError(f'.order may be "strict" only at concurrency 1: got {self.concurrency}')
+        return self
+
+    def rule(self) -> QueueRule:
+        """Itself as the store takes it."""
+        count, _, unit = (self.rate or "").partition("/")
+        return QueueRule(
+            concurrency=self.concurrency,
+            strict=self.order == "strict",
+            interval_us=_PER_US[unit] // int(count) if self.rate else 0,
+            rate=self.rate,
+        )
+
+
+class MountSection(Section):
+    """One of `[[mounts]]`; whether it can be had is checked by `runner.config.mounts`."""
+
+    source: Annotated[str, _text(4096)]
+    target: Annotated[str, _text(4096)]
+    writable: Annotated[bool, BeforeValidator(lambda value: flag(value, ""))] = False
+    tasks: list[Annotated[str, _text(200)]] = Field(default=["*"])
+
+
+class SandboxSection(Section):
+    """`[sandbox]`."""
+
+    level: Annotated[str, _word("auto", *Level)] = "auto"
+    require: Annotated[str, _word(*Level)] | None = None
+
+
+class Limits(Section):
+    """`[limits]`. Parameters and results travel in one frame of at most 16 MB, with something around them."""
+
+    parameters_bytes: Annotated[int, _size("1KB", "15MB")] = Field(default=5 << 20, alias="parameters")
+    result_bytes: Annotated[int, _size("1KB", "15MB")] = Field(default=1 << 20, alias="result")
+    log_bytes: Annotated[int, _size("1KB", "1TB")] = Field(default=10 << 20, alias="log")
+    waiting_per_app: Annotated[int, _whole(1, 10**9)] = _STORE_LIMITS.waiting_per_app
+    waiting_per_queue: Annotated[int, _whole(1, 10**9)] = _STORE_LIMITS.waiting_per_queue
+    children_per_run: Annotated[int, _whole(1, 10**9)] = _STORE_LIMITS.children_per_run
+
+
+class Retention(Section):
+    """`[retention]`."""
+
+    runs_s: Annotated[float, _duration("1m", "36500d")] = Field(default=30 * 86400.0, alias="runs")
+    logs_s: Annotated[float, _duration("1m", "36500d")] = Field(default=7 * 86400.0, alias="logs")
+
+
+_TaskOptions = Annotated[Layer, PlainValidator(_task_options)]
+
+
+class Document(Section):
+    """The whole file."""
+
+    runner: Runner = Runner()
+    defaults: _TaskOptions = Layer({})
+    queues: dict[Annotated[str, BeforeValidator(_queue_pattern)], Queue] = {}
+    tasks: dict[Annotated[str, BeforeValidator(_task_name)], _TaskOptions] = {}
+    mounts: list[MountSection] = []
+    sandbox: SandboxSection = SandboxSection()
+    limits: Limits = Limits()
+    retention: Retention = Retention()

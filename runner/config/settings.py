@@ -1,0 +1,101 @@
+"""`Settings`: the config as the rest of the runner asks it. Frozen; a changed file takes a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from runner.config.mounts import TaskMount
+from runner.config.patterns import is_pattern, matches
+from runner.config.sections import Document, Limits, Retention, Runner, SandboxSection
+from runner.domain.options import Layer, TaskOptions, merge_options, read_options
+from runner.errors import ConfigError
+from runner.store.contract import QueueRule
+from sandbox.spec import Mount
+
+#: Rules that were looked up and are kept; names of queues are users' words, and there is no end of them.
+_REMEMBERED_RULES = 65_536
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the config says, in plain units.
+
+    Attributes:
+        project: the folder that holds `tasks/` and `.isolane/`; relative paths of the config begin there.
+        file: the config file, for messages.
+    """
+
+    project: Path
+    file: Path
+    document: Document
+    mounts: tuple[TaskMount, ...]
+    _rules: Any = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_rules", lru_cache(maxsize=_REMEMBERED_RULES)(self._find_rule))
+
+    @property
+    def runner(self) -> Runner:
+        """`[runner]`."""
+        return self.document.runner
+
+    @property
+    def sandbox(self) -> SandboxSection:
+        """`[sandbox]`."""
+        return self.document.sandbox
+
+    @property
+    def limits(self) -> Limits:
+        """`[limits]`."""
+        return self.document.limits
+
+    @property
+    def retention(self) -> Retention:
+        """`[retention]`."""
+        return self.document.retention
+
+    @property
+    def overridden_tasks(self) -> Mapping[str, Layer]:
+        """The tasks that `[tasks.NAME]` names, with what it says of each."""
+        return self.document.tasks
+
+    def queue_rule(self, app: str, name: str) -> QueueRule:  # noqa: ARG002 - one app, one config
+        """How a queue behaves: its own entry, else the first pattern that covers it, else one run at a time."""
+        rule: QueueRule = self._rules(name)
+        return rule
+
+    def _find_rule(self, name: str) -> QueueRule:
+        queues = self.document.queues
+        if name in queues:
+            return queues[name].rule()
+        patterns = (pattern for pattern in queues if is_pattern(pattern) and matches(pattern, name))
+        pattern = next(patterns, None)
+        return queues[pattern].rule() if pattern is not None else QueueRule()
+
+    def mounts_for(self, task: str) -> tuple[Mount, ...]:
+        """What a task sees of the host; a folder comes before what lies in it.
+
+        Raises:
+            ConfigError: two mounts at one place.
+        """
+        mounts = sorted((each.mount for each in self.mounts if each.is_for(task)), key=lambda mount: mount.target)
+        for first, second in pairwise(mounts):
+            if first.target == second.target:
+                raise ConfigError(f"{self.file}: two [[mounts]] show task {task} something at {first.target}")
+        return tuple(mounts)
+
+    def task_options(self, task: str, own: Mapping[str, Any]) -> TaskOptions:
+        """The options of a task: `[defaults]`, over these its own, over these `[tasks.NAME]`.
+
+        Raises:
+            InvalidOptionError: one of its own is wrong.
+        """
+        layers = [self.document.defaults, read_options(own, f"task {task}: ")]
+        if task in self.document.tasks:
+            layers.append(self.document.tasks[task])
+        return merge_options(*layers)

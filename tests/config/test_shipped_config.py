@@ -1,0 +1,53 @@
+"""The shipped config is the documentation of every key, and says what holds without it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from runner.config import load_settings, read_settings
+from runner.config.sections import Document, MountSection, Queue, Section
+from runner.domain.options import TASK_OPTIONS, TaskOptions
+from runner.domain.retry import Retry
+
+PROJECT = Path(__file__).parents[2]
+SHIPPED = PROJECT / "config" / "isolane.toml"
+
+
+def keys_of(section: type[Section]) -> set[str]:
+    return {field.alias or name for name, field in section.model_fields.items()}
+
+
+def test_its_values_are_the_defaults():
+    shipped = load_settings(SHIPPED, cwd=PROJECT)
+    bare = read_settings({}, file=SHIPPED, project=PROJECT)
+
+    assert shipped.project == PROJECT
+    for section in ("runner", "sandbox", "limits", "retention"):
+        assert getattr(shipped, section) == getattr(bare, section)
+    assert shipped.task_options("any", {}) == bare.task_options("any", {}) == TaskOptions()
+
+
+def test_it_has_every_key():
+    written = tomllib.loads(SHIPPED.read_text())
+    document = Document()
+
+    assert written["runner"].keys() == keys_of(type(document.runner))
+    assert written["limits"].keys() == keys_of(type(document.limits))
+    assert written["retention"].keys() == keys_of(type(document.retention))
+    assert written["defaults"].keys() == TASK_OPTIONS.keys() - {"description"}
+    assert written["defaults"]["retry"].keys() == Retry().document().keys()
+
+
+def test_its_examples_are_right_and_have_every_key(tmp_path):
+    (tmp_path / "data" / "reports").mkdir(parents=True)
+    commented = SHIPPED.read_text().partition("# [queues.billing]")
+    examples = "".join(commented[1:]).partition("\n[sandbox]")[0].splitlines()
+    text = "\n".join(line.removeprefix("# ") for line in examples if re.match(r"# (\[|\w+ = )", line))
+    written = tomllib.loads(text)
+    settings = read_settings(written, file=SHIPPED, project=tmp_path)
+
+    assert written["queues"]["billing"].keys() == keys_of(Queue)
+    assert written["mounts"][0].keys() == keys_of(MountSection)
+    assert settings.task_options("billing.invoice", {}).retry.attempts == 5
