@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from runner.cli.options import config_file
-from runner.config import load_settings
+from runner.config import load
 
 
 @click.group("config")
@@ -17,7 +17,6 @@ def command() -> None:
 
 @command.command("check")
 @config_file
-def check(config_path: Path) -> None:
+def check(config_path: Path | None) -> None:
     """Say whether the config file is right, without starting anything."""
-    load_settings(config_path)
-    click.echo(f"{config_path} is right")
+    click.echo(f"{load(config_path).file} is right")

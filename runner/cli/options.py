@@ -11,17 +11,12 @@ import click
 from runner import jsonvalue
 from runner.errors import InvalidValueError
 
-#: The project's config, seen from its folder.
-CONFIG_FILE = Path("config/isolane.toml")
-
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the JSON document that HTTP gives.")
 config_file = click.option(
     "--config",
     "config_path",
     type=click.Path(path_type=Path),
-    default=CONFIG_FILE,
-    show_default=True,
-    help="The config file; its project is the folder above its own.",
+    help="The config file, instead of config/isolane.toml here or in the nearest folder above.",
 )
 
 

@@ -12,7 +12,7 @@ from runner import app
 from runner.cli import options
 from runner.cli.endings import exit_code, print_ending
 from runner.cli.logs import LogPrinter
-from runner.config import load_settings
+from runner.config import load
 from runner.domain.documents import log_document
 from runner.domain.run import LogLine
 
@@ -21,7 +21,7 @@ from runner.domain.run import LogLine
 @click.argument("task")
 @options.parameters
 @options.config_file
-def command(task: str, parameters: dict[str, Any], config_path: Path) -> None:
+def command(task: str, parameters: dict[str, Any], config_path: Path | None) -> None:
     """Run TASK here and now in the sandbox, and what it schedules; nothing is kept.
 
     Its log goes to stderr, its result as JSON to stdout. Exits with 0 on success, 1 if it raised, 3 without a response.
@@ -31,6 +31,6 @@ def command(task: str, parameters: dict[str, Any], config_path: Path) -> None:
     def on_log(run: dict[str, Any], line: LogLine) -> None:
         printer.print(log_document(line), task=run["task"] if run["parent"] else "")
 
-    run = asyncio.run(app.run_once(load_settings(config_path), task, parameters, on_log))
+    run = asyncio.run(app.run_once(load(config_path), task, parameters, on_log))
     print_ending(run)
     raise SystemExit(exit_code(run))

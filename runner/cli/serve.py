@@ -9,13 +9,16 @@ import click
 
 from runner import app
 from runner.cli.options import config_file
-from runner.config import load_settings
+from runner.config import load
 
 
 @click.command("serve")
 @config_file
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8420, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
-def command(config_path: Path, host: str, port: int) -> None:
+@click.option("--host", help="Address to listen on, instead of the config's.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port, instead of the config's; 0 takes a free one.")
+def command(config_path: Path | None, host: str | None, port: int | None) -> None:
     """Serve this project's tasks until Ctrl-C or SIGTERM, which let running attempts finish for a while."""
-    asyncio.run(app.serve(load_settings(config_path), host, port))
+    settings = load(config_path)
+    host = settings.runner.host if host is None else host
+    port = settings.runner.port if port is None else port
+    asyncio.run(app.serve(settings, host, port))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import keyword
+import os
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,7 @@ from runner.cli.render import (
 )
 from runner.cli.target import Target
 from runner.cli.templates import template
-
-_FOLDER = Path("tasks")
+from runner.sdk.locate import find_project
 
 
 @click.group("tasks")
@@ -105,16 +105,17 @@ def _option(value: Any) -> str | None:
 @click.argument("name")
 def new(name: str) -> None:
     """Write the file of a new task NAME; dots make folders. A file that exists is never overwritten."""
-    if not _FOLDER.is_dir():
-        raise Failed("no folder tasks/ here; go to the project's folder, or make a project with `isolane init`")
+    project = find_project(Path.cwd())
+    if project is None:
+        raise Failed("this folder is in no project; go to one, or make one with `isolane init`")
     parts = name.split(".")
     for part in parts:
         if not part.isidentifier() or keyword.iskeyword(part) or part.startswith("_"):
             raise click.BadParameter(
                 f"{clean(part)!r} is no name of a Python module; use letters, digits and _, such as billing.invoice"
             )
-    file = _FOLDER.joinpath(*parts).with_suffix(".py")
-    modules = [folder.with_suffix(".py") for folder in file.parents if folder not in {_FOLDER, Path()}]
+    file = Path(os.path.relpath(project), "tasks", *parts).with_suffix(".py")
+    modules = [folder.with_suffix(".py") for folder in list(file.parents)[: len(parts) - 1]]
     if file.with_suffix("").is_dir() or any(module.exists() for module in modules):
         raise Failed(f"{file} and a folder of its name would hide each other; nothing was written, choose another name")
     try:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
+
+from runner.cli.templates import template
+from runner.config import read_settings
 
 
 def files(folder):
@@ -25,7 +31,19 @@ def test_the_config_that_init_writes_is_right(isolane):
 
     checked = isolane("config", "check")
 
-    assert (checked.returncode, checked.stdout) == (0, "config/isolane.toml is right\n")
+    assert checked.returncode == 0
+    assert checked.stdout.endswith("config/isolane.toml is right\n")
+
+
+def test_what_the_config_of_init_shows_as_defaults_are_the_defaults(tmp_path):
+    shown = re.sub(r"^# (?=\[|\w+ = )", "", template("isolane.toml"), flags=re.MULTILINE)
+    shown = shown.replace('source = "data"', 'source = "."').replace('require = "full"', "")
+
+    read = [read_settings(text, file=Path("x"), project=tmp_path) for text in (tomllib.loads(shown), {})]
+
+    for section in ("runner", "sandbox", "limits", "retention"):
+        assert len({getattr(settings, section) for settings in read}) == 1, section
+    assert len({repr(settings.task_options("other", {})) for settings in read}) == 1
 
 
 def test_init_never_overwrites_and_names_what_exists(isolane, tmp_path):
