@@ -1,10 +1,10 @@
 """The composition root: the only place that joins the store, the sandbox, the engine and the doors.
 
-    .isolane/                   the node's own folder in the project, mode 0700
-        isolane.db              the store (where the config says so)
-        attempts.lock           held by the launcher and by every attempt: proof that they are dead
-        code/                   snapshots of the tasks folder by hash
-        server.json, token      where the local command line finds the server, and its right to call it
+.isolane/                   the node's own folder in the project, mode 0700
+isolane.db              the store (where the config says so)
+attempts.lock           held by the launcher and by every attempt: proof that they are dead
+code/                   snapshots of the tasks folder by hash
+server.json, token      where the local command line finds the server, and its right to call it
 """
 
 from __future__ import annotations
@@ -211,4 +211,7 @@ def _greet(url: str, engine: Engine) -> None:
         last = problem.error.message.strip().split("\n")[0]
         print(f"  problem: {problem.file}: {problem.error.type}: {last}", file=sys.stderr)
     example = min((key.task for key in catalog.entries), default="TASK")
-    print(f"Try, in another terminal in this folder:\n  isolane schedule {example} --wait\n  isolane runs list", flush=True)
+    print(
+        f"Try, in another terminal in this folder:\n  isolane schedule {example} --wait\n  isolane runs list",
+        flush=True,
+    )

@@ -8,7 +8,6 @@ While it waits it gives back its slot, so it works on a node that runs one attem
 from dataclasses import dataclass, field
 
 from runner import scheduleTask, task
-
 from tasks._words import count_words
 
 

@@ -9,7 +9,6 @@ import json
 from pathlib import Path
 
 from runner import Context, scheduleTask, scheduleTasks, task
-
 from tasks._words import count_words, list_texts
 
 REPORTS = Path("/data/reports")
@@ -28,7 +27,7 @@ def split(parameters, context: Context):
 def count(parameters):
     words = count_words(parameters["text"])
     print(f"{parameters['text']}: {words.total()} words, {len(words)} different")
-    scheduleTask(merge, {**parameters, "words": words}, with_success=True)
+    scheduleTask(merge, {**parameters, "words": dict(words)}, with_success=True)
     return {"words": words.total()}
 
 

@@ -139,5 +139,3 @@ def is_call(frame: dict[str, Any]) -> bool:
     """Whether a frame from a task is a call that a reply can be matched to."""
     number = frame.get("id")
     return frame.get("type") == "call" and isinstance(number, int) and not isinstance(number, bool)
-
-

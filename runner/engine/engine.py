@@ -49,9 +49,7 @@ class Engine:
     def __init__(self, settings: Settings, store: Store, sandbox: Sandbox) -> None:
         self._store, self._sandbox = store, sandbox
         self._catalog = Catalog(settings, sandbox)
-        capacity = Capacity(
-            settings.runner.concurrency, settings.runner.memory_bytes, lambda: self._dispatcher.wake()
-        )
+        capacity = Capacity(settings.runner.concurrency, settings.runner.memory_bytes, lambda: self._dispatcher.wake())
         self.parts = Parts(
             settings=settings,
             store=store,
@@ -91,7 +89,11 @@ class Engine:
         if periodic:
             self._clock.start()
             self._clock.add_job(
-                prune, "interval", seconds=_PRUNE_S, args=[self.parts, lambda: self._dispatcher.codes_in_use], id="prune"
+                prune,
+                "interval",
+                seconds=_PRUNE_S,
+                args=[self.parts, lambda: self._dispatcher.codes_in_use],
+                id="prune",
             )
             await self._periodic.refresh()
             self._watching = asyncio.create_task(self._watch(), name="watch over tasks")

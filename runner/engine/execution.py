@@ -149,9 +149,7 @@ class Execution:
         why = f"could not be executed by this node, through no fault of the task: {error}"
         _logger.error("attempt %d of run %s %s", self._claim.attempt, self._run.id, why)
         decision = self._decision or Decision(reason=Reason.LOST, why=why)
-        return Ending(
-            reason=decision.reason, why=decision.why, finished_at=self._parts.now(), code=self._entry.code
-        )
+        return Ending(reason=decision.reason, why=decision.why, finished_at=self._parts.now(), code=self._entry.code)
 
     def _conclude(self, outcome: Outcome) -> Ending:
         response = self._response

@@ -110,9 +110,7 @@ class Submission:
         if request.with_success and parent is None:
             raise InvalidOptionError("with_success works inside a task only: it ties a run to its parent's success")
         parameters = {} if request.parameters is None else request.parameters
-        text = jsonvalue.dumps(
-            parameters, limit_bytes=self._settings.limits.parameters_bytes, must_be_object=True
-        )
+        text = jsonvalue.dumps(parameters, limit_bytes=self._settings.limits.parameters_bytes, must_be_object=True)
         self._catalog.check_parameters(entry, parameters)
         return self._new_run(app, entry, request, text, parent), request.with_success
 

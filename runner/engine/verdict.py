@@ -42,9 +42,7 @@ def read_error(document: object) -> TaskError | None:
     kind, message, traceback = (document.get(key) for key in ("type", "message", "traceback"))
     if not (isinstance(kind, str) and isinstance(message, str) and isinstance(traceback, str)):
         return None
-    return TaskError(
-        type=kind[:_TYPE_CHARS], message=message[:_MESSAGE_CHARS], traceback=traceback[-_TRACEBACK_CHARS:]
-    )
+    return TaskError(type=kind[:_TYPE_CHARS], message=message[:_MESSAGE_CHARS], traceback=traceback[-_TRACEBACK_CHARS:])
 
 
 def judge(

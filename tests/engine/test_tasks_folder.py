@@ -28,7 +28,9 @@ async def test_a_file_that_does_not_import_shows_its_error_and_harms_nothing(tmp
 
 
 async def test_a_saved_file_is_used_by_the_next_attempt_of_a_run_that_keeps_failing(tmp_path: Path) -> None:
-    config = CONFIG.replace("attempts = 2", "attempts = 1000").replace('first = "10ms"', 'first = "100ms"\nmax = "100ms"')
+    config = CONFIG.replace("attempts = 2", "attempts = 1000").replace(
+        'first = "10ms"', 'first = "100ms"\nmax = "100ms"'
+    )
     folder = write_project(tmp_path, {"job.py": CRASHES_FIRST}, config)
     async with running_node(folder, periodic=True) as node:
         run = await node.schedule("job")

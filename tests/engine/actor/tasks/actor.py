@@ -121,9 +121,11 @@ WAYS = {
     "two results": two_results,
     "garbage after a result": garbage_after_result,
     "hoards": hoard,
-    "hoards in a child": lambda: subprocess.run(
-        [sys.executable, "-c", "kept = []\nwhile True: kept.append(bytearray(4 << 20))"], check=False
-    ).returncode,
+    "hoards in a child": lambda: (
+        subprocess.run(
+            [sys.executable, "-c", "kept = []\nwhile True: kept.append(bytearray(4 << 20))"], check=False
+        ).returncode
+    ),
     "memory error": lambda: raising(MemoryError()),
     "sleeps": lambda: time.sleep(3600),
     "spins": spin,
