@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from runner.domain.status import Status
 from runner.errors import InvalidOptionError, InvalidValueError
@@ -17,8 +17,7 @@ from runner.web.exchange import STOPPING, Query, answer, caller, operations, rea
 _BATCH_BYTES = 64 << 20
 #: The longest that one request waits for a run; a patient client asks again.
 _LONGEST_WAIT_S = 60.0
-_PER_PAGE = 50
-_MOST_PER_PAGE = 1000
+_PER_PAGE, _MOST_PER_PAGE = 50, 1000
 
 
 def routes(parameters_bytes: int) -> list[web.RouteDef]:
@@ -37,8 +36,9 @@ def routes(parameters_bytes: int) -> list[web.RouteDef]:
     ]
 
 
-def _schedule(body_bytes: int) -> Callable[[web.Request], Any]:
+def _schedule(body_bytes: int) -> Handler:
     async def schedule(request: web.Request) -> web.Response:
+        Query(request)
         [run] = await operations(request).schedule(caller(request), [await read_json(request, body_bytes)])
         return answer(run, 201)
 
@@ -46,6 +46,7 @@ def _schedule(body_bytes: int) -> Callable[[web.Request], Any]:
 
 
 async def _schedule_batch(request: web.Request) -> web.Response:
+    Query(request)
     body = await read_json(request, _BATCH_BYTES)
     if not isinstance(body, dict) or set(body) != {"runs"} or not isinstance(body["runs"], list):
         raise InvalidValueError('the request\'s body must be {"runs": [...]}, a list of schedule requests')
@@ -100,13 +101,16 @@ async def _wait(request: web.Request, app: str, run: str, timeout_s: float) -> d
 
 
 async def _cancel(request: web.Request) -> web.Response:
+    Query(request)
     return answer(await operations(request).cancel(caller(request), request.match_info["id"]))
 
 
 async def _retry(request: web.Request) -> web.Response:
+    Query(request)
     return answer(await operations(request).retry(caller(request), request.match_info["id"]), 201)
 
 
 async def _delete(request: web.Request) -> web.Response:
+    Query(request)
     await operations(request).delete(caller(request), request.match_info["id"])
     return web.Response(status=204)

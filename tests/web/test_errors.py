@@ -55,6 +55,18 @@ async def test_a_wrong_query_parameter_is_named(api, query, said):
 
 
 @pytest.mark.parametrize(
+    "call", ["POST runs", "POST runs/batch", "POST runs/x/cancel", "DELETE runs/x", "POST queues/q/purge", "GET tasks"]
+)
+async def test_no_call_overlooks_a_query_parameter(api, call):
+    method, _, path = call.partition(" ")
+
+    problem = await api.problem(method, f"/api/v1/{path}?dry_run=1", data=b"")
+
+    assert "'dry_run' is not known here" in problem["detail"]
+    assert api.operations.calls == []
+
+
+@pytest.mark.parametrize(
     ("body", "said"),
     [
         (b'{"task"', "not JSON: Expecting ':' delimiter: line 1 column 8"),
