@@ -1,8 +1,9 @@
 """Control groups: the kernel's own limits on a whole tree, and its own count of what the tree used and was killed for.
 
-One group for each attempt, in a folder of our own (`isolane-` and a hash of the lock file's path) beside whatever there
-is: in the v1 hierarchies of memory, pids, cpu and cpuacct, or in v2 where those controllers may be used. The runner makes
-the group and keeps it; the task joins it through descriptors before it does anything, and cannot reach it afterwards.
+One group for each attempt, in a folder of our own (`isolane-` and a hash of the lock file's path) beside whatever
+there is: in the v1 hierarchies of memory, pids, cpu and cpuacct, or in v2 where those controllers may be used. The
+runner makes the group and keeps it; the task joins it through descriptors before it does anything, and cannot reach it
+afterwards.
 
 A group is removed when its attempt is dead. What a killed runner left is found by the folder's name: killed, awaited,
 removed.
@@ -12,15 +13,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
-import time
 from pathlib import Path
 from typing import Protocol
 
-from sandbox.errors import SetupError
+from sandbox.cgroup1 import find_v1
+from sandbox.cgroup2 import find_v2
 from sandbox.spec import Limits
-
-_SWEEP_PATIENCE_S = 10.0
 
 
 class Group(Protocol):
@@ -65,52 +63,5 @@ class Groups(Protocol):
 
 def find(lock_file: Path) -> Groups | None:
     """The groups that this process may make, `None` where there are none to be had."""
-    from sandbox.cgroup1 import find_v1  # noqa: PLC0415 - both are built on this module
-    from sandbox.cgroup2 import find_v2  # noqa: PLC0415
-
     folder = "isolane-" + hashlib.sha256(os.fsencode(lock_file.resolve())).hexdigest()[:16]
     return find_v2(folder) or find_v1(folder)
-
-
-def mount_points() -> list[tuple[str, set[str], Path]]:
-    """Every cgroup mount of this process: "cgroup" (v1) or "cgroup2", its options and controllers, and where it is."""
-    found = []
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        before, _, after = line.partition(" - ")
-        kind, _, options = after.split(" ", 2)
-        if kind in ("cgroup", "cgroup2"):
-            found.append((kind, set(options.split(",")), Path(before.split(" ")[4])))
-    return found
-
-
-def write(path: Path, text: str) -> None:
-    """Write a control file."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, text.encode())
-    finally:
-        os.close(descriptor)
-
-
-def sweep_folder(folder: Path) -> None:
-    """Kill everything in the groups of `folder`, wait until they are empty, and remove them."""
-    deadline = time.monotonic() + _SWEEP_PATIENCE_S
-    for group in [path for path in folder.glob("*") if path.is_dir()]:
-        while pids := (group / "cgroup.procs").read_text().split():
-            if time.monotonic() > deadline:
-                raise SetupError("cgroup", f"processes {' '.join(pids)} in {group} do not die")
-            for pid in pids:
-                try:
-                    os.kill(int(pid), signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            time.sleep(0.001)
-        group.rmdir()
-
-
-def remove_folder(folder: Path) -> None:
-    """Remove a group or a folder of groups; one that is in use or gone already stays as it is."""
-    try:
-        folder.rmdir()
-    except OSError:
-        pass  # the next start under this lock file sweeps it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sandbox import cgroup
+from sandbox import cgroupfs
 from sandbox.spec import Limits
 
 _PERIOD_US = 100_000
@@ -16,7 +16,7 @@ _WELCOME = ("cpu", "cpuacct")
 def find_v1(folder: str) -> V1Groups | None:
     """The hierarchies in which a folder can be made, `None` unless memory and pids are among them."""
     folders: dict[str, Path] = {}
-    for kind, options, root in cgroup.mount_points():
+    for kind, options, root in cgroupfs.mount_points():
         for controller in {*_NEEDED, *_WELCOME} & options if kind == "cgroup" else ():
             try:
                 (root / folder).mkdir(exist_ok=True)
@@ -25,7 +25,7 @@ def find_v1(folder: str) -> V1Groups | None:
             folders[controller] = root / folder
     if not all(controller in folders for controller in _NEEDED):
         for path in folders.values():
-            cgroup.remove_folder(path)
+            cgroupfs.remove_folder(path)
         return None
     return V1Groups(folders)
 
@@ -45,12 +45,12 @@ class V1Groups:
     def sweep(self) -> None:
         """Kill and remove every group of this lock file."""
         for folder in set(self._folders.values()):
-            cgroup.sweep_folder(folder)
+            cgroupfs.sweep_folder(folder)
 
     def close(self) -> None:
         """Remove the folder itself, if nothing is left in it."""
         for folder in set(self._folders.values()):
-            cgroup.remove_folder(folder)
+            cgroupfs.remove_folder(folder)
 
 
 class V1Group:
@@ -80,13 +80,13 @@ class V1Group:
 
     def _limit(self, limits: Limits) -> None:
         memory = self._paths["memory"]
-        cgroup.write(memory / "memory.limit_in_bytes", str(limits.memory_bytes))
+        cgroupfs.write(memory / "memory.limit_in_bytes", str(limits.memory_bytes))
         if (memory / "memory.memsw.limit_in_bytes").exists():  # no swap on top of it
-            cgroup.write(memory / "memory.memsw.limit_in_bytes", str(limits.memory_bytes))
-        cgroup.write(self._paths["pids"] / "pids.max", str(limits.processes))
+            cgroupfs.write(memory / "memory.memsw.limit_in_bytes", str(limits.memory_bytes))
+        cgroupfs.write(self._paths["pids"] / "pids.max", str(limits.processes))
         if limits.cpus is not None and "cpu" in self._paths:
             quota = max(int(limits.cpus * _PERIOD_US), 1000)  # the kernel's least is 1 ms
-            cgroup.write(self._paths["cpu"] / "cpu.cfs_quota_us", str(quota))
+            cgroupfs.write(self._paths["cpu"] / "cpu.cfs_quota_us", str(quota))
 
     def _arm(self) -> int:
         """Have the kernel signal an eventfd when the group runs out of memory, which is just before it kills."""
@@ -94,7 +94,7 @@ class V1Group:
         alarm = self._keep(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
         control = os.open(memory / "memory.oom_control", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            cgroup.write(memory / "cgroup.event_control", f"{alarm} {control}")
+            cgroupfs.write(memory / "cgroup.event_control", f"{alarm} {control}")
         finally:
             os.close(control)
         return alarm
@@ -125,7 +125,7 @@ class V1Group:
         while self._open:
             os.close(self._open.pop())
         for path in set(self._paths.values()):
-            cgroup.remove_folder(path)
+            cgroupfs.remove_folder(path)
 
 
 def _table(text: bytes) -> dict[bytes, bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sandbox import cgroup, syscalls
+from sandbox import cgroupfs, syscalls
 from sandbox.spec import Limits
 
 _PERIOD_US = 100_000
@@ -14,8 +14,8 @@ _WELCOME = ("cpu",)
 
 
 def find_v2(folder: str) -> V2Groups | None:
-    """Our folder under the cgroup of this process or, for root, at the top; `None` unless memory and pids can be had."""
-    for kind, _, root in cgroup.mount_points():
+    """Our folder under the cgroup of this process or at the top; `None` unless memory and pids can be had there."""
+    for kind, _, root in cgroupfs.mount_points():
         if kind == "cgroup2":
             for base in _bases(root):
                 if (groups := _prepare(base, folder)) is not None:
@@ -24,7 +24,7 @@ def find_v2(folder: str) -> V2Groups | None:
 
 
 def _bases(root: Path) -> list[Path]:
-    """Where a folder may be made: where we are, and the top. (Root may write anywhere; systemd asks to stay inside.)"""
+    """Where a folder may be made: first where we are, which may be delegated to us, then the top, which is root's."""
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         if line.startswith("0::/") and "/../" not in line:
             own = root / line[len("0::/") :]
@@ -44,7 +44,7 @@ def _prepare(base: Path, folder: str) -> V2Groups | None:
     except OSError:
         enabled = set()
     if not enabled.issuperset(_NEEDED):
-        cgroup.remove_folder(path)
+        cgroupfs.remove_folder(path)
         return None
     return V2Groups(path, enabled)
 
@@ -56,7 +56,7 @@ def _enable(base: Path, path: Path) -> None:
             if controller in _enabled(parent):
                 continue
             try:
-                cgroup.write(parent / "cgroup.subtree_control", f"+{controller}")
+                cgroupfs.write(parent / "cgroup.subtree_control", f"+{controller}")
             except OSError:
                 continue  # not there, or (EBUSY) processes live in `parent` itself; what counts is read back
 
@@ -80,11 +80,11 @@ class V2Groups:
 
     def sweep(self) -> None:
         """Kill and remove every group of this lock file."""
-        cgroup.sweep_folder(self._folder)
+        cgroupfs.sweep_folder(self._folder)
 
     def close(self) -> None:
         """Remove the folder itself, if nothing is left in it."""
-        cgroup.remove_folder(self._folder)
+        cgroupfs.remove_folder(self._folder)
 
 
 class V2Group:
@@ -96,14 +96,14 @@ class V2Group:
         self.procs: tuple[int, ...] = ()
         try:
             path.mkdir()
-            cgroup.write(path / "memory.max", str(limits.memory_bytes))
+            cgroupfs.write(path / "memory.max", str(limits.memory_bytes))
             if (path / "memory.swap.max").exists():
-                cgroup.write(path / "memory.swap.max", "0")
-            cgroup.write(path / "memory.oom.group", "1")  # one killed, all killed: no crippled tree goes on
-            cgroup.write(path / "pids.max", str(limits.processes))
+                cgroupfs.write(path / "memory.swap.max", "0")
+            cgroupfs.write(path / "memory.oom.group", "1")  # one killed, all killed: no crippled tree goes on
+            cgroupfs.write(path / "pids.max", str(limits.processes))
             if limits.cpus is not None and has_cpu:
                 quota = max(int(limits.cpus * _PERIOD_US), 1000)  # the kernel's least is 1 ms
-                cgroup.write(path / "cpu.max", f"{quota} {_PERIOD_US}")
+                cgroupfs.write(path / "cpu.max", f"{quota} {_PERIOD_US}")
             self.alarm = self._keep(syscalls.inotify_modified(str(path / "memory.events")))
             self.procs = (self._keep(os.open(path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)),)
         except OSError:
@@ -148,4 +148,4 @@ class V2Group:
         """Remove the group, in which nothing lives any more."""
         while self._open:
             os.close(self._open.pop())
-        cgroup.remove_folder(self._path)
+        cgroupfs.remove_folder(self._path)

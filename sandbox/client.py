@@ -9,6 +9,7 @@ launch fails here and leaves nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -24,6 +25,7 @@ from sandbox.link import Link, until_readable
 from sandbox.spec import Level, Limits, Spec
 
 _PROBE_LIMITS = Limits(memory_bytes=128 << 20, processes=16, disk_bytes=1 << 20, open_files=64)
+_NO_GROUPS = "rlimits of each process, memory is the caller's to watch"
 
 
 class Sandbox:
@@ -138,8 +140,8 @@ class Sandbox:
             finally:
                 launch.close_far_ends()
             await launch.answered
-            confined.walls += f"; limits: {self._groups.description if self._groups else 'memory unwatched'}"
-            await _confirm(launch.control, confined)
+            confined.walls += f"; limits: {self._groups.description if self._groups else _NO_GROUPS}"
+            await _confirm(launch.control)
         except BaseException:
             confined.kill()
             os.close(confined.stdout)
@@ -202,26 +204,15 @@ class _Launch:
     def __init__(self, slot: int, group: cgroup.Group | None) -> None:
         self.slot = slot
         self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._far_ends: list[int] = []
-        opened: list[int] = []
-        try:
-            self.control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            opened += [self.control.fileno(), control.detach()]
-            channel, far_channel = socket.socketpair()
-            opened += [channel.fileno(), far_channel.detach()]
-            opened += os.pipe2(os.O_CLOEXEC)
-            opened += os.pipe2(os.O_CLOEXEC)
-        except OSError:
-            for descriptor in opened:
-                os.close(descriptor)
-            raise
-        self.control.setblocking(False)  # noqa: FBT003
-        self.confined = Confined(group, self.control, channel)
-        self.confined.stdout, self.confined.stderr = opened[4], opened[6]
-        os.set_blocking(self.confined.stdout, False)  # noqa: FBT003
-        os.set_blocking(self.confined.stderr, False)  # noqa: FBT003
-        self._far_ends = [opened[1], opened[3], opened[5], opened[7]]
+        with contextlib.ExitStack() as opened:
+            self.control, far_control = _socket_pair(opened, socket.SOCK_SEQPACKET)
+            channel, far_channel = _socket_pair(opened, socket.SOCK_STREAM)
+            stdout, far_stdout = _pipe(opened)
+            stderr, far_stderr = _pipe(opened)
+            opened.pop_all()  # nothing failed: from here on they have owners
+        self._far_ends = [far_control.detach(), far_channel.detach(), far_stdout, far_stderr]
         self.handed_over = [*self._far_ends, *(group.procs if group is not None else ())]
+        self.confined = Confined(group, self.control, channel, stdout, stderr)
 
     def close_far_ends(self) -> None:
         """They have been handed over, or never will be."""
@@ -238,7 +229,7 @@ class _Launch:
                 self.answered.exception()  # the caller may have been cancelled
 
 
-async def _confirm(control: socket.socket, confined: Confined) -> None:
+async def _confirm(control: socket.socket) -> None:
     """Wait for the word that all steps were done. Raises `SetupError` for the one that failed."""
     while True:
         try:
@@ -254,3 +245,19 @@ async def _confirm(control: socket.socket, confined: Confined) -> None:
     message = json.loads(data)
     if "step" in message:
         raise SetupError(message["step"], message["reason"], message["errno"])
+
+
+def _socket_pair(opened: contextlib.ExitStack, kind: int) -> tuple[socket.socket, socket.socket]:
+    near, far = socket.socketpair(socket.AF_UNIX, kind)
+    opened.enter_context(near)
+    opened.enter_context(far)
+    near.setblocking(False)
+    return near, far
+
+
+def _pipe(opened: contextlib.ExitStack) -> tuple[int, int]:
+    near, far = os.pipe2(os.O_CLOEXEC)
+    opened.callback(os.close, near)
+    opened.callback(os.close, far)
+    os.set_blocking(near, False)
+    return near, far

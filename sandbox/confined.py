@@ -34,10 +34,12 @@ class Confined:
         walls: the level and the walls that stand around it, in one line.
     """
 
-    def __init__(self, group: Group | None, control: socket.socket, channel: socket.socket) -> None:
+    def __init__(
+        self, group: Group | None, control: socket.socket, channel: socket.socket, stdout: int, stderr: int
+    ) -> None:
         self.pid = 0
-        self.stdout = -1
-        self.stderr = -1
+        self.stdout = stdout
+        self.stderr = stderr
         self.limits_memory = group is not None
         self.walls = ""
         self._group = group
@@ -99,7 +101,8 @@ class Confined:
             loop.add_reader(self._group.alarm, self._alarmed.set)
             await self._alarmed.wait()
             deadline = loop.time() + _KILL_PATIENCE_S
-            while self._group is not None and not self.memory_kills() and loop.time() < deadline:
+            # A counter in a file tells no one that it grew.
+            while self._group is not None and not self.memory_kills() and loop.time() < deadline:  # noqa: ASYNC110
                 await asyncio.sleep(_KILL_PAUSE_S)
             if self._group is not None:
                 self._group.clear_alarm()

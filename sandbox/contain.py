@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -129,8 +130,6 @@ def _enter_user_namespace(attempt: Attempt) -> None:
 
 
 def _name_host(_: Attempt) -> None:
-    import socket  # noqa: PLC0415 - loaded in the launcher
-
     socket.sethostname("isolane")
 
 
@@ -214,9 +213,9 @@ SUPERVISOR_STEPS: tuple[Step, ...] = (
     Step("loopback", _raise_loopback, _full_without_network),
     Step("mounts", _open_trees, _full),
     Step("private root", _enter_root, _full, "private root"),
+    Step("files of the root", _furnish, _full),
     Step("proc", _mount_proc, _full),
     Step("leave the host's root", _leave_host, _full),
-    Step("files of the root", _furnish, _full),
     Step("scratch space", _mount_scratch, _full),
     Step("places of mounts", _attach_trees, _full),
     Step("read-only root", _close_root, _full),
@@ -314,7 +313,7 @@ def walls(attempt: Attempt) -> str:
     """The level and every wall that stands around `attempt` once all steps are done, in one line."""
     standing = []
     if _full(attempt):
-        standing.append("user pid mount ipc uts cgroup" + ("" if attempt.spec.network else " net"))
+        standing.append(f"user pid mount{'' if attempt.spec.network else ' net'} ipc uts cgroup")
         if attempt.identity.own:
             standing.append("the runner's own uid")
     standing += [step.wall for step in (*SUPERVISOR_STEPS, *TASK_STEPS) if step.wall and step.applies(attempt)]

@@ -1,9 +1,9 @@
 """What can go wrong with the sandbox itself. How a confined process ended is never an exception: see `sandbox.Outcome`.
 
-    SandboxError
-    ├── SetupError       a step of the confinement failed; names the step and the kernel's answer
-    ├── LauncherError    the launcher died or could not be started; what it had launched is dead
-    └── WireError        a frame that is none: what was received cannot be read, or what was to be sent cannot be written
+SandboxError
+├── SetupError       a step of the confinement failed; names the step and the kernel's answer
+├── LauncherError    the launcher died or could not be started; what it had launched is dead
+└── WireError        a frame that is none: what was received cannot be read, or what was to be sent cannot be written
 """
 
 from __future__ import annotations

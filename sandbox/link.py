@@ -16,6 +16,7 @@ from sandbox.errors import LauncherError
 from sandbox.launcher import MESSAGE_LIMIT
 
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from sandbox.launcher import main; main(int(sys.argv[2]))"
+_HOME = str(Path(__file__).resolve().parent.parent)
 _START_PATIENCE_S = 30.0
 _MOST_DESCRIPTORS = 4
 
@@ -23,20 +24,17 @@ _MOST_DESCRIPTORS = 4
 class Link:
     """A running launcher. `on_message` gets each message with its descriptors, `on_death` is called when it is gone."""
 
-    def __init__(
-        self, on_message: Callable[[dict[str, Any], list[int]], None], on_death: Callable[[], None]
-    ) -> None:
+    def __init__(self, on_message: Callable[[dict[str, Any], list[int]], None], on_death: Callable[[], None]) -> None:
         self._on_message = on_message
         self._on_death = on_death
         self._socket, self._far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket.setblocking(False)  # noqa: FBT003
+        self._socket.setblocking(False)
         self._process: subprocess.Popen[bytes] | None = None
         self._sending = asyncio.Lock()
 
     async def start(self, lock: int, *, packages: Sequence[str], preload: Sequence[str]) -> None:
         """Start the process and wait until it is ready. Raises `LauncherError`."""
-        home = str(Path(__file__).resolve().parent.parent)
-        command = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT, home, str(self._far_end.fileno())]
+        command = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT, _HOME, str(self._far_end.fileno())]
         environment = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
         try:
             self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - a fork, no more
@@ -52,7 +50,7 @@ class Link:
         finally:
             self._far_end.close()
         hello = {
-            "path": [os.path.abspath(entry) for entry in sys.path],  # noqa: PTH100
+            "path": _search_path(),
             "prefixes": {"prefix": sys.prefix, "exec_prefix": sys.exec_prefix},
             "packages": ["sandbox", *packages],
             "preload": list(preload),
@@ -77,7 +75,9 @@ class Link:
                 try:
                     socket.send_fds(self._socket, [data], list(descriptors))
                 except BlockingIOError:
-                    await _until(asyncio.get_running_loop().add_writer, asyncio.get_running_loop().remove_writer, self._socket)
+                    await _until(
+                        asyncio.get_running_loop().add_writer, asyncio.get_running_loop().remove_writer, self._socket
+                    )
                 except OSError as error:
                     raise LauncherError(f"the launcher is gone: {error.strerror}") from error
                 else:
@@ -120,6 +120,11 @@ class Link:
             finally:
                 os.close(pidfd)
             self._process.wait()
+
+
+def _search_path() -> list[str]:
+    """Of this process; an empty entry means the working directory, which the launcher need not share."""
+    return [os.path.abspath(entry) for entry in sys.path]
 
 
 async def until_readable(descriptor: int) -> None:

@@ -1,8 +1,8 @@
 """The lock file: whoever gets it knows that everything launched under it earlier is dead.
 
-The runner takes it (flock, exclusive) and hands the open file to the launcher, which holds it until it has seen the end
-of everything that it launched; supervisors hold it too, in case the launcher is killed. A lock belongs to the open file,
-not to a process: it is free when the last of them has closed it. Tasks never have it.
+The runner takes it (flock, exclusive) and hands the open file to the launcher, which holds it until it has seen the
+end of everything that it launched; supervisors hold it too, in case the launcher is killed. A lock belongs to the open
+file, not to a process: it is free when the last of them has closed it. Tasks never have it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ async def acquire(path: Path) -> int:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise SetupError.caused_by("lock file", error) from error
-    deadline = asyncio.get_running_loop().time() + _PATIENCE_S
     try:
-        while not _try(descriptor):
-            if asyncio.get_running_loop().time() > deadline:
-                raise SetupError("lock file", f"{path} is held: another runner, or what it launched, is alive")
-            await asyncio.sleep(_PAUSE_S)  # a blocking flock could not be cancelled
-    except BaseException:
+        async with asyncio.timeout(_PATIENCE_S):
+            while not _try(descriptor):  # noqa: ASYNC110 - a blocking flock could not be cancelled
+                await asyncio.sleep(_PAUSE_S)
+    except BaseException as error:
         os.close(descriptor)
+        if isinstance(error, TimeoutError):
+            reason = f"{path} is held: another runner, or what it launched, is alive"
+            raise SetupError("lock file", reason) from None
         raise
     return descriptor
 

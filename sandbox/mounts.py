@@ -57,15 +57,15 @@ def _open(source: str, target: str, attributes: int, owner_map: int | None = Non
         except OSError as error:
             reason = f"the filesystem of {source} cannot map owners (idmapped mounts); mount a folder of another one"
             raise SetupError("mounts", reason, error.errno) from error
-    return Tree(tree, target, os.path.isdir(source))  # noqa: PTH112 - light in the launcher
+    return Tree(tree, target, os.path.isdir(source))
 
 
 def attach(tree: Tree) -> None:
     """Put an opened tree in its place, making the place where there is none."""
     if tree.is_folder:
-        os.makedirs(tree.target, mode=0o755, exist_ok=True)  # noqa: PTH103 - light in the launcher
+        os.makedirs(tree.target, mode=0o755, exist_ok=True)
     else:
-        os.makedirs(os.path.dirname(tree.target), mode=0o755, exist_ok=True)  # noqa: PTH103, PTH120
+        os.makedirs(os.path.dirname(tree.target), mode=0o755, exist_ok=True)
         os.close(os.open(tree.target, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o644))
     syscalls.attach_mount(tree.descriptor, tree.target)
     os.close(tree.descriptor)

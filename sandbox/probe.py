@@ -1,4 +1,4 @@
-"""Which level this host allows: found out by doing, with the very steps that attempts take, never by asking for versions.
+"""Which level this host allows: found out by doing, with the very steps that attempts take.
 
 A kernel may allow a namespace and refuse the mount in it (Ubuntu's AppArmor does), so only a whole throwaway attempt
 that ran tells the truth.

@@ -20,7 +20,6 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 
 from sandbox import syscalls
 from sandbox.errors import LauncherError
@@ -59,6 +58,7 @@ class Layout:
         shown: folders and files.
         with_network: files of /etc that are shown where the host's network is shared.
         devices: of /dev.
+        folders: to make for what follows.
         links: path to what it points to.
         files: path to content.
     """
@@ -66,6 +66,7 @@ class Layout:
     shown: tuple[str, ...]
     with_network: tuple[str, ...]
     devices: tuple[str, ...]
+    folders: tuple[str, ...]
     links: dict[str, str]
     files: dict[str, str]
 
@@ -97,6 +98,7 @@ def survey(packages: Iterable[str]) -> Layout:
         shown=shown.paths(),
         with_network=tuple(f"/etc/{name}" for name in _ETC_WITH_NETWORK if os.path.exists(f"/etc/{name}")),
         devices=tuple(path for path in _DEVICES if os.path.exists(path)),
+        folders=("/etc", "/dev", "/dev/shm", "/tmp", "/var", "/proc"),
         links=links,
         files=_MADE_FILES,
     )
@@ -147,26 +149,26 @@ def leave_host() -> None:
 
 def furnish(layout: Layout, *, network: bool) -> None:
     """Make the files and links of the new root, except those for which the host's are shown."""
+    for folder in layout.folders:
+        os.mkdir(folder, 0o755)
     for path, text in layout.files.items():
         if not (network and path in layout.with_network):
-            Path(path).parent.mkdir(exist_ok=True)
-            Path(path).write_text(text)
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            os.write(file, text.encode())
+            os.close(file)
     for path, target in layout.links.items():
-        Path(path).parent.mkdir(exist_ok=True)
         os.symlink(target, path)
 
 
 def mount_scratch(size_bytes: int) -> None:
     """Mount one filesystem of this size for /tmp and /dev/shm together."""
-    os.makedirs("/tmp", exist_ok=True)
-    os.makedirs("/dev/shm", exist_ok=True)
     inodes = max(size_bytes // _PAGE_BYTES, _LEAST_INODES)
     options = f"mode=755,size={size_bytes},nr_inodes={inodes}"
     syscalls.mount("tmpfs", "/tmp", "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, options)
     trees = []
     for name, target in (("tmp", "/tmp"), ("shm", "/dev/shm")):
         os.mkdir(f"/tmp/{name}")
-        os.chmod(f"/tmp/{name}", 0o1777)
+        os.chmod(f"/tmp/{name}", 0o1777)  # noqa: S103 - as /tmp is everywhere
         trees.append((syscalls.clone_mount(f"/tmp/{name}"), target))
     syscalls.detach("/tmp")
     for tree, target in trees:
@@ -176,7 +178,6 @@ def mount_scratch(size_bytes: int) -> None:
 
 def mount_proc() -> int:
     """Mount a fresh, read-only /proc. Returns a descriptor of it that can still be written through."""
-    os.mkdir("/proc", 0o755)
     flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
     syscalls.mount("proc", "/proc", "proc", flags)
     writable = syscalls.clone_mount("/proc")

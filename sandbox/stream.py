@@ -17,10 +17,9 @@ _CHUNK_BYTES = 64 << 10
 
 
 class FrameStream:
-    """Frames to and from one confined process. One reader at a time; senders may be many."""
+    """Frames over a non-blocking socket. One reader at a time; senders may be many."""
 
     def __init__(self, stream: socket.socket) -> None:
-        stream.setblocking(False)  # noqa: FBT003
         self._stream = stream
         self._decoder = Decoder()
         self._ended = False  # nothing more comes in

@@ -1,11 +1,11 @@
-"""The supervisor of one attempt: PID 1 of its pid namespace. Confines itself, forks the task, watches, and takes all down.
+"""The supervisor of one attempt: PID 1 of its pid namespace. Confines itself, forks the task, and takes all down.
 
 It ends, and with it everything in its pid namespace, when the task ends, when the runner closes the control socket or
 dies, when the launcher dies, and when the runner kills it. Signals from inside do not reach a PID 1 that has no
 handlers; here all are blocked. Below level full there is no pid namespace: it kills all its descendants before it ends.
 
-On the control socket (one message at a time, JSON): first the task's "ready" or the failed step, at the end how the task
-ended. From the runner: `TERMINATE`.
+On the control socket (one message at a time, JSON): first the task's "ready" or the failed step, at the end how the
+task ended. From the runner: `TERMINATE`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The task's own process: goes through its steps of confinement, then runs what the spec names.
 
-It leaves by `os._exit`: at the end of the entry nothing waits for threads, and no exit handler of the launcher, of which
-this process is a fork, may run. Exit codes are Python's: 0 when the entry returned, 1 with a traceback on stderr when
-it raised or could not be imported, and `SystemExit`'s own.
+It leaves by `os._exit`: at the end of the entry nothing waits for threads, and no exit handler of the launcher, of
+which this process is a fork, may run. Exit codes are Python's: 0 when the entry returned, 1 with a traceback on stderr
+when it raised or could not be imported, and `SystemExit`'s own.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _run(entry: str) -> int:
     except SystemExit as error:
         code = _code_of(error)
     except BaseException:
-        sys.__excepthook__(*sys.exc_info())  # type: ignore[arg-type]
+        sys.__excepthook__(*sys.exc_info())
         code = 1
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -1,0 +1,56 @@
+"""cgroup files: what both versions have in common in finding, writing and clearing away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from sandbox.errors import SetupError
+
+_SWEEP_PATIENCE_S = 10.0
+
+
+def mount_points() -> list[tuple[str, set[str], Path]]:
+    """Every cgroup mount of this process: "cgroup" (v1) or "cgroup2", its options and controllers, and where it is."""
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        kind, _, options = after.split(" ", 2)
+        if kind in ("cgroup", "cgroup2"):
+            found.append((kind, set(options.split(",")), Path(before.split(" ")[4])))
+    return found
+
+
+def write(path: Path, text: str) -> None:
+    """Write a control file."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
+
+
+def sweep_folder(folder: Path) -> None:
+    """Kill everything in the groups of `folder`, wait until they are empty, and remove them."""
+    deadline = time.monotonic() + _SWEEP_PATIENCE_S
+    for group in [path for path in folder.glob("*") if path.is_dir()]:
+        while pids := (group / "cgroup.procs").read_text().split():
+            if time.monotonic() > deadline:
+                raise SetupError("cgroup", f"processes {' '.join(pids)} in {group} do not die")
+            for pid in pids:
+                try:
+                    os.kill(int(pid), signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            time.sleep(0.001)
+        group.rmdir()
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a group or a folder of groups; one that is in use or gone already stays as it is."""
+    try:
+        folder.rmdir()
+    except OSError:
+        pass  # the next start under this lock file sweeps it
