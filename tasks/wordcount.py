@@ -1,8 +1,8 @@
 """Counts the words of a folder of texts: `isolane schedule wordcount.split --wait`.
 
 `split` schedules one `count` for each text; they run in parallel, as far as there is room. Each `count` that succeeds
-schedules a `merge`, in the same commit as its success, so that a text is merged once or, after a crash, counted again. All
-merges go through one queue, so no two of them ever read and write the report at the same time.
+schedules a `merge`, in the same commit as its success, so that a text is merged once or, after a crash, counted again.
+All merges go through one queue, so no two of them ever read and write the report at the same time.
 """
 
 import json

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,9 +29,9 @@ def _children() -> set[int]:
 
 def _descriptors() -> dict[int, str]:
     found = {}
-    for number in os.listdir("/proc/self/fd"):
+    for path in Path("/proc/self/fd").iterdir():
         try:
-            found[int(number)] = str(Path(f"/proc/self/fd/{number}").readlink())
+            found[int(path.name)] = str(path.readlink())
         except FileNotFoundError:  # the one that lists
             continue
     return found

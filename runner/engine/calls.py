@@ -1,7 +1,8 @@
 """Answers what a running task asks: schedule runs, look at one, wait for one.
 
-While a task waits, its attempt is parked (`Capacity`), and its time does not count. One with several waits at once stays
-parked until the last of them is over: it may be waiting for all of them, and the runs that it waits for need the room.
+While a task waits, its attempt is parked (`Capacity`), and its time does not count. One with several waits at once
+stays parked until the last of them is over: it may be waiting for all of them, and the runs that it waits for need the
+room.
 """
 
 from __future__ import annotations

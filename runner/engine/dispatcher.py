@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from runner.domain.run import Claim
 from runner.domain.status import Reason
@@ -33,7 +34,7 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._cancelling: set[str] = set()
         self._loop_task: asyncio.Task[None] | None = None
-        self._unlisten = lambda: None
+        self._unlisten: Callable[[], None] = lambda: None
 
     @property
     def codes_in_use(self) -> set[str]:

@@ -1,7 +1,7 @@
 """One node at work: joins the parts, starts and stops the services in their order.
 
-Start: store, sandbox (which waits for proof that the attempts of an earlier runner are dead), tasks, recovery of what was
-lost, dispatch, schedules. Stop: the same backwards; running attempts get their grace, what is left is given back.
+Start: store, sandbox (which waits for proof that the attempts of an earlier runner are dead), tasks, recovery of what
+was lost, dispatch, schedules. Stop: the same backwards; running attempts get their grace, what is left is given back.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Engine:
     def __init__(self, settings: Settings, store: Store, sandbox: Sandbox) -> None:
         self._store, self._sandbox = store, sandbox
         self._catalog = Catalog(settings, sandbox)
-        capacity = Capacity(settings.runner.concurrency, settings.runner.memory_bytes, lambda: self._dispatcher.wake())
+        capacity = Capacity(settings.runner.concurrency, settings.runner.memory_bytes, self._wake)
         self.parts = Parts(
             settings=settings,
             store=store,
@@ -92,7 +92,7 @@ class Engine:
                 prune,
                 "interval",
                 seconds=_PRUNE_S,
-                args=[self.parts, lambda: self._dispatcher.codes_in_use],
+                args=[self.parts, self._codes_in_use],
                 id="prune",
             )
             await self._periodic.refresh()
@@ -139,6 +139,12 @@ class Engine:
         if self._clock.running:
             await self._periodic.refresh()
         self._dispatcher.wake()
+
+    def _wake(self) -> None:
+        self._dispatcher.wake()
+
+    def _codes_in_use(self) -> set[str]:
+        return self._dispatcher.codes_in_use
 
     async def _announce(self) -> None:
         needs = {key: entry.options.memory_bytes for key, entry in self._catalog.entries.items()}

@@ -154,16 +154,12 @@ class Execution:
     def _conclude(self, outcome: Outcome) -> Ending:
         response = self._response
         reason, why = judge(response, self._decision, outcome, self._fault, self._entry.options.memory_bytes)
-        if reason is Reason.SUCCESS:
-            error = None
-        else:
-            error = response.error if response is not None else None
         return Ending(
             reason=reason,
             why=why,
             finished_at=self._parts.now(),
-            result=response.result if response is not None and reason is Reason.SUCCESS else None,
-            error=error,
+            result=response and response.result,
+            error=response and response.error,
             exit_code=outcome.exit_code,
             signal=outcome.signal,
             peak_memory_bytes=outcome.peak_memory_bytes,
@@ -215,7 +211,7 @@ class Execution:
             await asyncio.gather(*replies, return_exceptions=True)
 
     async def _await_end(self, confined: Confined) -> None:
-        """Its channel is closed without a response: mostly since it is ending. Its exit tells more than a kill would."""
+        """Its channel is closed without a response, mostly since it is ending: its exit tells more than a kill."""
         with contextlib.suppress(TimeoutError, SandboxError):
             async with asyncio.timeout(_EXIT_S):
                 await confined.wait()

@@ -1,7 +1,7 @@
 """The memory limit where no cgroup can be had: measures whole process trees, and says when one has passed its limit.
 
-A thread of its own, so that a busy event loop does not delay it. Resident sizes are summed first, which is cheap and never
-too low; only where that sum passes the limit are shared pages told apart (proportional set size), which costs a walk
+A thread of its own, so that a busy event loop does not delay it. Resident sizes are summed first, which is cheap and
+never too low; only where that sum passes the limit are shared pages told apart (proportional set size), which costs a walk
 over the process's mappings.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import psutil
 
 _PERIOD_S = 0.02
-#: A look costs a walk over all processes of the machine; on a crowded one it is taken less often, for this share of a core.
+#: A look walks over all processes of the machine; where they are many it is taken less often: a share of a core.
 _SHARE = 0.1
 
 

@@ -28,8 +28,7 @@ def test_accepted_runs_stay_new_ones_are_refused_and_work_goes_on_with_room(tmp_
         largest = max(path.stat().st_size for path in (project / ".isolane").glob("*.db*"))
         _limit_files(server.process.pid, largest + (1 << 20))
         with pytest.raises(StoreError):
-            for _ in range(1000):
-                accepted.append(client.scheduleTask("measure", {"text": TEXT}, queue="held").id)
+            _fill(client, accepted)
         assert client.getRun(accepted[-1]).status() == "queued"
 
         _limit_files(server.process.pid, resource.RLIM_INFINITY)
@@ -38,6 +37,12 @@ def test_accepted_runs_stay_new_ones_are_refused_and_work_goes_on_with_room(tmp_
         eventually(lambda: _all_succeeded(client, accepted), within_s=120)
         client.close()
         assert server.stop() == 0
+
+
+def _fill(client: Client, accepted: list[str]) -> None:
+    for _ in range(1000):
+        run = client.scheduleTask("measure", {"text": TEXT}, queue="held")
+        accepted.append(run.id)
 
 
 def _limit_files(pid: int, size: int) -> None:

@@ -54,7 +54,7 @@ def test_nothing_is_lost_and_nothing_overlaps(tmp_path: Path) -> None:
             client.scheduleTasks(
                 [{"task": "tick", "queue": f"q{number % QUEUES}"} for number in range(start, start + 500)]
             )
-        for kill in range(KILLS):
+        for _ in range(KILLS):
             done = _ends(project) + random.randint(1, RUNS // (KILLS + 2))
             eventually(lambda done=done: _ends(project) >= done, within_s=120)
             server.kill()

@@ -6,7 +6,7 @@ import threading
 
 from runner.engine.watchdog import Watchdog, tree_memory
 
-HOARD = "import sys; kept = bytearray({size}); [kept.__setitem__(i, 1) for i in range(0, len(kept), 4096)]; sys.stdin.read()"
+HOARD = "import sys; kept = b'x' * {size}; sys.stdin.read()"
 MB = 1 << 20
 
 

@@ -1,0 +1,128 @@
+"""Stores for tests: a registry of implementations, and a desk that talks to one in few words."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runner.domain.run import Claim, Ending, NewRun, Run, RunDetail, Verdict
+from runner.domain.status import Reason, Status
+from runner.store import open_store
+from runner.store.contract import Claims, Notice, QueueRule, Room, Store, StoreLimits, TaskKey
+
+SECOND = 1_000_000
+#: When tests begin.
+START = 1_700_000_000 * SECOND
+_ids = itertools.count(1)
+
+
+class SqliteBackend:
+    """Makes SQLite stores in one file, and reaches around them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "store.db"
+
+    def store(self, rules: Mapping[str, QueueRule] | None = None, limits: StoreLimits | None = None) -> Store:
+        known = dict(rules or {})
+        return open_store(
+            f"sqlite:{self.path.name}",
+            project=self.folder,
+            limits=limits or StoreLimits(),
+            queue_rule=lambda app, queue: known.get(queue, QueueRule()),
+        )
+
+    def sql(self, statement: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement past the store, with the constraints of the database and none of Python's."""
+        with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA foreign_keys = ON")
+            return connection.execute(statement, values).fetchall()
+
+    @contextlib.contextmanager
+    def pinned_snapshot(self) -> Iterator[None]:
+        """A reader that keeps looking at the database as it is now."""
+        with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            connection.execute("BEGIN")
+            connection.execute("SELECT count(*) FROM queues").fetchall()
+            yield
+
+
+#: Every implementation passes the same tests.
+BACKENDS = {"sqlite": SqliteBackend}
+
+
+def new_run(**options: Any) -> NewRun:
+    number = next(_ids)
+    values = {
+        "app": "main",
+        "id": f"run-{number:06d}",
+        "task": "a",
+        "parameters": "{}",
+        "created_at": START,
+        "due_at": START,
+    }
+    return NewRun(**{**values, **options})
+
+
+@dataclass
+class Desk:
+    """A store, the tasks that can be run, and a clock that only tests move."""
+
+    store: Store
+    needs: dict[TaskKey, int]
+    now: int = START
+    memory: int = 1000
+    notices: list[Notice] = field(default_factory=list)
+
+    async def enqueue(self, **options: Any) -> Run:
+        (run,) = await self.store.enqueue([new_run(**{"created_at": self.now, "due_at": self.now, **options})])
+        return run
+
+    async def claims(self, slots: int = 1, *, memory: int | None = None, **room: Any) -> Claims:
+        room = {"memory_bytes": self.memory if memory is None else memory, "memory_total_bytes": self.memory, **room}
+        return await self.store.claim("node", Room(slots=slots, **{"needs": self.needs, **room}), self.now)
+
+    async def claim(self, slots: int = 1, **room: Any) -> list[Claim]:
+        return list((await self.claims(slots, **room)).claims)
+
+    async def claim_one(self) -> Claim:
+        (claim,) = await self.claim()
+        return claim
+
+    async def end(
+        self, claim: Claim, status: Status = Status.SUCCEEDED, reason: Reason | None = None, **more: Any
+    ) -> Run:
+        due_in_s = more.pop("due_in_s", 0)
+        children = more.pop("children", ())
+        usual = {Status.SUCCEEDED: Reason.SUCCESS, Status.CANCELLED: Reason.CANCELLED, Status.QUEUED: Reason.DRAINED}
+        reason = reason or usual.get(status, Reason.CRASH)
+        ending = Ending(reason=reason, why=f"it ended in {reason}", finished_at=self.now, **more)
+        due_at = None if status.is_final else self.now + round(due_in_s * SECOND)
+        verdict = Verdict(status=status, failures=claim.attempt, losses=0, due_at=due_at)
+        return await self.store.finish(claim, ending, verdict, children)
+
+    async def retry(self, claim: Claim, *, due_in_s: float = 0, **more: Any) -> Run:
+        return await self.end(claim, Status.RETRYING, due_in_s=due_in_s, **more)
+
+    async def status(self, run: Run) -> Status:
+        return (await self.detail(run)).run.status
+
+    async def detail(self, run: Run) -> RunDetail:
+        return await self.store.get(run.app, run.id)
+
+    def pass_s(self, seconds: float) -> None:
+        self.now += round(seconds * SECOND)
+
+
+async def desk_at(store: Store, tasks: Mapping[str, int] | None = None, app: str = "main") -> Desk:
+    """A desk at an open store; `tasks` says what memory each needs."""
+    needs = {TaskKey(app, task): need for task, need in (tasks or {"a": 100, "b": 100, "c": 100}).items()}
+    await store.announce(needs)
+    desk = Desk(store, needs)
+    store.listen(desk.notices.append)
+    return desk
