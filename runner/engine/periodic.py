@@ -1,8 +1,8 @@
 """Fires the schedules: tasks with `every` or `cron`.
 
 APScheduler keeps the clock, the store keeps what is due: each schedule has one timer, for the instant that its row
-names. When it fires, one commit moves the row on and stores the run, so a firing creates exactly one run, however often it is
-tried; firings that were missed while nobody ran are folded into one.
+names. When it fires, one commit moves the row on and stores the run, so a firing creates exactly one run, however often
+it is tried; firings that were missed while nobody ran are folded into one.
 """
 
 from __future__ import annotations

@@ -170,4 +170,4 @@ def _merge(policy: Retry, override: dict[str, Any]) -> Retry:
     unknown = [name for name in override if name not in known]
     if unknown:
         raise InvalidOptionError(f"unknown option retry.{unknown[0]}; known are {', '.join(known)}")
-    return Retry(**{**known, **override})  # type: ignore[arg-type] # Retry checks each value itself
+    return Retry(**{**known, **override})

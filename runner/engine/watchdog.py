@@ -1,8 +1,8 @@
 """The memory limit where no cgroup can be had: measures whole process trees, and says when one has passed its limit.
 
 A thread of its own, so that a busy event loop does not delay it. Resident sizes are summed first, which is cheap and
-never too low; only where that sum passes the limit are shared pages told apart (proportional set size), which costs a walk
-over the process's mappings.
+never too low; only where that sum passes the limit are shared pages told apart (proportional set size), which costs a
+walk over the process's mappings.
 """
 
 from __future__ import annotations

@@ -55,6 +55,7 @@ def claim(tx: Transaction, node: str, room: Room, now: int, patience: Patience) 
         patience.started(task)
         free -= room.needs[task]
         following = refresh(tx, task.app, queue)
+        _take_turn(tx, task, queue)
         for changed in {task, TaskKey(task.app, following or task.task)} - passed:
             _look_up_head(tx, heads, changed, room)
     wake_at: int | None = tx.value(SQL["next_instant"]) if is_all_ripe else now
@@ -89,7 +90,7 @@ def _ripen(tx: Transaction, now: int) -> bool:
 def _heads(tx: Transaction, room: Room) -> dict[TaskKey, _Head]:
     heads: dict[TaskKey, _Head] = {}
     task = TaskKey("", "")
-    while (row := tx.row(SQL["next_task_head"], task)) is not None:
+    while row := tx.row(SQL["next_task_head"], task) or tx.row(SQL["next_app_head"], (task.app,)):
         task = TaskKey(row["app"], row["task"])
         if _runs_here(task, room):
             heads[task] = _Head(row["turn"], row["queue"], task)
@@ -121,11 +122,16 @@ def _start(tx: Transaction, node: str, task: TaskKey, queue: str, now: int) -> C
     run = run_of(row)
     token = secrets.token_hex(16)
     fence: int = tx.value(SQL["insert_attempt"], (seq, run.attempt_count, token, node, now))
-    tx.execute(SQL["advance_clock"])
     if queue:
         tx.execute(SQL["shut_by_rate"], {"app": task.app, "name": queue, "now": now})
+    parameters: str = tx.value(SQL["parameters_of"], (seq,))
+    return Claim(run=run, parameters=parameters, attempt=run.attempt_count, token=token, fence=fence)
+
+
+def _take_turn(tx: Transaction, task: TaskKey, queue: str) -> None:
+    """Send the queue, or the task without one, to the end of the turns."""
+    tx.execute(SQL["advance_clock"])
+    if queue:
         tx.execute(SQL["queue_had_its_turn"], (task.app, queue))
     else:
         tx.execute(SQL["task_had_its_turn"], task)
-    parameters: str = tx.value(SQL["parameters_of"], (seq,))
-    return Claim(run=run, parameters=parameters, attempt=run.attempt_count, token=token, fence=fence)

@@ -34,8 +34,13 @@ SELECT min(at) FROM (
 
 -- name: next_task_head
 -- The lane whose turn it is, of the first task after the given one: tasks are stepped through, lanes are not.
+-- (Not with `(app, task) > (?, ?)`: SQLite would look at every lane of the given task.)
 SELECT app, task, turn, queue FROM lanes INDEXED BY lanes_claimable
-WHERE ready > 0 AND open = 1 AND loadable = 1 AND (app, task) > (?, ?) ORDER BY app, task, turn, queue LIMIT 1;
+WHERE ready > 0 AND open = 1 AND loadable = 1 AND app = ? AND task > ? ORDER BY app, task, turn, queue LIMIT 1;
+
+-- name: next_app_head
+SELECT app, task, turn, queue FROM lanes INDEXED BY lanes_claimable
+WHERE ready > 0 AND open = 1 AND loadable = 1 AND app > ? ORDER BY app, task, turn, queue LIMIT 1;
 
 -- name: task_head
 SELECT turn, queue FROM lanes INDEXED BY lanes_claimable
