@@ -1,0 +1,76 @@
+"""The first and last thing of isolane in an attempt's process.
+
+The runner's first frame says what to do: execute one run, or tell what tasks a module has. The answer is the last thing
+this process sends; what was printed before is flushed before, so that nothing of it comes after. `sys.exit` in a task
+is no answer: it leaves through here, and the sandbox ends the process with its code. The sandbox also ends a process
+whose threads go on, so nothing here waits for them.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from runner import jsonvalue
+from runner.guest import calling, logwatch, process
+from runner.guest.failure import describe
+from runner.guest.link import ChannelLink
+from runner.guest.loading import find_tasks, load, load_module
+from runner.guest.signature import count_arguments
+from runner.sdk import link
+from sandbox.channel import Channel
+
+Frame = dict[str, Any]
+
+
+def main(channel: Channel) -> None:
+    """Do what the first frame says, and answer. Raises `SystemExit` where the task did."""
+    frame = channel.receive()
+    if frame is None:
+        return
+    process.prepare(frame["module"])
+    owner = os.getpid()
+    limits = frame.get("limits", {})
+    here = ChannelLink(channel, parameters_bytes=limits.get("parameters_bytes", 0))
+    if frame["type"] == "start":
+        link.attach(here)
+        logwatch.watch(here)
+        answer = _execute(frame)
+    else:
+        answer = _discover(frame["module"])
+    if os.getpid() != owner:
+        return  # a process that the task forked came back through its caller: the answer is not its to give
+    process.flush()
+    here.finish(answer)
+
+
+def _execute(frame: Frame) -> Frame:
+    try:
+        function = load(frame["module"], frame["function"])
+    except BaseException as error:
+        return _failed(error)
+    try:
+        arguments = calling.arguments(function, frame["parameters"], frame["context"])
+        result = calling.call(function, arguments)
+        text = jsonvalue.dumps(result, "result", limit_bytes=frame["limits"]["result_bytes"])
+        # Through JSON and back: a thread that goes on changing it cannot spoil what was checked.
+        return {"type": "response", "result": jsonvalue.loads(text, "result")}
+    except SystemExit:
+        raise
+    except BaseException as error:
+        return _failed(error)
+
+
+def _discover(module: str) -> Frame:
+    try:
+        from runner.guest.manifest import describe_task  # noqa: PLC0415 - attempts do without
+
+        found = find_tasks(load_module(module), module)
+        tasks = [describe_task(module, task, count_arguments(task.function)) for task in found]
+    except BaseException as error:
+        return _failed(error)
+    return {"type": "manifest", "tasks": tasks}
+
+
+def _failed(error: BaseException) -> Frame:
+    return {"type": "response", "error": describe(error)}

@@ -1,0 +1,27 @@
+"""The process as task code finds it: streams that print whatever text there is, and a `__main__` of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from types import ModuleType
+
+
+def prepare(module: str) -> None:
+    """Make this process look like one that was started for `module`."""
+    for stream in (sys.stdout, sys.stderr):
+        # Printing half a character (a lone surrogate) must not raise. Whole lines, since a log is made of them.
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+    sys.argv = [f"tasks.{module}"]
+    # The launcher's own would be found by pickle, and run again by processes that multiprocessing spawns.
+    sys.modules["__main__"] = ModuleType("__main__")
+
+
+def flush() -> None:
+    """Hand over what the task printed and logged, as far as it left the means to."""
+    logging = sys.modules.get("logging")
+    streams = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+    for hand_over in (getattr(logging, "shutdown", None), *(getattr(stream, "flush", None) for stream in streams)):
+        if hand_over is not None:
+            with contextlib.suppress(BaseException):  # closed or replaced by the task
+                hand_over()
