@@ -1,0 +1,234 @@
+"""The tasks of a node: from the tasks folder to what can be scheduled and executed.
+
+Loading takes a snapshot of the folder, asks its modules in the sandbox what they declare, chooses for each module the
+new version or its last good one, and joins each task's options with the config's. What is in use changes in one step
+at the end, so readers on the event loop always see one whole state, and an attempt's entry names its snapshot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from runner.catalog import schema, snapshot
+from runner.catalog.choice import choose
+from runner.catalog.discovery import CODE, ENTRY, ENVIRONMENT, Launcher, ModuleProblem, code_mount, discover
+from runner.catalog.history import Version, read_history, write_history
+from runner.catalog.manifest import TaskManifest
+from runner.catalog.watching import watch
+from runner.config import Settings
+from runner.domain.checks import dotted, nearest, shown
+from runner.domain.options import TaskOptions
+from runner.domain.run import TaskError
+from runner.errors import ConfigError, InvalidOptionError, TasksFolderError, UnknownTaskError
+from runner.store.contract import TaskKey
+from sandbox import Limits, Mount, Spec
+
+_APP = "main"
+_FOLDER = snapshot.PACKAGE
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskEntry:
+    """A task that can be run here.
+
+    Attributes:
+        file: from the project's folder, such as "tasks/billing.py".
+        arguments: how many its function takes.
+        schema: of its parameters, `None` for any object.
+        code: hash of the snapshot that its module is taken from.
+        mounts: what it sees of the host beside its code.
+        shape: the schema, ready to be checked.
+    """
+
+    app: str
+    name: str
+    module: str
+    function: str
+    file: str
+    description: str | None
+    is_async: bool
+    arguments: int
+    schema: Mapping[str, Any] | None
+    options: TaskOptions
+    code: str
+    mounts: tuple[Mount, ...] = ()
+    shape: str | None = field(default=None, repr=False)
+
+
+class Catalog:
+    """The tasks in use. `load` it first, then `watch` it; both may be called whenever.
+
+    Attributes:
+        entries: the tasks that can be run.
+        problems: what is wrong, by module, or by what it is about.
+    """
+
+    def __init__(self, settings: Settings, launcher: Launcher, *, import_timeout_s: float = 30.0) -> None:
+        self.entries: Mapping[TaskKey, TaskEntry] = MappingProxyType({})
+        self.problems: Mapping[str, ModuleProblem] = MappingProxyType({})
+        self._settings = settings
+        self._launcher = launcher
+        self._import_timeout_s = import_timeout_s
+        self._folder = settings.project / _FOLDER
+        self._code = settings.project / ".isolane" / "code"
+        self._history = self._code / "catalog.json"
+        self._versions: Mapping[str, Version] | None = None  # `None` before the first load
+        self._loaded: str | None = None  # hash of the state of the folder that is in use
+        self._loading = asyncio.Lock()
+
+    async def load(self) -> bool:
+        """Take the tasks folder as it is now into use; whether anything changed.
+
+        Raises:
+            TasksFolderError: at the first load, the folder cannot be used, or two tasks have one name. Later this is
+                one of `problems`, and what is in use stays.
+        """
+        async with self._loading:
+            try:
+                state = await asyncio.to_thread(snapshot.take, self._folder, self._code)
+            except TasksFolderError as error:
+                if self._versions is None:
+                    raise
+                return self._show_folder_problem(error)
+            if state.hash == self._loaded:
+                return False
+            await self._take_into_use(state)
+            return True
+
+    async def _take_into_use(self, state: snapshot.Snapshot) -> None:
+        is_first = self._versions is None
+        last_good = (
+            self._versions if self._versions is not None else await asyncio.to_thread(read_history, self._history)
+        )
+        found = await discover(state, self._launcher, timeout_s=self._import_timeout_s)
+        choice = choose(found, state.hash, last_good)
+        if is_first and choice.clashes:
+            name, files = next(iter(choice.clashes.items()))
+            raise TasksFolderError(f"two tasks are named {name}: in {' and in '.join(files)}; rename one of them")
+        entries, problems = dict[TaskKey, TaskEntry](), dict(choice.problems)
+        for module, version in choice.versions.items():
+            for task in version.tasks:
+                try:
+                    entries[TaskKey(_APP, task.name)] = self._entry(module, version, task)
+                except (ConfigError, InvalidOptionError) as error:
+                    problems[task.name] = ModuleProblem(module=module, file=version.file, error=_told(error))
+        problems |= self._unmatched(entries, problems)
+        try:
+            await asyncio.to_thread(write_history, self._history, choice.versions)
+        except OSError as error:
+            _logger.warning("the last good versions of task modules are not kept beyond a restart: %s", error)
+        self._versions, self._loaded = choice.versions, state.hash if found.is_certain else None
+        self.entries, self.problems = MappingProxyType(entries), MappingProxyType(problems)
+
+    def _entry(self, module: str, version: Version, task: TaskManifest) -> TaskEntry:
+        options = self._settings.task_options(task.name, task.options)
+        return TaskEntry(
+            app=_APP,
+            name=task.name,
+            module=module,
+            function=task.function,
+            file=version.file,
+            description=options.description,
+            is_async=task.is_async,
+            arguments=task.arguments,
+            schema=task.schema,
+            options=options,
+            code=version.code,
+            mounts=self._settings.mounts_for(task.name),
+            shape=task.shape,
+        )
+
+    def _unmatched(
+        self, entries: Mapping[TaskKey, TaskEntry], problems: Mapping[str, ModuleProblem]
+    ) -> dict[str, ModuleProblem]:
+        """Sections of the config for tasks that are not there, though no broken module may hide them."""
+        unmatched = {}
+        broken = tuple(problem.module for problem in problems.values() if not problem.kept)
+        for name in self._settings.overridden_tasks:
+            if TaskKey(_APP, name) in entries or name.startswith(broken):
+                continue
+            section = f"tasks.{dotted(name)}"
+            hint = nearest(name, (key.task for key in entries))
+            error = UnknownTaskError(f"[{section}] is about a task that is not there{hint}")
+            unmatched[section] = ModuleProblem(module="", file=str(self._settings.file), error=_told(error))
+        return unmatched
+
+    def _show_folder_problem(self, error: TasksFolderError) -> bool:
+        problem = ModuleProblem(module="", file=_FOLDER, error=_told(error), kept=True)
+        changed = self.problems.get(_FOLDER + "/") != problem
+        self.problems = MappingProxyType({**self.problems, _FOLDER + "/": problem})
+        self._loaded = None  # so that the problem goes when the folder is as it was
+        return changed
+
+    def find(self, app: str, name: str) -> TaskEntry:
+        """A task by its name.
+
+        Raises:
+            UnknownTaskError: there is none; the message has the nearest names, or says which file may have it.
+        """
+        if (entry := self.entries.get(TaskKey(app, name))) is not None:
+            return entry
+        for problem in self.problems.values():
+            if app == _APP and problem.module and not problem.kept and f"{name}.".startswith(f"{problem.module}."):
+                raise UnknownTaskError(
+                    f"no task {shown(name)}: {problem.file} does not work ({problem.error.type}); "
+                    "`isolane tasks list` shows why"
+                )
+        hint = nearest(name, (key.task for key in self.entries if key.app == app))
+        raise UnknownTaskError(f"no task {shown(name)}{hint or '; `isolane tasks list` shows those there are'}")
+
+    def check_parameters(self, entry: TaskEntry, value: object) -> None:
+        """Check parameters against the task's own schema.
+
+        Raises:
+            ShapeError: they do not fit; names the place.
+        """
+        if entry.shape is not None:
+            schema.check(entry.shape, value)
+
+    def spec(self, entry: TaskEntry) -> Spec:
+        """How an attempt of the task is confined."""
+        options = entry.options
+        return Spec(
+            entry=ENTRY,
+            limits=Limits(
+                memory_bytes=options.memory_bytes,
+                processes=options.processes,
+                cpus=options.cpus,
+                disk_bytes=options.disk_bytes,
+            ),
+            mounts=(code_mount(self._code / entry.code), *entry.mounts),
+            path=(CODE,),
+            environment=ENVIRONMENT,
+            network=options.network,
+            name=re.sub(r"[^A-Za-z0-9]+", "-", entry.name)[:40].strip("-") or "task",
+        )
+
+    async def watch(self, changed: Callable[[], None]) -> None:
+        """Take each saved state of the folder into use, and tell `changed`; goes on until it is cancelled."""
+        async for _ in watch(self._folder):
+            try:
+                if await self.load():
+                    changed()
+            except Exception:
+                _logger.exception("the saved tasks could not be taken into use; the next change is tried again")
+
+    def forget_unused(self, in_use: set[str]) -> None:
+        """Delete the snapshots that neither the tasks nor `in_use` (those of running attempts) need."""
+        # While a load is under way, its snapshot is nobody's yet; there will be another round.
+        if self._versions is None or self._loading.locked():
+            return
+        needed = {version.code for version in self._versions.values()}
+        snapshot.forget_unused(self._code, needed | in_use | ({self._loaded} if self._loaded else set()))
+
+
+def _told(error: Exception) -> TaskError:
+    return TaskError(type=type(error).__name__, message=str(error), traceback="")

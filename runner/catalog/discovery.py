@@ -1,0 +1,227 @@
+"""Finds the tasks of a snapshot: each module is imported in a sandbox of its own, and says there what it declares.
+
+Task code never runs in the runner, and a module that hangs, exits, floods or lies is a problem of that module alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import keyword
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from runner.catalog.manifest import TaskManifest, read_manifest
+from runner.catalog.snapshot import PACKAGE, Snapshot
+from runner.domain.run import TaskError
+from runner.errors import InvalidError
+from sandbox import Confined, Limits, Mount, Outcome, SandboxError, Spec, WireError
+
+ENTRY = "runner.guest.main:main"
+#: Where a snapshot is seen inside.
+CODE = "/code"
+ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}
+_LIMITS = Limits(memory_bytes=512 << 20, processes=64, disk_bytes=64 << 20)
+_AT_ONCE = 4
+_TIMEOUT_S = 30.0
+_OUTPUT_BYTES = 8 << 10
+_CHUNK_BYTES = 64 << 10
+#: Type of the error where the sandbox failed, so that the module may be right.
+_UNASKED = "SandboxError"
+_LONGEST_MESSAGE = 10_000
+_LONGEST_TRACEBACK = 100_000
+
+
+class Launcher(Protocol):
+    """What starts confined processes: a sandbox, or what keeps one."""
+
+    async def launch(self, spec: Spec) -> Confined:
+        """Launch confined; raises `SandboxError`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleProblem:
+    """Why a module's present state is not in use.
+
+    Attributes:
+        module: dotted path below the tasks folder; empty where it is not about one module.
+        file: the file, from the project's folder.
+        kept: whether an earlier state of it is in use instead.
+    """
+
+    module: str
+    file: str
+    error: TaskError
+    kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What each module of a snapshot says, or why it says nothing.
+
+    Attributes:
+        files: of all modules, named from the project's folder.
+        is_certain: whether every problem is the module's own doing; `False` where the sandbox itself failed.
+    """
+
+    files: Mapping[str, str]
+    manifests: Mapping[str, tuple[TaskManifest, ...]]
+    problems: Mapping[str, ModuleProblem]
+    is_certain: bool
+
+
+async def discover(snapshot: Snapshot, launcher: Launcher, *, timeout_s: float = _TIMEOUT_S) -> Discovery:
+    """Ask all modules of a snapshot, a few at a time, each for at most `timeout_s`."""
+    files, problems = dict[str, str](), dict[str, ModuleProblem]()
+    manifests = dict[str, tuple[TaskManifest, ...]]()
+    for path in _module_paths(snapshot.path / PACKAGE):
+        module, file = path.removesuffix(".py").replace("/", "."), f"{PACKAGE}/{path}"
+        files[module] = file
+        if not all(part.isidentifier() and not keyword.iskeyword(part) for part in module.split(".")):
+            message = "its path cannot be imported: use letters, digits and _, and no word that Python keeps for itself"
+            problems[module] = ModuleProblem(
+                module=module, file=file, error=TaskError(type="NameError", message=message, traceback="")
+            )
+    turn = asyncio.Semaphore(_AT_ONCE)
+
+    async def ask(module: str) -> None:
+        async with turn:
+            answer = await _ask(module, snapshot, launcher, timeout_s)
+        if isinstance(answer, TaskError):
+            problems[module] = ModuleProblem(module=module, file=files[module], error=answer)
+        else:
+            manifests[module] = answer
+
+    async with asyncio.TaskGroup() as group:
+        for module in files.keys() - problems.keys():
+            group.create_task(ask(module))
+    is_certain = all(problem.error.type != _UNASKED for problem in problems.values())
+    return Discovery(files, manifests, problems, is_certain)
+
+
+def code_mount(snapshot: Path) -> Mount:
+    """How a snapshot is seen inside."""
+    return Mount(source=str(snapshot), target=CODE)
+
+
+def _module_paths(root: Path) -> Iterator[str]:
+    """The files that are modules with tasks, as paths below `root`; a leading underscore makes a helper."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith(("_", ".")))
+        for name in sorted(names):
+            if name.endswith(".py") and not name.startswith(("_", ".")):
+                yield Path(folder, name).relative_to(root).as_posix()
+
+
+async def _ask(
+    module: str, snapshot: Snapshot, launcher: Launcher, timeout_s: float
+) -> tuple[TaskManifest, ...] | TaskError:
+    spec = Spec(
+        entry=ENTRY,
+        limits=_LIMITS,
+        mounts=(code_mount(snapshot.path),),
+        path=(CODE,),
+        environment=ENVIRONMENT,
+        name="discovery",
+    )
+    try:
+        confined = await launcher.launch(spec)
+    except (SandboxError, OSError) as error:
+        return _error(_UNASKED, f"it could not be looked at: {error}")
+    output = _Output(confined)
+    answer: tuple[TaskManifest, ...] | TaskError | None = None
+    timed_out = False
+    try:
+        async with asyncio.timeout(timeout_s):
+            await confined.send({"type": "discover", "module": module})
+            answer = await _answer(confined, module)
+    except TimeoutError:
+        timed_out = True
+    except WireError as error:
+        answer = _error("ProtocolError", f"it sent what is no answer: {error}")
+    except ConnectionError:
+        pass  # it is dead; how it ended tells why
+    finally:
+        confined.kill()
+        outcome = await _outcome(confined)
+        tail = output.close()
+    if timed_out:
+        return _error("TimeoutError", f"its import took longer than {timeout_s:g} s", tail)
+    return answer if answer is not None else _silence(outcome, tail)
+
+
+async def _answer(confined: Confined, module: str) -> tuple[TaskManifest, ...] | TaskError | None:
+    """Its manifest or its error; `None` where it ended without either."""
+    while (frame := await confined.receive()) is not None:
+        match frame:
+            case {"type": "manifest", "tasks": tasks}:
+                try:
+                    # Elsewhere: what hostile code declares may take its time.
+                    return await asyncio.to_thread(read_manifest, tasks, module)
+                except InvalidError as error:
+                    return _error(type(error).__name__, str(error))
+            case {"type": "response", "error": {"type": str(kind), "message": str(message), "traceback": str(lines)}}:
+                return _error(kind, message, lines)
+            case {"type": "log" | "progress"}:
+                pass
+            case _:
+                return _error("ProtocolError", "it sent something else than what it declares")
+    return None
+
+
+async def _outcome(confined: Confined) -> Outcome | SandboxError:
+    try:
+        return await confined.wait()
+    except SandboxError as error:
+        return error
+
+
+def _silence(outcome: Outcome | SandboxError, tail: str) -> TaskError:
+    if isinstance(outcome, SandboxError):
+        return _error(_UNASKED, f"it could not be looked at: {outcome}", tail)
+    if outcome.memory_kills:
+        return _error("MemoryError", f"its import needed more than {_LIMITS.memory_bytes >> 20} MB", tail)
+    return _error("ImportError", f"its process {outcome.describe_exit()} while it was imported", tail)
+
+
+def _error(kind: str, message: str, traceback: str = "") -> TaskError:
+    return TaskError(type=kind[:200], message=message[:_LONGEST_MESSAGE], traceback=traceback[-_LONGEST_TRACEBACK:])
+
+
+class _Output:
+    """Empties both streams of a process, so that it never waits for a reader, and keeps the end of what it wrote."""
+
+    def __init__(self, confined: Confined) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._open = {confined.stdout, confined.stderr}
+        self._tail = b""
+        for descriptor in self._open:
+            self._loop.add_reader(descriptor, self._on_readable, descriptor)
+
+    def close(self) -> str:
+        """Close both; the end of what was written."""
+        for descriptor in tuple(self._open):
+            while self._read(descriptor):
+                pass
+            self._end(descriptor)
+        return self._tail.decode(errors="replace")
+
+    def _on_readable(self, descriptor: int) -> None:
+        if self._read(descriptor) == b"":
+            self._end(descriptor)
+
+    def _read(self, descriptor: int) -> bytes | None:
+        """What there is now; `None` for nothing yet, empty at the end."""
+        try:
+            chunk = os.read(descriptor, _CHUNK_BYTES)
+        except BlockingIOError:
+            return None
+        self._tail = (self._tail + chunk)[-_OUTPUT_BYTES:]
+        return chunk
+
+    def _end(self, descriptor: int) -> None:
+        self._open.discard(descriptor)
+        self._loop.remove_reader(descriptor)
+        os.close(descriptor)
