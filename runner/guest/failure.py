@@ -6,7 +6,7 @@ may lie about its name. The traceback is the task's own: frames of isolane and o
 
 from __future__ import annotations
 
-from pathlib import Path
+import os.path
 
 import runner
 
@@ -15,7 +15,7 @@ Error = dict[str, str]
 _MESSAGE_BYTES = 8 << 10
 _TRACEBACK_BYTES = 64 << 10
 _CUT = "\n... cut ...\n"
-_ROOT = str(Path(runner.__file__).parent.parent)
+_ROOT = os.path.dirname(os.path.dirname(runner.__file__))  # noqa: PTH120 - pathlib costs a task two milliseconds
 _OURS = (f"{_ROOT}/runner/", f"{_ROOT}/sandbox/", "<frozen importlib")
 
 

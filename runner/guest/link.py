@@ -74,6 +74,13 @@ class ChannelLink:
             LimitExceededError: too large for one frame.
             RunnerError: called in a process that the task forked, or amid a frame of the same thread.
         """
+        self._send(frame, is_last=False)
+
+    def finish(self, answer: Frame) -> None:
+        """Send the answer; nothing can follow it."""
+        self._send(answer, is_last=True)
+
+    def _send(self, frame: Mapping[str, Any], *, is_last: bool) -> None:
         if os.getpid() != self._owner:
             raise RunnerError("only the task's own process can call the runner; this is one that it forked")
         # A destructor or a signal handler may log while this thread is sending: waiting would be for ever.
@@ -84,6 +91,7 @@ class ChannelLink:
             try:
                 if self._finished:
                     raise TransportError("the task has responded; nothing more can be sent")
+                self._finished = is_last
                 self._channel.send(frame)
             except WireError as error:
                 raise LimitExceededError(f"this is too much for one call: {error}") from None
@@ -91,11 +99,6 @@ class ChannelLink:
                 raise TransportError(f"the runner is gone: {error}") from None
             finally:
                 self._sender = 0
-
-    def finish(self, answer: Frame) -> None:
-        """Send the answer; nothing can follow it."""
-        self.post(answer)
-        self._finished = True
 
     def _ask(self, method: str, arguments: Mapping[str, Any], deliver: Deliver) -> int:
         with self._asking:

@@ -6,9 +6,9 @@ so that a task imported from another module is not there twice.
 
 from __future__ import annotations
 
+import os.path
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
@@ -74,9 +74,11 @@ def _found(path: str, attribute: str, function: FunctionType, options: dict[str,
 
 def _make_package() -> None:
     """Make `tasks` the folder that the path names first, whatever package of that name is installed."""
-    folder = next((folder for entry in sys.path if (folder := Path(entry, "tasks")).is_dir()), None)
-    if folder is None or (folder / "__init__.py").is_file():
+    # Not pathlib, whose import costs a task two milliseconds.
+    folders = (os.path.join(entry, "tasks") for entry in sys.path)  # noqa: PTH118
+    folder = next((folder for folder in folders if os.path.isdir(folder)), None)  # noqa: PTH112
+    if folder is None or os.path.isfile(f"{folder}/__init__.py"):  # noqa: PTH113
         return  # importing it does the same, and runs what stands there
     package = ModuleType("tasks")
-    package.__path__ = [str(folder)]
+    package.__path__ = [folder]
     sys.modules["tasks"] = package

@@ -12,6 +12,7 @@ import os
 from typing import Any
 
 from runner import jsonvalue
+from runner.errors import RunnerError
 from runner.guest import calling, logwatch, process
 from runner.guest.failure import describe
 from runner.guest.link import ChannelLink
@@ -41,7 +42,10 @@ def main(channel: Channel) -> None:
     if os.getpid() != owner:
         return  # a process that the task forked came back through its caller: the answer is not its to give
     process.flush()
-    here.finish(answer)
+    try:
+        here.finish(answer)
+    except RunnerError as error:
+        raise SystemExit(f"the response could not be sent: {error}") from None
 
 
 def _execute(frame: Frame) -> Frame:

@@ -1,0 +1,165 @@
+"""What a task raises arrives as text, whatever the exception does to prevent it."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def test_an_error_has_its_type_its_message_and_the_tasks_own_traceback(guest):
+    error = guest.run(
+        """
+        def inner():
+            raise ValueError("no such customer")
+        def run():
+            inner()
+        """
+    ).error
+
+    assert (error["type"], error["message"]) == ("ValueError", "no such customer")
+    assert error["traceback"].startswith("Traceback (most recent call last):\n")
+    assert 'raise ValueError("no such customer")' in error["traceback"]
+    assert error["traceback"].count("File ") == 2, "frames of isolane are left out"
+
+
+def test_frames_of_isolane_are_left_out_below_the_task_too(guest):
+    error = guest.run(
+        """
+        from runner import scheduleTask
+        def run():
+            scheduleTask("other", {"a": {1}})
+        """
+    ).error
+
+    assert error["type"] == "InvalidValueError"
+    assert 'parameters["a"] is a set; pass it as a list' in error["message"]
+    assert error["traceback"].count("File ") == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("raise RuntimeError", "(its __str__ raised RuntimeError)"),
+        ("__import__('sys').exit(3)", "(its __str__ raised SystemExit)"),
+        ("return str(self)", "(its __str__ raised RecursionError)"),
+        ("return 5", "(its __str__ raised TypeError)"),
+        ("return 'half \\ud800'", "half \\ud800"),
+        ("return 'x' * 100_000_000", "x\n... cut ...\nx"),
+    ],
+)
+def test_a_hostile_str_cannot_prevent_the_report(guest, body, message):
+    ended = guest.run(
+        f"""
+        class Hostile(Exception):
+            def __str__(self):
+                {body}
+            __repr__ = __str__
+        def run():
+            raise Hostile
+        """
+    )
+
+    assert ended.error["type"] == "Hostile"
+    assert message in ended.error["message"]
+    assert len(ended.error["message"]) <= 8 << 10
+    assert len(ended.error["traceback"]) <= 64 << 10
+
+
+def test_a_class_that_lies_about_itself_cannot_either(guest):
+    error = guest.run(
+        """
+        class Meta(type):
+            def __getattribute__(self, name):
+                raise SystemExit(0)
+        class Text(str):
+            def encode(self, *_, **__):
+                raise SystemExit(0)
+        class Liar(Exception, metaclass=Meta):
+            def __str__(self):
+                return Text("lies")
+        def run():
+            raise Liar
+        """
+    ).error
+
+    assert (error["type"], error["message"]) == ("Liar", "lies")
+
+
+@pytest.mark.parametrize("kind", ["KeyboardInterrupt", "GeneratorExit", "RecursionError", "BaseException"])
+def test_everything_but_an_exit_is_an_error(guest, kind):
+    assert guest.run(f"def run():\n    raise {kind}('so')").error["type"] == kind
+
+
+def test_endless_recursion_is_an_error(guest):
+    error = guest.run("def run():\n    run()").error
+
+    assert error["type"] == "RecursionError"
+    assert "Previous line repeated" in error["traceback"]
+
+
+def test_a_cancelled_async_task_is_an_error(guest):
+    error = guest.run("import asyncio\nasync def run():\n    raise asyncio.CancelledError").error
+
+    assert error["type"] == "CancelledError"
+
+
+def test_every_lack_of_memory_has_one_name(guest):
+    error = guest.run("class Array(MemoryError): ...\ndef run():\n    raise Array('8 GB')").error
+
+    assert (error["type"], error["message"]) == ("MemoryError", "8 GB")
+
+
+def test_a_lack_of_memory_is_still_told_under_a_limit(guest):
+    error = guest.run(
+        """
+        import resource
+        def run():
+            resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20))
+            kept = []
+            while True:
+                kept.append("x" * 1_000_000)
+        """
+    ).error
+
+    assert error["type"] == "MemoryError"
+
+
+def test_groups_and_causes_are_in_the_traceback(guest):
+    error = guest.run(
+        """
+        def run():
+            try:
+                raise KeyError("first")
+            except KeyError as first:
+                raise ExceptionGroup("both", [ValueError("a"), OSError("b")]) from first
+        """
+    ).error
+
+    assert error["type"] == "ExceptionGroup"
+    for text in ("KeyError: 'first'", "direct cause", "ValueError: a", "OSError: b"):
+        assert text in error["traceback"]
+
+
+def test_a_module_that_raises_at_import_is_an_error(guest):
+    source = "import json\nraise ImportError('no driver')\ndef run(): ..."
+
+    for ended in (guest.run(source), guest.discover()):
+        assert (ended.error["type"], ended.error["message"]) == ("ImportError", "no driver")
+        assert ended.error["traceback"].count("File ") == 1
+        assert "job.py" in ended.error["traceback"]
+
+
+def test_a_module_that_exits_at_import_is_an_error(guest):
+    for ended in (guest.run("import sys\nsys.exit(3)"), guest.discover()):
+        assert ended.error["type"] == "SystemExit"
+        assert "sys.exit(3)" in ended.error["message"]
+
+
+def test_a_syntax_error_shows_its_line(guest):
+    error = guest.discover("def run(:").error
+
+    assert error["type"] == "SyntaxError"
+    assert "def run(:" in error["traceback"]
+
+
+def test_a_function_that_is_gone_is_named(guest):
+    assert "no function other" in guest.run("def run(): ...", function="other").error["message"]
