@@ -48,14 +48,15 @@ class Engine:
 
     def __init__(self, settings: Settings, store: Store, sandbox: Sandbox) -> None:
         self._store, self._sandbox = store, sandbox
-        self._catalog = Catalog(settings, sandbox)
+        keeper = Keeper(sandbox)
+        self._catalog = Catalog(settings, keeper)
         capacity = Capacity(settings.runner.concurrency, settings.runner.memory_bytes, self._wake)
         self.parts = Parts(
             settings=settings,
             store=store,
             catalog=self._catalog,
             sandbox=sandbox,
-            keeper=Keeper(sandbox),
+            keeper=keeper,
             capacity=capacity,
             endings=Endings(store),
             submission=Submission(settings, self._catalog, wall_clock),

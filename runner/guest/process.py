@@ -1,4 +1,4 @@
-"""The process as task code finds it: streams that print whatever text there is, and a `__main__` of its own."""
+"""The process as task code finds it, and what it hands over at its end."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from types import ModuleType
 
 def prepare(module: str) -> None:
     """Make this process look like one that was started for `module`."""
-    for stream in (sys.stdout, sys.stderr):
-        # Printing half a character (a lone surrogate) must not raise. Whole lines, since a log is made of them.
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
     sys.argv = [f"tasks.{module}"]
     # The launcher's own would be found by pickle, and run again by processes that multiprocessing spawns.
     sys.modules["__main__"] = ModuleType("__main__")
