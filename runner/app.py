@@ -84,14 +84,16 @@ async def run_once(
         async with running_engine(settings, store, Path(folder) / "attempts.lock", periodic=False) as engine:
             operations = engine.operations
             printed = asyncio.create_task(_print_logs(engine, on_log))
-            request = {"id": uuid7(), "task": task, "parameters": parameters}
-            [run] = await operations.schedule(APP, [request])
-            document = await operations.wait(APP, run["id"], None)
-            await _until_idle(engine)
-            printed.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await printed
-            return document
+            try:
+                request = {"id": uuid7(), "task": task, "parameters": parameters}
+                [run] = await operations.schedule(APP, [request])
+                document = await operations.wait(APP, run["id"], None)
+                await _until_idle(engine)
+                return document
+            finally:
+                printed.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await printed
 
 
 @contextlib.asynccontextmanager
