@@ -115,7 +115,7 @@ def test_a_log_is_printed_with_control_characters_escaped(project):
     assert "stderr   forged\\x1b[31m\\x9b1m" in log.stdout
     assert "\x1b" not in log.stdout
     [line] = [json.loads(line) for line in project("runs", "logs", run, "--json").stdout.splitlines()]
-    assert (line["stream"], line["text"]) == ("stderr", "forged\x1b[31m\x9b1m")
+    assert (line["stream"], line["text"]) == ("stderr", "forged\\x1b[31m\\x9b1m")
 
 
 def test_a_followed_log_comes_as_it_is_written_and_ends_with_the_run(project):
@@ -160,7 +160,7 @@ def test_what_is_refused_stops_nothing_else_and_is_told_in_a_line(project):
     ("arguments", "said"),
     [
         (("gret",), "greet"),
-        ((*GREET, "--after", "5"), '"5s"'),
+        ((*GREET, "--after", "5"), 'such as "200ms"'),
         ((*GREET, "--at", "2026-01-01T00:00:00"), "time zone"),
         ((*GREET, "--queue", "q" * 300), "queue"),
     ],

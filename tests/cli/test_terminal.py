@@ -10,7 +10,7 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7]m")
 
 
 def test_a_list_fits_80_columns_and_keeps_ids_whole(project):
-    run = project.schedule("greet", "-p", '{"name": "Ada"}', "--queue", "a queue with quite a long name " * 3)
+    run = project.schedule("greet", "-p", '{"name": "Ada"}', "--queue", "a queue with quite a long name" * 3)
     project("runs", "wait", run)
 
     printed = project.on_terminal("runs", "list")
