@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
 import os
 import socket
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from typing import Any
 
 from sandbox import cgroup, lock, probe
 from sandbox.confined import Confined
-from sandbox.errors import LauncherError, SetupError
+from sandbox.errors import LauncherError, SandboxError, SetupError
 from sandbox.link import Link, until_readable
 from sandbox.spec import Level, Limits, Spec
 
@@ -134,14 +133,12 @@ class Sandbox:
             }
             try:
                 await self._link.send(request, launch.handed_over)
-            except LauncherError:
-                self._bury(number)
+            except LauncherError as error:
+                self._bury(number, error)
                 raise
             finally:
                 launch.close_far_ends()
-            await launch.answered
-            confined.walls += f"; limits: {self._groups.description if self._groups else _NO_GROUPS}"
-            await _confirm(launch.control)
+            await confined.stands()
         except BaseException:
             confined.kill()
             os.close(confined.stdout)
@@ -167,16 +164,13 @@ class Sandbox:
 
     def _on_message(self, message: dict[str, Any], descriptors: list[int]) -> None:
         if "started" in message:
-            launch = self._live[message["started"]]
-            launch.confined.started(message["pid"], descriptors[0], message["walls"])
-            launch.settle(None)
+            walls = f"{message['walls']}; limits: {self._groups.description if self._groups else _NO_GROUPS}"
+            self._live[message["started"]].confined.started(message["pid"], descriptors[0], walls)
         elif "ended" in message:
             self._live.pop(message["ended"]).confined.ended(message["cpu_time_s"], message["peak_bytes"])
             self._idle.set()
         elif "refused" in message:
-            launch = self._live[message["refused"]]
-            launch.settle(SetupError(message["step"], message["reason"], message["errno"]))
-            self._bury(message["refused"])
+            self._bury(message["refused"], SetupError(message["step"], message["reason"], message["errno"]))
 
     def _on_death(self) -> None:
         """The launcher is gone: what it launched is dying by the kernel's hand. Say so of each when it is dead."""
@@ -185,16 +179,15 @@ class Sandbox:
 
     async def _bury_all(self) -> None:
         for number, launch in list(self._live.items()):
-            launch.settle(LauncherError("the launcher died"))
             if launch.confined.pidfd >= 0:
                 await until_readable(launch.confined.pidfd)
-            self._bury(number)
+            self._bury(number, LauncherError("the launcher died; everything that it had launched is dead"))
 
-    def _bury(self, number: int) -> None:
-        """End a launch of which nothing more will be heard."""
-        launch = self._live.pop(number, None)
+    def _bury(self, number: int | None, error: SandboxError) -> None:
+        """End a launch of which nothing more will be heard. What garbage was refused for has no number of ours."""
+        launch = self._live.pop(number or 0, None)
         if launch is not None:
-            launch.confined.ended(None, None, launcher_died=True)
+            launch.confined.ended(None, None, error)
             self._idle.set()
 
 
@@ -203,48 +196,20 @@ class _Launch:
 
     def __init__(self, slot: int, group: cgroup.Group | None) -> None:
         self.slot = slot
-        self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with contextlib.ExitStack() as opened:
-            self.control, far_control = _socket_pair(opened, socket.SOCK_SEQPACKET)
+            control, far_control = _socket_pair(opened, socket.SOCK_SEQPACKET)
             channel, far_channel = _socket_pair(opened, socket.SOCK_STREAM)
             stdout, far_stdout = _pipe(opened)
             stderr, far_stderr = _pipe(opened)
             opened.pop_all()  # nothing failed: from here on they have owners
         self._far_ends = [far_control.detach(), far_channel.detach(), far_stdout, far_stderr]
         self.handed_over = [*self._far_ends, *(group.procs if group is not None else ())]
-        self.confined = Confined(group, self.control, channel, stdout, stderr)
+        self.confined = Confined(group, control, channel, stdout, stderr)
 
     def close_far_ends(self) -> None:
         """They have been handed over, or never will be."""
         while self._far_ends:
             os.close(self._far_ends.pop())
-
-    def settle(self, error: Exception | None) -> None:
-        """The launcher has answered."""
-        if not self.answered.done():
-            if error is None:
-                self.answered.set_result(None)
-            else:
-                self.answered.set_exception(error)
-                self.answered.exception()  # the caller may have been cancelled
-
-
-async def _confirm(control: socket.socket) -> None:
-    """Wait for the word that all steps were done. Raises `SetupError` for the one that failed."""
-    while True:
-        try:
-            data = control.recv(4096)
-        except BlockingIOError:
-            await until_readable(control.fileno())
-            continue
-        except OSError:
-            data = b""
-        break
-    if not data:
-        raise SetupError("supervision", "the process died while its confinement was set up")
-    message = json.loads(data)
-    if "step" in message:
-        raise SetupError(message["step"], message["reason"], message["errno"])
 
 
 def _socket_pair(opened: contextlib.ExitStack, kind: int) -> tuple[socket.socket, socket.socket]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sandbox.cgroup import Group
-from sandbox.errors import LauncherError
+from sandbox.errors import SandboxError, SetupError
 from sandbox.outcome import Outcome
 from sandbox.stream import FrameStream
 from sandbox.supervisor import TERMINATE
@@ -50,6 +50,8 @@ class Confined:
         self._alarmed = asyncio.Event()
         self._memory_kills = 0
         self._launched_at = time.monotonic()
+        self._report: dict[str, Any] | None = None
+        self._standing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     async def send(self, frame: Mapping[str, Any]) -> None:
@@ -118,25 +120,60 @@ class Confined:
 
     # --- for the Sandbox ---------------------------------------------------------------------------------------------
 
-    def started(self, pid: int, pidfd: int, walls: str) -> None:
-        """The launcher has forked it."""
-        self.pid, self._pidfd, self.walls = pid, pidfd, walls
-        if self._killed:
-            self.kill()
-
     @property
     def pidfd(self) -> int:
         """Of the supervisor; -1 before it is known and after the end."""
         return self._pidfd
 
-    def ended(self, cpu_time_s: float | None, peak_bytes: int | None, *, launcher_died: bool = False) -> None:
-        """All of it is dead: settle the outcome and let go of everything."""
-        loop = asyncio.get_running_loop()
-        report = self._read_report()
-        if report is None and self._group is None:
+    async def stands(self) -> None:
+        """Return when all steps of the confinement are done. Raises what stood against it."""
+        await asyncio.shield(self._standing)
+
+    def started(self, pid: int, pidfd: int, walls: str) -> None:
+        """The launcher has forked it."""
+        self.pid, self._pidfd, self.walls = pid, pidfd, walls
+        if self._killed:
+            self.kill()
+        asyncio.get_running_loop().add_reader(self._control, self._hear)
+
+    def _hear(self) -> None:
+        """Take in what the supervisor, and the task before it runs anything of the spec, has to say."""
+        while True:
+            try:
+                data = self._control.recv(_CONTROL_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                asyncio.get_running_loop().remove_reader(self._control)
+                return
+            message = json.loads(data)
+            if "exit_code" in message:
+                self._report = message
+            elif not self._standing.done():
+                if "step" in message:
+                    self._standing.set_exception(SetupError(message["step"], message["reason"], message["errno"]))
+                else:
+                    self._standing.set_result(None)
+
+    def ended(self, cpu_time_s: float | None, peak_bytes: int | None, error: SandboxError | None = None) -> None:
+        """All of it is dead: settle the outcome and let go of everything.
+
+        Args:
+            cpu_time_s: of its supervisor and those that this one waited for.
+            peak_bytes: of the largest process.
+            error: why there is no outcome, unless the supervisor has told of one.
+        """
+        self._hear()
+        if not self._standing.done():
+            cause = error or SetupError("supervision", "the process died while its confinement was set up")
+            self._standing.set_exception(cause)
+        self._standing.exception()  # whoever launched may have been cancelled
+        if self._report is None and self._group is None:
             cpu_time_s = None  # the kernel's sum lacks what was killed with the supervisor
         if self._group is not None:
-            loop.remove_reader(self._group.alarm)
+            asyncio.get_running_loop().remove_reader(self._group.alarm)
             self._memory_kills = self._group.kills()
             peak_bytes = self._group.peak_bytes() or peak_bytes
             cpu_time_s = self._group.cpu_time_s() or cpu_time_s
@@ -144,15 +181,16 @@ class Confined:
             self._group = None
             self._alarmed.set()
         self._stream.finish()
+        asyncio.get_running_loop().remove_reader(self._control)
         self._control.close()
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
-        if launcher_died and report is None:
-            self._outcome.set_exception(LauncherError("the launcher died; everything that it had launched is dead"))
+        if error is not None and self._report is None:
+            self._outcome.set_exception(error)
             self._outcome.exception()  # nobody has to ask
             return
-        report = report or {}
+        report = self._report or {}
         self._outcome.set_result(
             Outcome(
                 exit_code=report.get("exit_code"),
@@ -164,15 +202,3 @@ class Confined:
                 walls=self.walls,
             )
         )
-
-    def _read_report(self) -> dict[str, Any] | None:
-        """The last thing the supervisor said, if that was how the task ended."""
-        report = None
-        try:
-            while data := self._control.recv(_CONTROL_BYTES, socket.MSG_DONTWAIT):
-                message = json.loads(data)
-                if isinstance(message, dict) and "exit_code" in message:
-                    report = message
-        except (OSError, ValueError):
-            pass  # no more is there
-        return report

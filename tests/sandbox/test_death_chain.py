@@ -23,7 +23,7 @@ from sandbox import Level, Mount, Sandbox, Spec
 async def main(lock, level, inside, work):
     sandbox = Sandbox(lock_file=Path(lock), level=Level(level))
     await sandbox.start()
-    mounts = (Mount(source=inside, target="/code"), Mount(source=work, target="/work", writable=True))
+    mounts = (Mount(source=inside, target="/code"), Mount(source=work, target=work, writable=True))
     pids = [sandbox._link._process.pid]
     for entry in ("sleep", "stop_itself", "leave_a_daemon", "ignore_sigterm"):
         spec = Spec(entry="actor:" + entry, mounts=mounts, path=("/code",), environment={"WORK": work})
@@ -67,7 +67,7 @@ async def until_all_dead(pids):
 
 async def start_runner(tmp_path, level, actor):
     root = str(Path(package.__file__).parent.parent)
-    runner = subprocess.Popen(  # noqa: ASYNC220
+    runner = subprocess.Popen(
         [sys.executable, "-c", RUNNER, str(tmp_path / "lock"), level, str(actor.path), str(tmp_path)],
         env={"PYTHONPATH": root},
         stdout=subprocess.PIPE,

@@ -107,7 +107,7 @@ async def test_it_may_catch_the_request_to_end(sandbox_at_each_level, actor):
 
 @pytest.mark.parametrize("killed", [False, True])
 async def test_a_daemon_that_forked_twice_is_dead_when_it_has_ended(sandbox_at_each_level, actor, tmp_path, killed):
-    mounts = (Mount(source=str(tmp_path), target="/work", writable=True),)
+    mounts = (Mount(source=str(tmp_path), target=str(tmp_path), writable=True),)
     confined = await sandbox_at_each_level.launch(
         actor.spec("leave_a_daemon", mounts=mounts, environment={"WORK": str(tmp_path)})
     )
@@ -134,7 +134,7 @@ async def test_frames_are_exchanged(sandbox_at_each_level, actor):
 
     async with asyncio.timeout(20):
         for frame in ({}, big, {"after": None}):
-            sent, received = await asyncio.gather(confined.send(frame), confined.receive())
+            _, received = await asyncio.gather(confined.send(frame), confined.receive())
             assert received == frame
 
     confined.kill()
@@ -234,8 +234,8 @@ async def test_two_hundred_launches_leave_nothing(sandbox, actor):
         children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text()
         files = Path(f"/proc/{launcher}/fd")
         return (
-            len(os.listdir("/proc/self/fd")),
-            len(os.listdir(files)) if os.geteuid() == 0 else 0,
+            len(list(Path("/proc/self/fd").iterdir())),
+            len(list(files.iterdir())) if os.geteuid() == 0 else 0,
             mounts,
             children,
             len(list(Path("/sys/fs/cgroup").glob("*/isolane-*/*-attempt"))),
@@ -325,5 +325,5 @@ def test_a_datagram_of_any_size_is_no_launch():
     ],
 )
 def test_a_spec_that_can_never_run_is_refused(options):
-    with pytest.raises(ValueError, match="entry|name|environment"):
+    with pytest.raises(ValueError, match=r"entry|name|environment"):
         Spec(**options)

@@ -13,7 +13,8 @@ import sandbox
 
 @pytest.mark.parametrize("module", ["sandbox", "sandbox.channel", "sandbox.task", "sandbox.launcher"])
 def test_what_runs_inside_does_not_load_asyncio(module):
-    code = f"import sys; sys.path.insert(0, {str(Path(sandbox.__file__).parent.parent)!r}); import {module}; " + (
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(sandbox.__file__).parent.parent)!r}); import {module}; "
         "print([name for name in ('asyncio', 'runner', 'subprocess', 'random') if name in sys.modules])"
     )
 
