@@ -48,14 +48,14 @@ MARK = "__isolane__"
 
 
 def _cpus(value: float, name: str) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= 1024:
-        raise InvalidOptionError(f"{name} must be a number above 0, such as 0.5: got {value!r:.80}")
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0.01 <= value <= 1024:
+        raise InvalidOptionError(f"{name} must be a number from 0.01 to 1024: got {value!r:.80}")
     return value
 
 
 def _processes(value: int, name: str) -> int:
-    if not check.is_whole(value) or not 1 <= value <= 1_000_000:
-        raise InvalidOptionError(f"{name} must be a whole number from 1: got {value!r:.80}")
+    if not check.is_whole(value) or not 1 <= value <= 32_768:
+        raise InvalidOptionError(f"{name} must be a whole number from 1 to 32768: got {value!r:.80}")
     return value
 
 
@@ -83,17 +83,17 @@ _CHECKS: dict[str, check.Check] = {
     "description": check.text,
     "queue": lambda value, _: check_queue(value),
     "timeout": check.timeout,
-    "memory": check.size,
+    "memory": check.size("16MB"),
     "cpus": _cpus,
     "processes": _processes,
-    "disk": check.size,
+    "disk": check.size("1MB"),
     "network": _network,
     "retry": check.retry,
-    "every": check.duration,
+    "every": check.duration("1s"),
     "cron": _cron,
     "timezone": check.text,
     "overlap": _overlap,
-    "expires": check.duration,
+    "expires": check.duration("1ms"),
     "priority": check.priority,
     "tags": check.tags,
 }

@@ -42,24 +42,32 @@ def unknown_option(name: object, known: Iterable[str], what: str) -> str:
     return f"{what} has no option {name!r:.80}{hint}; known are {', '.join(known)}"
 
 
-def duration(value: str | timedelta, name: str) -> str:
-    """A duration longer than nothing."""
-    length_s = seconds(value, name)
-    if length_s <= 0:
-        raise InvalidOptionError(f"{name} must be longer than nothing: got {value}")
-    return value if isinstance(value, str) else f"{length_s:.6f}".rstrip("0").rstrip(".") + "s"
+def duration(shortest: str) -> Check:
+    """A duration of at least `shortest`."""
+
+    def check(value: str | timedelta, name: str) -> str:
+        length_s = seconds(value, name)
+        if length_s < seconds(shortest, name):
+            raise InvalidOptionError(f"{name} must be at least {shortest}: got {value}")
+        return value if isinstance(value, str) else f"{length_s:.6f}".rstrip("0").rstrip(".") + "s"
+
+    return check
 
 
-def timeout(value: str | timedelta, name: str) -> str:
+def timeout(value: str | timedelta, name: str) -> object:
     """A duration, or "none"."""
-    return "none" if isinstance(value, str) and value == "none" else duration(value, name)
+    return "none" if isinstance(value, str) and value == "none" else duration("10ms")(value, name)
 
 
-def size(value: str, name: str) -> str:
-    """A size of at least one byte."""
-    if size_bytes(value, name) < 1:
-        raise InvalidOptionError(f"{name} must be at least one byte: got {value!r}")
-    return value
+def size(smallest: str) -> Check:
+    """A size of at least `smallest`."""
+
+    def check(value: str, name: str) -> str:
+        if size_bytes(value, name) < size_bytes(smallest, name):
+            raise InvalidOptionError(f"{name} must be at least {smallest}: got {value!r}")
+        return value
+
+    return check
 
 
 def priority(value: int, name: str) -> int:

@@ -64,7 +64,7 @@ _CHECKS: dict[str, check.Check] = {
     "queue": lambda value, _: check_queue(value),
     "priority": check.priority,
     "idempotency_key": lambda value, name: check.text(value, name, 500),
-    "expires": check.duration,
+    "expires": check.duration("1ms"),
     "tags": check.tags,
     "retry": check.retry,
     "timeout": check.timeout,
@@ -87,7 +87,8 @@ def request(task: Task, parameters: object, options: Mapping[str, Any], limit_by
         text = jsonvalue.dumps(_plain(parameters), "parameters", limit_bytes=limit_bytes, must_be_object=True)
         # Through JSON and back: what is sent cannot differ from what was checked.
         body["parameters"] = jsonvalue.loads(text, "parameters")
-    return body | {name: value for name, value in checked.items() if value not in ([], False)}
+    # What says no more than its absence is left out; a priority or a delay of 0 says more.
+    return body | {name: value for name, value in checked.items() if value != [] and value is not False}
 
 
 def requests(runs: object, limit_bytes: int) -> list[Request]:
