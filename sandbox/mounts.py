@@ -43,20 +43,28 @@ def open_granted(source: str, target: str, *, writable: bool, owner_map: int | N
         source: on the host.
         target: inside.
         writable: whether it can be written.
-        owner_map: the user namespace by which owners on disk are translated, `None` to leave them as they are.
+        owner_map: the user namespace by which owners on disk are translated, `None` to leave them as they are. Where the
+            filesystem cannot (idmapped mounts), what is only read is shown with its owners as they are.
+
+    Raises:
+        SetupError: it is to be written, and the filesystem cannot translate owners.
     """
-    return _open(source, target, _WRITABLE if writable else _SHOWN, owner_map)
-
-
-def _open(source: str, target: str, attributes: int, owner_map: int | None = None) -> Tree:
-    tree = syscalls.clone_mount(source)
-    syscalls.set_mount_attributes(tree, attributes)
+    tree = _open(source, target, _WRITABLE if writable else _SHOWN)
     if owner_map is not None:
         try:
-            syscalls.set_mount_attributes(tree, 0, owner_map)
+            syscalls.set_mount_attributes(tree.descriptor, 0, owner_map)
         except OSError as error:
-            reason = f"the filesystem of {source} cannot map owners (idmapped mounts); mount a folder of another one"
-            raise SetupError("mounts", reason, error.errno) from error
+            if writable:
+                reason = (
+                    f"the filesystem of {source} cannot map owners (idmapped mounts); mount a folder of another one"
+                )
+                raise SetupError("mounts", reason, error.errno) from error
+    return tree
+
+
+def _open(source: str, target: str, attributes: int) -> Tree:
+    tree = syscalls.clone_mount(source)
+    syscalls.set_mount_attributes(tree, attributes)
     return Tree(tree, target, os.path.isdir(source))
 
 

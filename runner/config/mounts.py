@@ -59,7 +59,7 @@ def read_mount(section: MountSection, project: Path, store: Path, where: str) ->
         if source in (private, *private.parents) or private in source.parents:
             raise ConfigError(f"{where}.source must not show tasks {private}, which is isolane's own: got {source}")
     return TaskMount(
-        Mount(source=str(source), target=_target(section.target, where), writable=section.writable),
+        Mount(source=str(source), target=_target(section.target, where), writable=section.writable, owned=True),
         tuple(section.tasks),
     )
 
