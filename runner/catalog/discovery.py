@@ -137,12 +137,14 @@ async def _ask(
         async with asyncio.timeout(timeout_s):
             await confined.send({"type": "discover", "module": module})
             answer = await _answer(confined, module)
+            if answer is None:
+                await _outcome(confined)  # it is ending, and how tells why
     except TimeoutError:
         timed_out = True
     except WireError as error:
         answer = _error("ProtocolError", f"it sent what is no answer: {error}")
     except ConnectionError:
-        pass  # it is dead; how it ended tells why
+        pass  # it was dead before it could be asked
     finally:
         confined.kill()
         outcome = await _outcome(confined)
