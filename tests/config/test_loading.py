@@ -202,8 +202,8 @@ def test_mounts_are_given_to_the_tasks_they_name(settings_of, project):
         source = "data"
         target = "/data"
     """)
-    data = Mount(source=str(project / "data"), target="/data")
-    reports = Mount(source=str(project / "data" / "reports"), target="/data/reports", writable=True)
+    data = Mount(source=str(project / "data"), target="/data", owned=True)
+    reports = Mount(source=str(project / "data" / "reports"), target="/data/reports", writable=True, owned=True)
 
     assert settings.mounts_for("reports.daily") == (data, reports)
     assert settings.mounts_for("billing") == (data, reports)
