@@ -171,7 +171,10 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def listen(self, callback: Callable[[Notice], None]) -> Callable[[], None]:
-        """Call `callback` on the event loop after each commit that matters; returns what ends it."""
+        """Call `callback` on the event loop after each commit that matters; returns what ends it.
+
+        What a claim itself hands out is not told as `ready`.
+        """
 
     # --- scheduling ---------------------------------------------------------------------------------------------
 
@@ -193,13 +196,16 @@ class Store(abc.ABC):
         """Hand out runs to execute, within `room`; each becomes `running` with a new attempt.
 
         Also does what `now` makes due: scheduled runs become queued, runs past their expiry expire, queues that their
-        rate kept shut open. A task that does not fit in the free memory keeps what is free reserved (at most one at a
-        time), so that it is not passed for ever.
+        rate kept shut open. For a task whose turn it is and that does not fit in the free memory, what is free is kept
+        (`Claims.reserved_for`, one task at a time), so that it is not passed for ever; but only for times that
+        alternate with times when others may have it, so that they are not stopped for ever either.
         """
 
     @abc.abstractmethod
     async def finish(self, claim: Claim, ending: Ending, verdict: Verdict, children: Sequence[NewRun] = ()) -> Run:
         """Record how an attempt ended and what follows; `children` (effects of a success) appear in the same commit.
+
+        A run whose cancellation was asked for gets no next attempt: it is `cancelled` where the verdict would give one.
 
         Raises:
             StaleClaimError: the claim has ended; nothing was changed.
@@ -228,7 +234,9 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     async def delete(self, app: str, run: str) -> None:
-        """Delete a run that is not running, with all that belongs to it, its log too.
+        """Delete a run that is not running, with its log and all that belongs to it.
+
+        One that waits is cancelled first, so that those who wait for it are told.
 
         Raises:
             NotFoundError: no such run in this app.
@@ -245,7 +253,10 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     async def purge(self, app: str, queue: str, now: int) -> int:
-        """Cancel every run of the queue that waits; returns how many. The running ones go on."""
+        """Cancel every run of the queue that waits now; returns how many. The running ones go on.
+
+        Done in parts: where the disk fills up in between, some are cancelled and the call raises.
+        """
 
     @abc.abstractmethod
     async def release(self, app: str, queue: str) -> int:
@@ -257,7 +268,11 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     async def announce(self, needs: Mapping[TaskKey, int]) -> None:
-        """Tell which tasks can be run here now; runs of others wait, and cost nothing while they do."""
+        """Tell which tasks can be run here now; runs of others wait, and cost nothing while they do.
+
+        Leave out a task that needs more memory than the node has in all: in a queue of relaxed order the runs behind
+        one of such a task then go on.
+        """
 
     @abc.abstractmethod
     async def prune(self, *, finished_before: int, logs_before: int, limit: int = 1000) -> int:
@@ -295,7 +310,11 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     async def ancestors(self, app: str, run: str) -> builtins.list[Run]:
-        """The run itself, its parent, its parent's parent and so on."""
+        """The run itself, its parent, its parent's parent and so on.
+
+        Raises:
+            NotFoundError: no such run in this app.
+        """
 
     # --- logs ---------------------------------------------------------------------------------------------------
 

@@ -28,18 +28,17 @@ async def test_pages_are_newest_first_and_hold_each_run_once(desk) -> None:
 
 
 async def test_every_filter_and_their_combinations_find_what_they_say(desk) -> None:
-    runs = []
-    for number in range(24):
-        runs.append(
-            await desk.enqueue(
-                task="ab"[number % 2],
-                queue=[None, "q", "r"][number % 3],
-                tags=("even",) if number % 2 == 0 else ("odd", "more"),
-                parent=["p", None][number % 2],
-                schedule=[None, "s", None][number % 3],
-                due_at=START + (number % 4 == 3),
-            )
+    runs = [
+        await desk.enqueue(
+            task="ab"[number % 2],
+            queue=[None, "q", "r"][number % 3],
+            tags=("even",) if number % 2 == 0 else ("odd", "more"),
+            parent=["p", None][number % 2],
+            schedule=[None, "s", None][number % 3],
+            due_at=START + (number % 4 == 3),
         )
+        for number in range(24)
+    ]
     runs = [(await desk.detail(run)).run for run in runs][::-1]
     choices = {
         "task": ["a", None],

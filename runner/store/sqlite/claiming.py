@@ -64,6 +64,7 @@ def claim(tx: Transaction, node: str, room: Room, now: int, patience: Patience) 
         wake_at = switch_at if wake_at is None else min(wake_at, switch_at)
     elif not heads:
         patience.nobody_waits()
+    tx.ready = False  # who claims has just taken what there was room for, and needs no telling
     return Claims(claims=tuple(claims), wake_at=wake_at, reserved_for=reserved)
 
 

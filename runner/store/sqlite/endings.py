@@ -99,11 +99,12 @@ def cancel(tx: Transaction, app: str, run: str, now: int) -> Run:
 
 def purge(tx: Transaction, app: str, queue: str, *, now: int, newest: int, limit: int) -> int:
     """Cancel up to `limit` waiting runs of the queue that are not younger than `newest`; returns how many."""
-    waiting = tx.rows(SQL["waiting_runs_of_queue"], (app, queue, newest, limit))
-    for row in waiting:
-        _cancel_waiting(tx, row["seq"], now, "its queue was purged while it waited", is_alone=False)
-    refresh(tx, app, queue)
-    return len(waiting)
+    cancelled = tx.rows(SQL["purge_queue"], {"app": app, "queue": queue, "now": now, "newest": newest, "limit": limit})
+    if cancelled:
+        tx.ended += map(run_of, cancelled)
+        tx.execute(SQL["free_slots_of_ended"], (app, queue))
+        refresh(tx, app, queue)
+    return len(cancelled)
 
 
 def delete(tx: Transaction, app: str, run: str, now: int) -> None:
@@ -144,11 +145,10 @@ def _ready(status: Status, due_at: int | None, now: int) -> int | None:
     return int(status is Status.QUEUED or due_at is None or due_at <= now)
 
 
-def _cancel_waiting(tx: Transaction, seq: int, now: int, why: str, *, is_alone: bool = True) -> Run:
+def _cancel_waiting(tx: Transaction, seq: int, now: int, why: str) -> Run:
     (row,) = tx.rows(SQL["cancel_waiting"], {"run": seq, "now": now, "why": why})
     run = run_of(row)
     tx.execute(SQL["free_slot"], {"run": seq, "status": run.status.value})
-    if is_alone:
-        refresh(tx, run.app, run.queue or "")
+    refresh(tx, run.app, run.queue or "")
     tx.ended.append(run)
     return run

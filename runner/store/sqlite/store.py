@@ -136,6 +136,8 @@ class SqliteStore(Store):
             lambda tx: endings.purge(tx, app, queue, now=now, newest=newest, limit=_AT_ONCE)
         ):
             purged += part
+            if part < _AT_ONCE:
+                break
         return purged
 
     async def release(self, app: str, queue: str) -> int:

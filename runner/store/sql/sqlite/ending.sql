@@ -42,9 +42,18 @@ WHERE seq = :run RETURNING *;
 -- name: newest_seq
 SELECT max(seq) FROM runs;
 
--- name: waiting_runs_of_queue
-SELECT seq FROM runs INDEXED BY runs_waiting
-WHERE app = ? AND queue = ? AND ready IS NOT NULL AND seq <= ? LIMIT ?;
+-- name: purge_queue
+UPDATE runs SET status = 'cancelled', ready = NULL, why = 'its queue was purged while it waited', finished_at = :now,
+    cancel_requested_at = :now
+WHERE seq IN (
+    SELECT seq FROM runs INDEXED BY runs_waiting
+    WHERE app = :app AND queue = :queue AND ready IS NOT NULL AND seq <= :newest LIMIT :limit
+)
+RETURNING *;
+
+-- name: free_slots_of_ended
+DELETE FROM holders
+WHERE app = ? AND queue = ? AND (SELECT finished_at FROM runs WHERE seq = holders.run) IS NOT NULL;
 
 -- name: delete_run
 DELETE FROM runs WHERE seq = ?;
