@@ -39,7 +39,9 @@ _FIXES = {
     "PosixPath": "pass it as text: str(value)",
     "generator": "pass it as a list: list(value)",
     "coroutine": "it was not awaited: await value",
+    "Handle": "pass its id: value.id",
 }
+_NO_FIX = ", which is not JSON; pass text, a number, true, false, null, a list or a dict"
 
 
 def dumps(value: object, name: str = "parameters", *, limit_bytes: int, must_be_object: bool = False) -> str:
@@ -49,7 +51,7 @@ def dumps(value: object, name: str = "parameters", *, limit_bytes: int, must_be_
         InvalidValueError: what JSON cannot carry exactly; the message begins with the place, as seen from `name`.
     """
     if must_be_object and not isinstance(value, dict):
-        raise InvalidValueError(f"{name} must be an object (a dict), not {_describe(value)}")
+        raise InvalidValueError(f"{name} must be an object (a dict), not {_describe(value)}{_fix(value)}")
     text = _encode_plain(value, limit_bytes)
     if text is None:
         try:
@@ -196,7 +198,7 @@ class _Walk:
         return value
 
     def refuse(self, value: object) -> NoReturn:
-        raise InvalidValueError(f"{self.place()} is {_describe(value)}{_fix(value)}")
+        raise InvalidValueError(f"{self.place()} is {_describe(value)}{_fix(value) or _NO_FIX}")
 
     def place(self) -> str:
         steps = [f"[{_shown(step)}]" for step in self.steps[:10]]
@@ -229,7 +231,7 @@ def _fix(value: object) -> str:
         fix = "pass a dict, value._asdict(), or a list, list(value)"
     elif hasattr(kind, "tolist"):
         fix = "pass a list: value.tolist()"
-    return f"; {fix}" if fix else ", which is not JSON; pass text, a number, true, false, null, a list or a dict"
+    return f"; {fix}" if fix else ""
 
 
 def _too_large(name: str, limit: int) -> InvalidValueError:

@@ -137,6 +137,11 @@ def test_only_objects_where_an_object_is_asked_for():
             dumps(wrong, limit_bytes=LIMIT, must_be_object=True)
 
 
+def test_what_could_be_an_object_is_told_how():
+    with pytest.raises(InvalidValueError, match=r"not a Record; pass a dict: dataclasses.asdict\(value\)$"):
+        dumps(Record(), limit_bytes=LIMIT, must_be_object=True)
+
+
 def nested(depth):
     value = []
     for _ in range(depth - 1):
