@@ -114,7 +114,7 @@ class Client:
                     raise read_problem(response.status, response.read(), self.url)
                 if follow and connection.sock is not None:
                     connection.sock.settimeout(None)  # a run may be silent for as long as it likes
-                while line := response.readline():
+                for line in _lines(response):
                     yield read_line(line, self.url)
             except (OSError, http.client.HTTPException) as error:
                 raise self._lost(error) from error
@@ -190,3 +190,13 @@ class Client:
         if isinstance(error, ConnectionRefusedError):
             return TransportError(f'nothing answers at {self.url}: is the server running? ("isolane serve")')
         return TransportError(f"the call to {self.url} failed: {type(error).__name__}: {error}")
+
+
+def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """The lines of a stream as they come. `readline` would take a stream that was cut for one that ended."""
+    rest = b""
+    while part := response.read1():
+        *whole, rest = (rest + part).split(b"\n")
+        yield from whole
+    if rest:
+        yield rest
