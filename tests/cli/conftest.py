@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from support.projects import write_project
-from support.servers import server_in
+from support.servers import Server, server_in
 
 Isolane = Callable[..., subprocess.CompletedProcess]
 
@@ -141,12 +141,24 @@ class Project:
         return printed.decode().replace("\r\n", "\n")
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Iterator[Project]:
-    """A server for a module's tests, which use queues and tags of their own."""
-    folder = write_project(tmp_path_factory.mktemp("project"), TASKS)
-    with server_in(folder) as server:
+@contextlib.contextmanager
+def _serving(folder: Path) -> Iterator[tuple[Project, Server]]:
+    with server_in(write_project(folder, TASKS)) as server:
         client = server.start()
         client.close()
-        yield Project(folder, client.url)
+        yield Project(folder, client.url), server
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Iterator[Project]:
+    """A project with a server for a module's tests, which use queues and tags of their own."""
+    with _serving(tmp_path_factory.mktemp("project")) as (project, server):
+        yield project
         assert server.stop() == 0, server.log()
+
+
+@pytest.fixture
+def served(tmp_path) -> Iterator[tuple[Project, Server]]:
+    """A project and a server that the test may stop."""
+    with _serving(tmp_path / "served") as pair:
+        yield pair

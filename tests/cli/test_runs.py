@@ -178,13 +178,3 @@ def test_a_wrong_token_and_a_wrong_address_are_told(project):
         refused = project(*options, "runs", "cancel", UNKNOWN, UNKNOWN)
         assert refused.returncode == 1
         assert len(refused.stderr.splitlines()) == 1
-
-
-def test_a_second_server_on_the_port_is_told_what_to_do(project, isolane):
-    isolane("init")
-
-    refused = isolane("serve", "--port", project.url.rpartition(":")[2])
-
-    assert refused.returncode == 1
-    assert "pass --port" in refused.stderr
-    assert "Traceback" not in refused.stderr

@@ -1,0 +1,40 @@
+"""`isolane serve`: stopped, and started where it cannot be."""
+
+from __future__ import annotations
+
+import signal
+
+
+def test_a_second_server_is_told_what_is_in_its_way(served, isolane):
+    project, _ = served
+    isolane("init")
+
+    on_the_port = isolane("serve", "--port", project.url.rpartition(":")[2])
+    on_the_store = project("serve", "--port", "0")
+
+    assert "pass --port" in on_the_port.stderr
+    assert "another runner has the store" in on_the_store.stderr
+    for refused in (on_the_port, on_the_store):
+        assert refused.returncode == 1
+        assert "Traceback" not in refused.stderr
+
+
+def test_a_followed_log_that_is_cut_off_is_told_from_one_that_ended(served):
+    project, server = served
+    run = project.schedule("linger")
+
+    with project.open("runs", "logs", run, "--follow") as follower:
+        follower.stdout.readline()
+        assert server.stop() == 0
+        follower.communicate(timeout=30)
+
+    assert follower.returncode == 1
+
+
+def test_ctrl_c_stops_it_in_order(served):
+    _, server = served
+
+    server.process.send_signal(signal.SIGINT)
+
+    assert server.process.wait(timeout=30) == 0
+    assert "Traceback" not in server.log()
