@@ -34,10 +34,10 @@ class Server:
         if answer == "hang up":
             request.transport.abort()
             return web.Response()
-        if answer == "cut a log":
+        if answer in ("cut a log", "cut a log after a line"):
             response = web.StreamResponse()
             await response.prepare(request)
-            await response.write(b'{"number": 1}\n{"num')
+            await response.write(b'{"number": 1}\n' if "line" in answer else b'{"number": 1}\n{"num')
             request.transport.close()
             return response
         if isinstance(answer, tuple):

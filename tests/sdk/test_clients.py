@@ -261,8 +261,9 @@ def test_a_log_of_no_run_is_refused(client, server):
         list(client.logs("r1"))
 
 
-def test_a_log_that_was_cut_is_no_whole_log(client, server):
-    server.answers = ["cut a log"]
+@pytest.mark.parametrize("where", ["cut a log", "cut a log after a line"])
+def test_a_log_that_was_cut_is_no_whole_log(client, server, where):
+    server.answers = [where]
 
     with pytest.raises(TransportError):
         list(client.logs("r1", follow=True))
