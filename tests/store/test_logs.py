@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from runner.domain.run import LogLine
-from runner.domain.status import Status
 from support.stores import START
 
 
@@ -44,25 +41,6 @@ async def test_followers_are_told_when_a_log_grows(desk) -> None:
     await desk.store.append_logs("main", "run", _lines(2))
 
     assert [notice.logged for notice in desk.notices] == [("run",)]
-
-
-async def test_claims_go_on_during_a_flood_of_lines(desk) -> None:
-    written, is_over = 0, False
-
-    async def flood() -> None:
-        nonlocal written
-        while not is_over:
-            await asyncio.gather(*(desk.store.append_logs("main", f"run{number}", _lines(500)) for number in range(20)))
-            written += 1
-
-    flooding = asyncio.ensure_future(flood())
-    while written < 2:
-        await desk.enqueue()
-        await desk.end(await desk.claim_one())
-    is_over = True
-    await flooding
-
-    assert (await desk.store.count("main"))[Status.SUCCEEDED] >= 2
 
 
 async def test_logs_outlive_the_process(desk, open_desk) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.domain.run import LogLine
 from runner.domain.status import Status
 from runner.errors import (
     ConfigError,
@@ -116,7 +117,7 @@ async def test_a_folder_where_nobody_may_write_is_named(tmp_path) -> None:
         "sqlite:/proc/store.db", project=tmp_path, limits=StoreLimits(), queue_rule=lambda app, queue: QueueRule()
     )
 
-    with pytest.raises(StoreUnavailableError, match="/proc/store.db"):
+    with pytest.raises(StoreUnavailableError, match=r"/proc/store\.db"):
         await store.open()
 
 
@@ -291,5 +292,25 @@ async def test_a_shell_that_holds_the_database_makes_writers_wait_not_fail(backe
             assert not call.done()
             shell.execute("ROLLBACK")
         await call
+    finally:
+        await store.close()
+
+
+async def test_runs_are_claimed_and_ended_while_the_logs_cannot_be_written(backend) -> None:
+    store = backend.store()
+    await store.open()
+    line = LogLine(attempt=1, at=0, stream="stdout", text="x")
+    try:
+        desk = await desk_at(store)
+        with contextlib.closing(sqlite3.connect(backend.folder / "store-logs.db", isolation_level=None)) as shell:
+            shell.execute("BEGIN IMMEDIATE")
+            flood = asyncio.gather(*(store.append_logs("main", "run", [line] * 100) for _ in range(50)))
+            for _ in range(20):
+                await desk.enqueue()
+                await desk.end(await desk.claim_one())
+            assert not flood.done()
+            shell.execute("ROLLBACK")
+        await flood
+        assert (await store.logs("main", "run", limit=10_000)).cursor == 5000
     finally:
         await store.close()
