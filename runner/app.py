@@ -36,6 +36,8 @@ from sandbox import Level, Sandbox, SandboxError
 
 #: What task code imports of isolane.
 _PACKAGES = ("runner", "sandbox")
+#: What most attempts would import anyway: loaded once in the launcher. All of it is the standard library's and ours.
+_PRELOAD = ("runner.guest.main", "runner.sdk.context", "runner.sdk.decorator", "runner.sdk.schedule", "dataclasses")
 APP = "main"
 
 _logger = logging.getLogger(__name__)
@@ -48,7 +50,8 @@ async def serve(settings: Settings, host: str, port: int) -> None:
         RunnerError: (one of its kinds) it cannot start; the message says why and what to do.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    for library in ("apscheduler", "watchfiles"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -108,7 +111,7 @@ async def running_engine(
     )
     store = open_store(store_url, project=settings.project, limits=limits, queue_rule=settings.queue_rule)
     level = None if settings.sandbox.level == "auto" else Level(settings.sandbox.level)
-    engine = Engine(settings, store, Sandbox(lock_file=lock_file, level=level, packages=_PACKAGES))
+    engine = Engine(settings, store, Sandbox(lock_file=lock_file, level=level, packages=_PACKAGES, preload=_PRELOAD))
     try:
         try:
             await engine.start(periodic=periodic)
@@ -212,7 +215,7 @@ def _greet(url: str, engine: Engine) -> None:
     for problem in catalog.problems.values():
         last = problem.error.message.strip().split("\n")[0]
         print(f"  problem: {problem.file}: {problem.error.type}: {last}", file=sys.stderr)
-    example = min((key.task for key in catalog.entries), default="TASK")
+    example = min((key.task for key in catalog.entries), key=len, default="TASK")
     print(
         f"Try, in another terminal in this folder:\n  isolane schedule {example} --wait\n  isolane runs list",
         flush=True,

@@ -129,6 +129,7 @@ class Engine:
                 changed.clear()
                 try:
                     await self._take_tasks()
+                    self._tell_tasks()
                 except RunnerError as error:
                     _logger.warning("the saved tasks are taken into use later: %s", error)
         finally:
@@ -140,6 +141,12 @@ class Engine:
         if self._clock.running:
             await self._periodic.refresh()
         self._dispatcher.wake()
+
+    def _tell_tasks(self) -> None:
+        _logger.info("the saved tasks are in use: %d in all", len(self._catalog.entries))
+        for problem in self._catalog.problems.values():
+            kept = "; its last good version stays in use" if problem.kept else ""
+            _logger.warning("%s: %s: %s%s", problem.file, problem.error.type, problem.error.message, kept)
 
     def _wake(self) -> None:
         self._dispatcher.wake()

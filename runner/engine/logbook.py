@@ -37,6 +37,7 @@ class Logbook:
         self._partial: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         self._lines: list[LogLine] = []
         self._writing: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
 
     @property
     def is_cut(self) -> bool:
@@ -78,8 +79,9 @@ class Logbook:
                 partial.clear()
         if self._dropped_bytes:
             self.mark(f"the log was cut at {self._limit_bytes} bytes: {self._dropped_bytes} bytes were dropped")
-        while self._lines or self._writing:
-            await (self._writing or self._write())
+        self._hurry.set()
+        while self._writing is not None:
+            await self._writing
 
     def _keep(self, stream: str, text: str, at: int, level: str | None = None) -> None:
         size = len(text) + 1
@@ -97,7 +99,10 @@ class Logbook:
             self._writing = asyncio.get_running_loop().create_task(self._write_soon())
 
     async def _write_soon(self) -> None:
-        await asyncio.sleep(_BATCH_S)
+        try:
+            await asyncio.wait_for(self._hurry.wait(), _BATCH_S)
+        except TimeoutError:
+            pass
         await self._write()
 
     async def _write(self) -> None:

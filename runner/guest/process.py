@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import sys
 from types import ModuleType
 
 
 def prepare(module: str) -> None:
     """Make this process look like one that was started for `module`."""
+    faulthandler.enable()  # a segmentation fault shows in the log where it happened
     sys.argv = [f"tasks.{module}"]
     # The launcher's own would be found by pickle, and run again by processes that multiprocessing spawns.
     sys.modules["__main__"] = ModuleType("__main__")
