@@ -108,7 +108,9 @@ class Catalog:
         last_good = (
             self._versions if self._versions is not None else await asyncio.to_thread(read_history, self._history)
         )
-        found = await discover(state, self._launcher, timeout_s=self._import_timeout_s)
+        # What a task may use is known once its module was asked; until then the defaults hold.
+        limits = _limits(self._settings.task_options("", {}))
+        found = await discover(state, self._launcher, limits, timeout_s=self._import_timeout_s)
         choice = choose(found, state.hash, last_good)
         if is_first and choice.clashes:
             name, files = next(iter(choice.clashes.items()))
@@ -199,12 +201,7 @@ class Catalog:
         options = entry.options
         return Spec(
             entry=ENTRY,
-            limits=Limits(
-                memory_bytes=options.memory_bytes,
-                processes=options.processes,
-                cpus=options.cpus,
-                disk_bytes=options.disk_bytes,
-            ),
+            limits=_limits(options),
             mounts=(code_mount(self._code / entry.code), *entry.mounts),
             path=(CODE,),
             environment=ENVIRONMENT,
@@ -228,6 +225,15 @@ class Catalog:
             return
         needed = {version.code for version in self._versions.values()}
         snapshot.forget_unused(self._code, needed | in_use | ({self._loaded} if self._loaded else set()))
+
+
+def _limits(options: TaskOptions) -> Limits:
+    return Limits(
+        memory_bytes=options.memory_bytes,
+        processes=options.processes,
+        cpus=options.cpus,
+        disk_bytes=options.disk_bytes,
+    )
 
 
 def _told(error: Exception) -> TaskError:

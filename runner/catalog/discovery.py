@@ -23,9 +23,7 @@ ENTRY = "runner.guest.main:main"
 #: Where a snapshot is seen inside.
 CODE = "/code"
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}
-_LIMITS = Limits(memory_bytes=512 << 20, processes=64, disk_bytes=64 << 20)
 _AT_ONCE = 4
-_TIMEOUT_S = 30.0
 _OUTPUT_BYTES = 8 << 10
 _CHUNK_BYTES = 64 << 10
 #: Type of the error where the sandbox failed, so that the module may be right.
@@ -72,14 +70,16 @@ class Discovery:
     is_certain: bool
 
 
-async def discover(snapshot: Snapshot, launcher: Launcher, *, timeout_s: float = _TIMEOUT_S) -> Discovery:
-    """Ask all modules of a snapshot, a few at a time, each for at most `timeout_s`."""
+async def discover(snapshot: Snapshot, launcher: Launcher, limits: Limits, *, timeout_s: float) -> Discovery:
+    """Ask all modules of a snapshot, a few at a time, each within `limits` and for at most `timeout_s`."""
     files, problems = dict[str, str](), dict[str, ModuleProblem]()
     manifests = dict[str, tuple[TaskManifest, ...]]()
     for path in _module_paths(snapshot.path / PACKAGE):
-        module, file = path.removesuffix(".py").replace("/", "."), f"{PACKAGE}/{path}"
+        parts, file = path.removesuffix(".py").split("/"), f"{PACKAGE}/{path}"
+        is_module = all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
+        module = ".".join(parts) if is_module else path
         files[module] = file
-        if not all(part.isidentifier() and not keyword.iskeyword(part) for part in module.split(".")):
+        if not is_module:
             message = "its path cannot be imported: use letters, digits and _, and no word that Python keeps for itself"
             problems[module] = ModuleProblem(
                 module=module, file=file, error=TaskError(type="NameError", message=message, traceback="")
@@ -88,7 +88,7 @@ async def discover(snapshot: Snapshot, launcher: Launcher, *, timeout_s: float =
 
     async def ask(module: str) -> None:
         async with turn:
-            answer = await _ask(module, snapshot, launcher, timeout_s)
+            answer = await _ask(module, snapshot, launcher, limits, timeout_s)
         if isinstance(answer, TaskError):
             problems[module] = ModuleProblem(module=module, file=files[module], error=answer)
         else:
@@ -116,11 +116,11 @@ def _module_paths(root: Path) -> Iterator[str]:
 
 
 async def _ask(
-    module: str, snapshot: Snapshot, launcher: Launcher, timeout_s: float
+    module: str, snapshot: Snapshot, launcher: Launcher, limits: Limits, timeout_s: float
 ) -> tuple[TaskManifest, ...] | TaskError:
     spec = Spec(
         entry=ENTRY,
-        limits=_LIMITS,
+        limits=limits,
         mounts=(code_mount(snapshot.path),),
         path=(CODE,),
         environment=ENVIRONMENT,
@@ -151,7 +151,7 @@ async def _ask(
         tail = output.close()
     if timed_out:
         return _error("TimeoutError", f"its import took longer than {timeout_s:g} s", tail)
-    return answer if answer is not None else _silence(outcome, tail)
+    return answer if answer is not None else _silence(outcome, limits, tail)
 
 
 async def _answer(confined: Confined, module: str) -> tuple[TaskManifest, ...] | TaskError | None:
@@ -180,11 +180,11 @@ async def _outcome(confined: Confined) -> Outcome | SandboxError:
         return error
 
 
-def _silence(outcome: Outcome | SandboxError, tail: str) -> TaskError:
+def _silence(outcome: Outcome | SandboxError, limits: Limits, tail: str) -> TaskError:
     if isinstance(outcome, SandboxError):
         return _error(_UNASKED, f"it could not be looked at: {outcome}", tail)
     if outcome.memory_kills:
-        return _error("MemoryError", f"its import needed more than {_LIMITS.memory_bytes >> 20} MB", tail)
+        return _error("MemoryError", f"its import needed more than {limits.memory_bytes >> 20} MB", tail)
     return _error("ImportError", f"its process {outcome.describe_exit()} while it was imported", tail)
 
 

@@ -70,7 +70,7 @@ async def test_names_with_an_underscore_or_a_dot_are_no_tasks(write, new_catalog
     assert not catalog.problems
 
 
-@pytest.mark.parametrize("file", ["my-task.py", "class.py", "my folder/x.py", "1st.py"])
+@pytest.mark.parametrize("file", ["my-task.py", "class.py", "my folder/x.py", "1st.py", "go.od.py"])
 async def test_a_path_that_cannot_be_imported_is_a_problem_of_that_file(write, new_catalog, file):
     write({file: PLAIN, "good.py": PLAIN})
     catalog = new_catalog()
@@ -204,11 +204,12 @@ async def test_an_import_without_end_is_cut(write, new_catalog):
 
 async def test_an_import_that_needs_too_much_memory_is_cut(write, new_catalog):
     write({"eats.py": "kept = []\nwhile True: kept.append(bytearray(8 << 20))\n", "good.py": PLAIN})
-    catalog = new_catalog()
+    catalog = new_catalog({"defaults": {"memory": "128MB"}})
     await catalog.load()
 
     assert names(catalog) == ["good"]
     assert catalog.problems["eats"].error.type == "MemoryError"
+    assert "more than 128 MB" in catalog.problems["eats"].error.message
 
 
 HOSTILE = """
