@@ -24,6 +24,7 @@ from runner.uuid7 import uuid7
 
 #: How long a follower of a log waits, at most, before it looks again although nobody told it to.
 _LOOK_AGAIN_S = 5.0
+_RELOAD_S = 5.0
 
 
 class Operations:
@@ -52,8 +53,10 @@ class Operations:
         try:
             prepared = self._parts.submission.prepare(app, requests, parent=parent)
         except UnknownTaskError:
-            # Somebody saved a file and schedules its task at once: faster than the watch over the folder.
-            await self._reload()
+            # Somebody saved a file and schedules its task at once: faster than the watch over the folder. One that hangs
+            # while it is imported keeps nobody waiting for long.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._reload(), _RELOAD_S)
             prepared = self._parts.submission.prepare(app, requests, parent=parent)
         new = [run for run, _ in prepared]
         stored = await self._parts.store.enqueue(new)

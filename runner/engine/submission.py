@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from runner import jsonvalue
 from runner.catalog import Catalog, TaskEntry
@@ -19,6 +19,7 @@ from runner.domain.retry import Retry
 from runner.domain.run import NewRun
 from runner.errors import InvalidError, InvalidOptionError, RunnerError
 from runner.units import instant, seconds
+from runner.uuid7 import uuid7
 
 _KEY_CHARS = 500
 _PRIORITY = 1_000_000
@@ -67,7 +68,7 @@ class _Request(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    id: Annotated[str, BeforeValidator(_identifier)]
+    id: Annotated[str, BeforeValidator(_identifier)] = Field(default_factory=uuid7)
     task: str
     parameters: Any = None
     at: Annotated[int, BeforeValidator(lambda value: instant(value, "at"))] | None = None
