@@ -43,8 +43,8 @@ def open_granted(source: str, target: str, *, writable: bool, owner_map: int | N
         source: on the host.
         target: inside.
         writable: whether it can be written.
-        owner_map: the user namespace by which owners on disk are translated, `None` to leave them as they are. Where the
-            filesystem cannot (idmapped mounts), what is only read is shown with its owners as they are.
+        owner_map: the user namespace by which owners on disk are translated, `None` to leave them as they are. Where
+            the filesystem cannot (idmapped mounts), what is only read is shown with its owners as they are.
 
     Raises:
         SetupError: it is to be written, and the filesystem cannot translate owners.

@@ -49,10 +49,11 @@ def stop_itself(channel):
 
 
 def ignore_sigterm(channel):
-    signal.signal(signal.SIGTERM, lambda *_: channel.send({"got": "SIGTERM"}))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     channel.send({})
-    while True:
-        signal.pause()
+    signal.sigwait({signal.SIGTERM})
+    channel.send({"got": "SIGTERM"})
+    signal.pause()
 
 
 def sleep(channel):
