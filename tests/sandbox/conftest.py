@@ -130,4 +130,6 @@ def actor():
     """The helpers of this file, since folders of tests are no packages."""
     from types import SimpleNamespace
 
-    return SimpleNamespace(spec=make_spec, finish=finish, Inside=Inside, read_all=read_all, start=start, path=INSIDE)
+    return SimpleNamespace(
+        spec=make_spec, finish=finish, Inside=Inside, read_all=read_all, start=start, path=INSIDE, cgroups=our_cgroups
+    )

@@ -227,7 +227,7 @@ async def test_a_refused_launch_harms_no_other(sandbox, actor, tmp_path):
     assert (await ends(sandbox, actor, "nothing")).outcome.exit_code == 0
 
 
-async def test_two_hundred_launches_leave_nothing(sandbox, actor):
+async def test_two_hundred_launches_leave_nothing(sandbox, actor, tmp_path):
     def left():
         launcher = sandbox._link._process.pid
         mounts = Path("/proc/self/mountinfo").read_text()
@@ -238,7 +238,7 @@ async def test_two_hundred_launches_leave_nothing(sandbox, actor):
             len(list(files.iterdir())) if os.geteuid() == 0 else 0,
             mounts,
             children,
-            len(list(Path("/sys/fs/cgroup").glob("*/isolane-*/*-attempt"))),
+            [group for folder in actor.cgroups(tmp_path / "lock") for group in folder.glob("*-attempt")],
         )
 
     await ends(sandbox, actor, "nothing")
