@@ -6,17 +6,22 @@ import gc
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
+from support.processes import adopt_orphans, living_children
 from support.waiting import eventually
+
+
+@pytest.fixture(scope="session", autouse=True)
+def orphans_are_seen() -> None:
+    adopt_orphans()
 
 
 @pytest.fixture(autouse=True)
 def no_process_is_left() -> Iterator[None]:
-    children = _children()
+    children = living_children()
     yield
-    eventually(lambda: not _children() - children, within_s=5)
+    eventually(lambda: living_children() <= children, within_s=5)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,11 +32,6 @@ def no_descriptor_is_left() -> Iterator[None]:
     gc.collect()
     left = {number: target for number, target in _descriptors().items() if number not in descriptors}
     assert not left, f"descriptors were left open: {left}"
-
-
-def _children() -> set[int]:
-    """The processes below this one, dead ones that nobody reaped too."""
-    return {process.pid for process in psutil.Process().children(recursive=True)}
 
 
 def _descriptors() -> dict[int, str]:

@@ -155,5 +155,7 @@ class Engine:
         return self._dispatcher.codes_in_use
 
     async def _announce(self) -> None:
+        """Tell the store which tasks can run here; one that never fits must not stand in the way of others."""
         needs = {key: entry.options.memory_bytes for key, entry in self._catalog.entries.items()}
-        await self._store.announce(needs)
+        total = self.parts.capacity.memory_bytes
+        await self._store.announce({key: need for key, need in needs.items() if need <= total})

@@ -53,8 +53,8 @@ class Operations:
         try:
             prepared = self._parts.submission.prepare(app, requests, parent=parent)
         except UnknownTaskError:
-            # Somebody saved a file and schedules its task at once: faster than the watch over the folder. One that hangs
-            # while it is imported keeps nobody waiting for long.
+            # Somebody saved a file and schedules its task at once: faster than the watch over the folder. A file that
+            # hangs while it is imported keeps nobody waiting for long.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._reload(), _RELOAD_S)
             prepared = self._parts.submission.prepare(app, requests, parent=parent)

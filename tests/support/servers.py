@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,12 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
-
 from runner.sdk.client import Client
+from support.processes import living_children
 from support.waiting import eventually
-
-_PR_SET_CHILD_SUBREAPER = 36
 
 
 class Server:
@@ -67,7 +62,7 @@ class Server:
 @contextmanager
 def server_in(project: Path) -> Iterator[Server]:
     """A server that is dead at the end, with everything that it started."""
-    adopt_orphans()
+    children = living_children()
     server = Server(project)
     try:
         yield server
@@ -75,20 +70,4 @@ def server_in(project: Path) -> Iterator[Server]:
         if server.process is not None and server.process.poll() is None:
             server.process.kill()
             server.process.wait()
-        eventually(no_orphans, within_s=10)
-
-
-def adopt_orphans() -> None:
-    """Make this process the parent of whatever its children leave behind, so that it can be seen."""
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def no_orphans() -> bool:
-    """Whether nothing is left below this process; reaps what is dead."""
-    children = psutil.Process().children()
-    for child in children:
-        try:
-            os.waitpid(child.pid, os.WNOHANG)
-        except ChildProcessError:
-            continue
-    return not psutil.Process().children()
+        eventually(lambda: living_children() <= children, within_s=10)

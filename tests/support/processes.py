@@ -1,0 +1,26 @@
+"""Seeing every process that a test leaves behind, those too whose parent died."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+import psutil
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of whatever its children leave behind, so that it can be seen."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def living_children() -> set[int]:
+    """The processes below this one. Dead ones are reaped first: their parents may have died before."""
+    for child in psutil.Process().children():
+        try:
+            if child.status() == psutil.STATUS_ZOMBIE:
+                os.waitpid(child.pid, os.WNOHANG)
+        except (psutil.NoSuchProcess, ChildProcessError):
+            continue
+    return {child.pid for child in psutil.Process().children(recursive=True)}
