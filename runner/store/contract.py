@@ -141,6 +141,31 @@ class ScheduleState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeInfo:
+    """A node as it introduces itself."""
+
+    id: str  # fresh for each start of a runner, and for each return after it was declared dead
+    name: str  # as people call it; several may have one
+    lease_s: float  # how long its claims last unless its lease is renewed
+    capacity: int  # attempts at once
+    version: str  # of isolane
+    sandbox: str  # the level of its walls
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeState:
+    """A node as the store sees it."""
+
+    info: NodeInfo
+    beat: int  # grows by one with every renewal
+    draining: bool  # it was asked to start nothing more
+    buried: bool  # it was declared dead; listed until its claims have ended and it was pruned
+    running: int  # attempts of it that have not ended
+    started_at: int
+    last_seen: int  # for people only: whether it lives is told by its beat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """Something that happened in the store, told after its commit."""
 
@@ -148,6 +173,27 @@ class Notice:
     ended: tuple[Run, ...] = field(default=())  # runs that reached a final status
     cancelling: tuple[Run, ...] = field(default=())  # running runs whose cancellation was asked for
     logged: tuple[str, ...] = field(default=())  # ids of runs whose log grew
+
+
+class Lease(abc.ABC):
+    """Renews the lease of one node, apart from everything else that the store does.
+
+    Made anywhere, then used in one event loop, which may be another thread's than the store's.
+    """
+
+    @abc.abstractmethod
+    async def renew(self) -> bool:
+        """Tell that the node lives; `False` means that it was declared dead or has left, and that nothing was renewed.
+
+        Tries once. One that was given up or failed may or may not have been written.
+
+        Raises:
+            StoreUnavailableError: the store could not be reached within the time given; try again.
+        """
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """Give back its resources, in the loop that used it. Closing twice is fine."""
 
 
 class Store(abc.ABC):
@@ -176,6 +222,51 @@ class Store(abc.ABC):
         What a claim itself hands out is not told as `ready`.
         """
 
+    @abc.abstractmethod
+    def now(self) -> int:
+        """The present instant by the store's clock, in microseconds since 1970: at once, and from any thread.
+
+        The clock of a database that several nodes share is the one that counts for all of them.
+        """
+
+    # --- nodes --------------------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    async def register(self, node: NodeInfo) -> None:
+        """Make a node known, with its first beat. Doing it again changes nothing."""
+
+    @abc.abstractmethod
+    def lease(self, node: str, *, within_s: float) -> Lease:
+        """What renews the lease of the node with this id; each renewal takes at most `within_s` seconds."""
+
+    @abc.abstractmethod
+    async def nodes(self) -> list[NodeState]:
+        """All nodes that have not left, by name and start."""
+
+    @abc.abstractmethod
+    async def bury(self, node: str, beat: int) -> list[Claim] | None:
+        """Declare a node dead if its beat is still this one; returns its claims that have not ended, as `orphans`.
+
+        `None` means that its beat has moved on, or that there is no such node: nothing was changed. Burying again
+        returns the claims that are left. From then on the node renews and claims nothing, whatever it still believes.
+        """
+
+    @abc.abstractmethod
+    async def leave(self, node: str) -> None:
+        """Forget a node that ends in good order; one that is gone already is fine.
+
+        Raises:
+            ConflictError: it has claims that have not ended.
+        """
+
+    @abc.abstractmethod
+    async def drain_node(self, name: str) -> int:
+        """Ask all nodes of this name to start nothing more (`NodeState.draining`); returns how many there are.
+
+        Raises:
+            NotFoundError: no node has this name.
+        """
+
     # --- scheduling ---------------------------------------------------------------------------------------------
 
     @abc.abstractmethod
@@ -199,6 +290,9 @@ class Store(abc.ABC):
         rate kept shut open. For a task whose turn it is and that does not fit in the free memory, what is free is kept
         (`Claims.reserved_for`, one task at a time), so that it is not passed for ever; but only for times that
         alternate with times when others may have it, so that they are not stopped for ever either.
+
+        Raises:
+            StaleClaimError: the node was declared dead; it may come back under a fresh id.
         """
 
     @abc.abstractmethod

@@ -13,7 +13,7 @@ from typing import Any
 from runner.domain.run import Claim, Ending, NewRun, Run, RunDetail, Verdict
 from runner.domain.status import Reason, Status
 from runner.store import open_store
-from runner.store.contract import Claims, Notice, QueueRule, Room, Store, StoreLimits, TaskKey
+from runner.store.contract import Claims, NodeInfo, Notice, QueueRule, Room, Store, StoreLimits, TaskKey
 
 SECOND = 1_000_000
 #: When tests begin.
@@ -69,6 +69,11 @@ def new_run(**options: Any) -> NewRun:
     return NewRun(**{**values, **options})
 
 
+def node_info(node: str = "node", **options: Any) -> NodeInfo:
+    values = {"name": f"name of {node}", "lease_s": 15.0, "capacity": 4, "version": "0.1.0", "sandbox": "full"}
+    return NodeInfo(id=node, **{**values, **options})
+
+
 @dataclass
 class Desk:
     """A store, the tasks that can be run, and a clock that only tests move."""
@@ -83,9 +88,9 @@ class Desk:
         (run,) = await self.store.enqueue([new_run(**{"created_at": self.now, "due_at": self.now, **options})])
         return run
 
-    async def claims(self, slots: int = 1, *, memory: int | None = None, **room: Any) -> Claims:
+    async def claims(self, slots: int = 1, *, memory: int | None = None, node: str = "node", **room: Any) -> Claims:
         room = {"memory_bytes": self.memory if memory is None else memory, "memory_total_bytes": self.memory, **room}
-        return await self.store.claim("node", Room(slots=slots, **{"needs": self.needs, **room}), self.now)
+        return await self.store.claim(node, Room(slots=slots, **{"needs": self.needs, **room}), self.now)
 
     async def claim(self, slots: int = 1, **room: Any) -> list[Claim]:
         return list((await self.claims(slots, **room)).claims)
@@ -122,6 +127,7 @@ class Desk:
 async def desk_at(store: Store, tasks: Mapping[str, int] | None = None, app: str = "main") -> Desk:
     """A desk at an open store; `tasks` says what memory each needs."""
     needs = {TaskKey(app, task): need for task, need in (tasks or {"a": 100, "b": 100, "c": 100}).items()}
+    await store.register(node_info())
     await store.announce(needs)
     desk = Desk(store, needs)
     store.listen(desk.notices.append)

@@ -16,16 +16,19 @@ from __future__ import annotations
 import asyncio
 import builtins
 import sqlite3
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from runner.domain.run import Claim, Ending, LogLine, NewRun, QueueState, Run, RunDetail, Verdict
 from runner.domain.status import Status
+from runner.errors import ConflictError
 from runner.store.contract import (
     Claims,
     Firing,
+    Lease,
     LogPage,
+    NodeInfo,
+    NodeState,
     Notice,
     Page,
     Room,
@@ -34,17 +37,18 @@ from runner.store.contract import (
     Store,
     TaskKey,
 )
-from runner.store.sqlite import claiming, endings, enqueueing, lanes, listing, schedules
+from runner.store.sqlite import claiming, clock, endings, enqueueing, lanes, listing, schedules
 from runner.store.sqlite.connection import connect_writer
 from runner.store.sqlite.lock import FileLock
 from runner.store.sqlite.logs import Logs
 from runner.store.sqlite.migrate import migrate
+from runner.store.sqlite.nodes import MemoryLease, Nodes
 from runner.store.sqlite.patience import Patience
 from runner.store.sqlite.policy import Policy
 from runner.store.sqlite.readers import Readers
 from runner.store.sqlite.rows import schedule_of
 from runner.store.sqlite.statements import SQL
-from runner.store.sqlite.writer import Writer
+from runner.store.sqlite.writer import Transaction, Writer
 
 _CACHE_BYTES = 256 << 20  # at most; taken as pages are used
 _AT_ONCE = 200
@@ -62,6 +66,7 @@ class SqliteStore(Store):
         self._readers = Readers(path)
         self._logs = Logs(path.with_name(f"{path.stem}-logs.db"), self._tell)
         self._patience = Patience()
+        self._nodes = Nodes()
 
     # --- life ---------------------------------------------------------------------------------------------------
 
@@ -86,6 +91,32 @@ class SqliteStore(Store):
         self._listeners.append(callback)
         return lambda: self._listeners.remove(callback)
 
+    def now(self) -> int:
+        return clock.now()
+
+    # --- nodes --------------------------------------------------------------------------------------------------
+
+    async def register(self, node: NodeInfo) -> None:
+        self._nodes.register(node)
+
+    def lease(self, node: str, *, within_s: float) -> Lease:  # noqa: ARG002 - memory never keeps anybody waiting
+        return MemoryLease(self._nodes, node)
+
+    async def nodes(self) -> list[NodeState]:
+        return self._nodes.states(await self._running())
+
+    async def bury(self, node: str, beat: int) -> list[Claim] | None:
+        return await self.orphans(node) if self._nodes.bury(node, beat) else None
+
+    async def leave(self, node: str) -> None:
+        running = (await self._running()).get(node)
+        if running:
+            raise ConflictError(f"node {node} has {running} attempts that have not ended: end them first")
+        self._nodes.leave(node)
+
+    async def drain_node(self, name: str) -> int:
+        return self._nodes.drain(name)
+
     # --- scheduling ---------------------------------------------------------------------------------------------
 
     async def enqueue(self, runs: Sequence[NewRun]) -> list[Run]:
@@ -93,7 +124,11 @@ class SqliteStore(Store):
         return await self._writer.run(lambda tx: enqueueing.insert(tx, entries, self._policy))
 
     async def claim(self, node: str, room: Room, now: int) -> Claims:
-        return await self._writer.run(lambda tx: claiming.claim(tx, node, room, now, self._patience))
+        def work(tx: Transaction) -> Claims:
+            self._nodes.check_alive(node)
+            return claiming.claim(tx, node, room, now, self._patience)
+
+        return await self._writer.run(work)
 
     async def finish(
         self,
@@ -119,8 +154,7 @@ class SqliteStore(Store):
         return await self._writer.run(lambda tx: endings.cancel(tx, app, run, now))
 
     async def delete(self, app: str, run: str) -> None:
-        now = time.time_ns() // 1000
-        await self._writer.run(lambda tx: endings.delete(tx, app, run, now))
+        await self._writer.run(lambda tx: endings.delete(tx, app, run, clock.now()))
         await self._logs.delete(app, run)
 
     async def pause(self, app: str, queue: str, now: int) -> QueueState:
@@ -157,6 +191,7 @@ class SqliteStore(Store):
             if gone < part:
                 break
         await self._logs.prune(logs_before)
+        self._nodes.forget_buried(finished_before, await self._running())
         return pruned
 
     async def _prune_part(self, finished_before: int, limit: int) -> int:
@@ -217,6 +252,11 @@ class SqliteStore(Store):
         return row["app"] if row else None
 
     # --- inside -------------------------------------------------------------------------------------------------
+
+    async def _running(self) -> dict[str, int]:
+        """Live attempts, by node."""
+        rows = await self._readers.run(lambda connection: connection.execute(SQL["running_by_node"]).fetchall())
+        return {row["node"]: row["runs"] for row in rows}
 
     def _connect(self) -> sqlite3.Connection:
         connection = connect_writer(self._path, synchronous="FULL", cache_bytes=_CACHE_BYTES)

@@ -21,3 +21,6 @@ WITH RECURSIVE line (seq, parent, depth) AS (
     WHERE depth < 10000
 )
 SELECT runs.* FROM line JOIN runs USING (seq) ORDER BY depth;
+
+-- name: running_by_node
+SELECT node, count(*) AS runs FROM attempts INDEXED BY attempts_open WHERE finished_at IS NULL GROUP BY node;
