@@ -27,6 +27,19 @@ class Outcome:
     wall_time_s: float
     walls: str
 
+    @classmethod
+    def unseen(cls, walls: str) -> Outcome:
+        """Of a process that is dead, and whose end nobody saw."""
+        return cls(
+            exit_code=None,
+            signal=None,
+            memory_kills=0,
+            peak_memory_bytes=None,
+            cpu_time_s=None,
+            wall_time_s=0.0,
+            walls=walls,
+        )
+
     def describe_exit(self) -> str:
         """How the process ended, as the rest of a sentence: "exited with code 3", "was killed by SIGSEGV"."""
         import signal as signals  # noqa: PLC0415 - rarely needed, and the attempt's own process imports this module

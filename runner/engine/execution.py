@@ -2,39 +2,33 @@
 
     launch confined → converse until a response, a decision or the end → kill what is left → judge → record
 
-The first of response and decision stands. Whatever comes from inside is hostile: a frame that is none, or of the wrong
-shape, ends the attempt. The store is told until it has heard: a full disk or a lost database delays the record, and
-never changes it. A launcher that died, or a host that cannot confine, loses the attempt and blames nobody's task.
+The first of response and decision stands. A launcher that died, or a host that cannot confine, loses the attempt and
+blames nobody's task.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import logging
 from typing import Any
 
 from runner import jsonvalue
 from runner.catalog import TaskEntry
-from runner.domain.lifecycle import decide
-from runner.domain.run import Claim, Ending, NewRun, TaskError
+from runner.domain.run import Claim, Ending
 from runner.domain.status import Reason
-from runner.engine.calls import Calls, is_call
+from runner.engine.calls import Calls
+from runner.engine.conversation import Conversation
 from runner.engine.logbook import Logbook
 from runner.engine.output import OutputReader
 from runner.engine.parts import Parts
 from runner.engine.presenter import Presenter
+from runner.engine.record import record
 from runner.engine.timelimit import TimeLimit
-from runner.engine.verdict import Decision, Response, judge, read_error
+from runner.engine.verdict import Decision, Response, judge
 from runner.engine.watchdog import tree_memory
-from runner.errors import ConflictError, InvalidValueError, LimitExceededError, StaleClaimError, StoreError
 from runner.units import describe_seconds
-from sandbox import Confined, Outcome, SandboxError, WireError
-
-_CALLS_AT_ONCE = 256
-_EXIT_S = 0.5  # for a process that closed its channel to come to its end by itself
-_LOG_LEVELS = frozenset({"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"})
+from sandbox import Confined, Outcome, SandboxError
 
 _logger = logging.getLogger(__name__)
 
@@ -48,8 +42,7 @@ class Execution:
         self._calls = Calls(parts, presenter, claim, park=self._park, resume=self._resume)
         self._confined: Confined | None = None
         self._decision: Decision | None = None
-        self._response: Response | None = None
-        self._fault: str | None = None
+        self._conversation: Conversation | None = None
         self._killing: asyncio.TimerHandle | None = None
         self._parking = asyncio.Lock()
         self._logbook = Logbook(
@@ -73,8 +66,9 @@ class Execution:
         """Execute the attempt, and record how it ended."""
         ending = await self._attempt()
         await self._logbook.flush()
-        effects = self._calls.effects if ending.reason is Reason.SUCCESS else []
-        await self._record(ending, effects)
+        effects = self._calls.effects if ending.reason is Reason.SUCCESS else ()
+        policy = self._run.retry or self._entry.options.retry
+        await record(self._parts, self._claim, self._run, ending, policy=policy, effects=effects)
 
     def cancel(self) -> None:
         """End it since somebody asked to."""
@@ -90,6 +84,10 @@ class Execution:
         self._time.pause()
         if self._confined is not None:
             self._end(self._confined, grace_s)
+
+    @property
+    def _response(self) -> Response | None:
+        return None if self._conversation is None else self._conversation.response
 
     def _end(self, confined: Confined, grace_s: float) -> None:
         if grace_s <= 0:
@@ -119,31 +117,34 @@ class Execution:
             OutputReader(confined.stdout, "stdout", self._logbook),
             OutputReader(confined.stderr, "stderr", self._logbook),
         ]
+        self._conversation = conversation = Conversation(self._parts, self._claim, confined, self._calls, self._logbook)
         memory_watch = asyncio.create_task(self._watch_memory(confined))
         self._time.run()
         try:
-            await self._converse(confined)
+            await conversation.hold(self._start_frame(), on_silence=self._time.pause)
         finally:
-            self._time.pause()
             memory_watch.cancel()
-            self._parts.watchdog.forget(confined.pid)
-            confined.kill()
-            if self._killing is not None:
-                self._killing.cancel()
-            try:
-                outcome: Outcome | SandboxError = await confined.wait()
-            except SandboxError as error:
-                outcome = error
-            for reader in readers:
-                reader.close()
+            outcome = await self._bury(confined, readers)
         if isinstance(outcome, SandboxError):
             if self._response is None:
                 return self._unlaunched(outcome)
-            outcome = Outcome(
-                exit_code=None, signal=None, memory_kills=0, peak_memory_bytes=None, cpu_time_s=None, wall_time_s=0,
-                walls=self._parts.sandbox.walls,
-            )  # fmt: skip
-        return self._conclude(outcome)
+            outcome = Outcome.unseen(self._parts.sandbox.walls)
+        return self._conclude(outcome, conversation.fault)
+
+    async def _bury(self, confined: Confined, readers: list[OutputReader]) -> Outcome | SandboxError:
+        """Kill what is left of it, and return how it ended once nothing of it is alive."""
+        self._time.pause()
+        self._parts.watchdog.forget(confined.pid)
+        confined.kill()
+        if self._killing is not None:
+            self._killing.cancel()
+        try:
+            return await confined.wait()
+        except SandboxError as error:
+            return error
+        finally:
+            for reader in readers:
+                reader.close()
 
     def _unlaunched(self, error: Exception) -> Ending:
         why = f"could not be executed by this node, through no fault of the task: {error}"
@@ -151,9 +152,10 @@ class Execution:
         decision = self._decision or Decision(reason=Reason.LOST, why=why)
         return Ending(reason=decision.reason, why=decision.why, finished_at=self._parts.now(), code=self._entry.code)
 
-    def _conclude(self, outcome: Outcome) -> Ending:
-        response = self._response
-        reason, why = judge(response, self._decision, outcome, self._fault, self._entry.options.memory_bytes)
+    def _conclude(self, outcome: Outcome, fault: str | None) -> Ending:
+        # A response that came after a decision, from a task that was being stopped, does not change it.
+        response = self._response if self._decision is None else None
+        reason, why = judge(response, self._decision, outcome, fault, self._entry.options.memory_bytes)
         return Ending(
             reason=reason,
             why=why,
@@ -183,83 +185,6 @@ class Execution:
             confined.kill()  # at once, from the watchdog's own thread: the loop may be late
 
         self._parts.watchdog.watch(confined.pid, limit, on_excess)
-
-    # --- the conversation ---------------------------------------------------------------------------------------
-
-    async def _converse(self, confined: Confined) -> None:
-        """Talk to the task until it responds, faults, or is no more."""
-        replies: set[asyncio.Task[None]] = set()
-        try:
-            await confined.send(self._start_frame())
-            while (frame := await confined.receive()) is not None:
-                if is_call(frame):
-                    reply = asyncio.create_task(self._reply(confined, frame))
-                    replies.add(reply)
-                    reply.add_done_callback(replies.discard)
-                    if len(replies) >= _CALLS_AT_ONCE:
-                        await asyncio.wait(replies, return_when=asyncio.FIRST_COMPLETED)
-                elif not await self._take(confined, frame):
-                    return
-            await self._await_end(confined)
-        except WireError as error:
-            self._fault = f"sent what is no message ({error})"
-        except (OSError, SandboxError):
-            pass  # it died in the middle of a message: how it ended tells why
-        finally:
-            for reply in replies:
-                reply.cancel()
-            await asyncio.gather(*replies, return_exceptions=True)
-
-    async def _await_end(self, confined: Confined) -> None:
-        """Its channel is closed without a response, mostly since it is ending: its exit tells more than a kill."""
-        self._time.pause()
-        with contextlib.suppress(TimeoutError, SandboxError):
-            async with asyncio.timeout(_EXIT_S):
-                await confined.wait()
-                return
-        self._fault = "closed its channel"
-
-    async def _reply(self, confined: Confined, frame: dict[str, Any]) -> None:
-        reply = await self._calls.answer(frame)
-        with contextlib.suppress(OSError, SandboxError):
-            await confined.send(reply)
-
-    async def _take(self, confined: Confined, frame: dict[str, Any]) -> bool:
-        """Take one frame; whether the conversation goes on."""
-        match frame:
-            case {"type": "log", "level": str(level), "message": str(message), "at": int(at), **rest}:
-                name = rest.get("logger")
-                text = f"{name}: {message}" if isinstance(name, str) and name != "root" else message
-                self._logbook.record(level if level in _LOG_LEVELS else "INFO", text, min(at, self._parts.now()))
-            case {"type": "progress", "fraction": int() | float() as fraction, "text": str() | None as text}:
-                progress = {"fraction": min(max(float(fraction), 0.0), 1.0), "text": text and text[:1000]}
-                with contextlib.suppress(StoreError):
-                    await self._parts.store.progress(self._claim, jsonvalue.dumps(progress, limit_bytes=1 << 16))
-            case {"type": "response", **rest}:
-                self._respond(confined, rest)
-                return False
-            case _:
-                self._fault = "sent a message of no known kind"
-                return False
-        return True
-
-    def _respond(self, confined: Confined, frame: dict[str, Any]) -> None:
-        if self._decision is not None:
-            return
-        if confined.memory_kills():
-            return  # what is left of its tree may still answer; the kill is what happened to it
-        if "error" in frame:
-            error = read_error(frame["error"])
-            if error is None:
-                self._fault = "sent a response of the wrong shape"
-                return
-            self._response = Response(error=error)
-            return
-        try:
-            limit = self._parts.settings.limits.result_bytes
-            self._response = Response(result=jsonvalue.dumps(frame.get("result"), "result", limit_bytes=limit))
-        except InvalidValueError as error:
-            self._response = Response(error=TaskError(type="InvalidValueError", message=str(error), traceback=""))
 
     def _start_frame(self) -> dict[str, Any]:
         run, limits = self._run, self._parts.settings.limits
@@ -295,36 +220,3 @@ class Execution:
             await self._parts.capacity.resume(self._claim.token)
             if self._decision is None:
                 self._time.run()
-
-    # --- the record ---------------------------------------------------------------------------------------------
-
-    async def _record(self, ending: Ending, effects: list[NewRun]) -> None:
-        policy = self._run.retry or self._entry.options.retry
-        delay_s = 0.05
-        while True:
-            verdict = decide(self._run, ending, policy, self._parts.rng)
-            try:
-                await self._parts.store.finish(self._claim, ending, verdict, effects)
-            except StaleClaimError:
-                _logger.warning("attempt %d of run %s had lost its claim", self._claim.attempt, self._run.id)
-            except (LimitExceededError, ConflictError) as error:
-                ending, effects = _refused(ending, error), []
-                continue
-            except StoreError as error:
-                _logger.warning("the end of run %s is not stored yet: %s", self._run.id, error)
-                await asyncio.sleep(delay_s * self._parts.rng.uniform(0.5, 1))
-                delay_s = min(delay_s * 2, 5.0)
-                continue
-            return
-
-
-def _refused(ending: Ending, error: Exception) -> Ending:
-    """A success whose effects cannot be stored is none: both come in one commit, or neither."""
-    message = f"the runs that it scheduled with_success were refused: {error}"
-    return dataclasses.replace(
-        ending,
-        reason=Reason.ERROR,
-        why=f"the task returned, but {message}",
-        result=None,
-        error=TaskError(type=type(error).__name__, message=message, traceback=""),
-    )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from runner.domain.lifecycle import decide
 from runner.domain.retry import Retry
 from runner.domain.run import Claim, Ending
 from runner.domain.status import Reason
 from runner.engine.parts import Parts
-from runner.errors import StaleClaimError
+from runner.engine.record import record
 from runner.store.contract import TaskKey
 
 _logger = logging.getLogger(__name__)
@@ -33,8 +32,4 @@ async def close(parts: Parts, claim: Claim, reason: Reason, why: str) -> None:
     run = claim.run
     entry = parts.catalog.entries.get(TaskKey(run.app, run.task))
     policy = run.retry or (entry.options.retry if entry is not None else Retry())
-    ending = Ending(reason=reason, why=why, finished_at=parts.now())
-    try:
-        await parts.store.finish(claim, ending, decide(run, ending, policy, parts.rng))
-    except StaleClaimError:
-        _logger.warning("the claim on run %s had ended already", run.id)
+    await record(parts, claim, run, Ending(reason=reason, why=why, finished_at=parts.now()), policy=policy)
