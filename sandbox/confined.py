@@ -30,7 +30,8 @@ class Confined:
         pid: of its supervisor, on the host.
         stdout: read end of its standard output, non-blocking; yours to read and to close.
         stderr: as `stdout`.
-        limits_memory: whether the kernel limits the memory of the tree; if not, the caller has to watch it.
+        limits_memory: whether the kernel limits the memory of the tree; if not, the caller has to watch it, and to
+            `kill_for_memory`.
         walls: the level and the walls that stand around it, in one line.
     """
 
@@ -49,6 +50,7 @@ class Confined:
         self._killed = False
         self._alarmed = asyncio.Event()
         self._memory_kills = 0
+        self._excess = asyncio.Event()
         self._launched_at = time.monotonic()
         self._report: dict[str, Any] | None = None
         self._standing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -87,18 +89,25 @@ class Confined:
             except ProcessLookupError:
                 pass
 
+    def kill_for_memory(self) -> None:
+        """Kill the whole tree since the caller, who watches its memory, measured too much: a kill for memory."""
+        if not self._outcome.done():
+            self._memory_kills += 1
+            self._excess.set()
+            self.kill()
+
     def memory_kills(self) -> int:
-        """How many processes of the tree the kernel has killed for memory so far; 0 without a cgroup."""
+        """How many processes of the tree were killed for memory so far, by the kernel or by `kill_for_memory`."""
         if self._group is not None:
             self._memory_kills = self._group.kills()
         return self._memory_kills
 
     async def memory_killed(self) -> None:
-        """Return once the kernel has killed a process of the tree for memory; never, without a cgroup."""
+        """Return once something of the tree was killed for memory."""
         loop = asyncio.get_running_loop()
         while not self.memory_kills():
             if self._group is None:
-                await loop.create_future()
+                await self._excess.wait()
                 continue
             loop.add_reader(self._group.alarm, self._alarmed.set)
             await self._alarmed.wait()
@@ -200,5 +209,6 @@ class Confined:
                 cpu_time_s=cpu_time_s,
                 wall_time_s=time.monotonic() - self._launched_at,
                 walls=self.walls,
+                lease_over=report.get("lease_over", False),
             )
         )

@@ -16,6 +16,7 @@ class Outcome:
         peak_memory_bytes: of the tree where a cgroup counted it, else of the largest process; `None` if not known.
         cpu_time_s: of the tree, user and system; `None` if not known.
         wall_time_s: from the launch to the end.
+        lease_over: whether it was ended because the lease that it was launched under was over.
         walls: the level and the walls that stood, such as "full: user pid mount …; limits: cgroup-v1".
     """
 
@@ -26,6 +27,7 @@ class Outcome:
     cpu_time_s: float | None
     wall_time_s: float
     walls: str
+    lease_over: bool = False
 
     @classmethod
     def unseen(cls, walls: str) -> Outcome:
@@ -51,4 +53,6 @@ class Outcome:
                 return f"was killed by signal {self.signal}"
         if self.exit_code is not None:
             return f"exited with code {self.exit_code}"
+        if self.lease_over:
+            return "was killed at the end of its lease"
         return "was killed with its supervisor"

@@ -48,7 +48,8 @@ class Engine:
 
     def __init__(self, settings: Settings, store: Store, sandbox: Sandbox) -> None:
         self._store, self._sandbox = store, sandbox
-        keeper = Keeper(sandbox)
+        watchdog = Watchdog()
+        keeper = Keeper(sandbox, watchdog)
         self._catalog = Catalog(settings, keeper)
         capacity = Capacity(settings.runner.concurrency, settings.runner.memory_bytes, self._wake)
         self.parts = Parts(
@@ -60,7 +61,7 @@ class Engine:
             capacity=capacity,
             endings=Endings(store),
             submission=Submission(settings, self._catalog, wall_clock),
-            watchdog=Watchdog(),
+            watchdog=watchdog,
             now=wall_clock,
             rng=random.Random(),
             node=f"{socket.gethostname()}-{os.getpid()}-{random.SystemRandom().randrange(16**6):06x}",

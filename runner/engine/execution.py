@@ -25,7 +25,7 @@ from runner.engine.parts import Parts
 from runner.engine.presenter import Presenter
 from runner.engine.record import record
 from runner.engine.timelimit import TimeLimit
-from runner.engine.verdict import Decision, Response, judge
+from runner.engine.verdict import Decision, Response, judge, killed_for_memory
 from runner.engine.watchdog import tree_memory
 from runner.units import describe_seconds
 from sandbox import Confined, Outcome, SandboxError
@@ -134,7 +134,6 @@ class Execution:
     async def _bury(self, confined: Confined, readers: list[OutputReader]) -> Outcome | SandboxError:
         """Kill what is left of it, and return how it ended once nothing of it is alive."""
         self._time.pause()
-        self._parts.watchdog.forget(confined.pid)
         confined.kill()
         if self._killing is not None:
             self._killing.cancel()
@@ -171,20 +170,8 @@ class Execution:
         )
 
     async def _watch_memory(self, confined: Confined) -> None:
-        limit = self._entry.options.memory_bytes
-        if confined.limits_memory:
-            await confined.memory_killed()
-            why = f"the kernel killed a process of it for passing the memory limit of {limit / (1 << 20):g} MB"
-            self.stop(Reason.OUT_OF_MEMORY, why, grace_s=0)
-            return
-        loop = asyncio.get_running_loop()
-
-        def on_excess(used: int) -> None:
-            why = f"used {used / (1 << 20):.0f} MB of memory, past its limit of {limit / (1 << 20):g} MB"
-            loop.call_soon_threadsafe(lambda: self.stop(Reason.OUT_OF_MEMORY, why, grace_s=0))
-            confined.kill()  # at once, from the watchdog's own thread: the loop may be late
-
-        self._parts.watchdog.watch(confined.pid, limit, on_excess)
+        await confined.memory_killed()
+        self.stop(Reason.OUT_OF_MEMORY, killed_for_memory(self._entry.options.memory_bytes), grace_s=0)
 
     def _start_frame(self) -> dict[str, Any]:
         run, limits = self._run, self._parts.settings.limits

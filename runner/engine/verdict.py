@@ -1,8 +1,8 @@
 """Why an attempt ended. Pure: the first of DESIGN's causes that applies, with a true sentence.
 
 1. A valid response that was read before a decision to kill.
-2. The runner's own decision: timeout, cancelled, drained, out_of_memory by the watchdog's evidence.
-3. A process of the tree that the kernel killed for the memory limit.
+2. The runner's own decision: timeout, cancelled, drained, out_of_memory at once by the evidence of 3.
+3. A process of the tree that was killed for the memory limit.
 4. How the process ended without a response: a crash.
 """
 
@@ -57,20 +57,28 @@ def judge(
         fault: what was wrong with what came over the channel, where something was.
         memory_bytes: the attempt's limit.
     """
-    limit = f"{memory_bytes / (1 << 20):g} MB"
     if response is not None:
         if response.error is None:
             return Reason.SUCCESS, "the task returned"
         if response.error.type == "MemoryError":
-            return Reason.OUT_OF_MEMORY, f"the task got a MemoryError under its limit of {limit}"
+            return Reason.OUT_OF_MEMORY, f"the task got a MemoryError under its memory limit of {_mb(memory_bytes)}"
         return Reason.ERROR, f"the task raised {_headline(response.error)}"
     if decision is not None:
         return decision.reason, decision.why
     if outcome.memory_kills:
-        return Reason.OUT_OF_MEMORY, f"the kernel killed a process of it for passing the memory limit of {limit}"
+        return Reason.OUT_OF_MEMORY, killed_for_memory(memory_bytes)
     if fault is not None:
         return Reason.CRASH, f"its process {fault}, and was ended without a response"
     return Reason.CRASH, f"its process {outcome.describe_exit()} without a response"
+
+
+def killed_for_memory(memory_bytes: int) -> str:
+    """Why an attempt ended of which the kernel, or the watchdog, killed a process for memory."""
+    return f"was killed for using more memory than its limit of {_mb(memory_bytes)}"
+
+
+def _mb(size: int) -> str:
+    return f"{size / (1 << 20):g} MB"
 
 
 def _headline(error: TaskError) -> str:

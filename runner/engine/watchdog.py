@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import psutil
 
@@ -19,58 +18,57 @@ _PERIOD_S = 0.02
 _SHARE = 0.1
 
 
-def tree_memory(pid: int, *, exactly: bool = True) -> int:
+def tree_memory(pid: int) -> int:
     """Bytes of memory that the process and its descendants use together; 0 when it is gone."""
     try:
-        root = psutil.Process(pid)
-        processes = [root, *root.children(recursive=True)]
-    except psutil.Error:
+        return _measure(psutil.Process(pid), _proportional)
+    except psutil.NoSuchProcess:
         return 0
-    return sum(_memory(process, exactly=exactly) for process in processes)
 
 
-def _memory(process: psutil.Process, *, exactly: bool) -> int:
+def _measure(root: psutil.Process, size: Callable[[psutil.Process], int]) -> int:
+    """The sum of `size` over a tree. Raises `NoSuchProcess` when its root is gone, its pid taken by another too."""
+    total = 0
+    for process in [root, *root.children(recursive=True)]:
+        try:
+            total += size(process)
+        except psutil.NoSuchProcess:
+            continue
+    return total
+
+
+def _resident(process: psutil.Process) -> int:
+    return int(process.memory_info().rss)
+
+
+def _proportional(process: psutil.Process) -> int:
     try:
-        if exactly:
-            return int(process.memory_full_info().pss)
-    except psutil.AccessDenied:
-        pass  # of another user: the resident size is as near as one gets
-    except psutil.Error:
-        return 0
-    try:
-        return int(process.memory_info().rss)
-    except psutil.Error:
-        return 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Watched:
-    limit_bytes: int
-    on_excess: Callable[[int], None]
+        return int(process.memory_full_info().pss)
+    except psutil.AccessDenied:  # of another user: the resident size is as near as one gets
+        return _resident(process)
 
 
 class Watchdog:
-    """Watches the trees that are given to it; `on_excess` is called from its thread, once, with the bytes measured."""
+    """Watches the trees that are given to it for as long as they live."""
 
     def __init__(self) -> None:
-        self._watched: dict[int, _Watched] = {}
+        self._watched: dict[psutil.Process, tuple[int, Callable[[], object]]] = {}
         self._changed = threading.Condition()
         self._closing = False
         self._thread: threading.Thread | None = None
 
-    def watch(self, pid: int, limit_bytes: int, on_excess: Callable[[int], None]) -> None:
-        """Watch the tree of `pid` until `forget`."""
+    def watch(self, pid: int, limit_bytes: int, on_excess: Callable[[], object]) -> None:
+        """Watch the tree of `pid`; `on_excess` is called once, from the watchdog's thread, when it passes its limit."""
+        try:
+            root = psutil.Process(pid)
+        except psutil.NoSuchProcess:
+            return
         with self._changed:
-            self._watched[pid] = _Watched(limit_bytes, on_excess)
+            self._watched[root] = limit_bytes, on_excess
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="memory watchdog", daemon=True)
                 self._thread.start()
             self._changed.notify()
-
-    def forget(self, pid: int) -> None:
-        """Watch it no more; forgetting twice is fine."""
-        with self._changed:
-            self._watched.pop(pid, None)
 
     def close(self) -> None:
         """End the thread."""
@@ -90,10 +88,19 @@ class Watchdog:
                     return
                 watched = list(self._watched.items())
             began = time.thread_time()
-            for pid, tree in watched:
-                if tree_memory(pid, exactly=False) > tree.limit_bytes:
-                    used = tree_memory(pid)
-                    if used > tree.limit_bytes:
-                        self.forget(pid)
-                        tree.on_excess(used)
+            for root, (limit_bytes, on_excess) in watched:
+                if self._is_done(root, limit_bytes, on_excess):
+                    with self._changed:
+                        del self._watched[root]
             period_s = max(_PERIOD_S, (time.thread_time() - began) / _SHARE)
+
+    @staticmethod
+    def _is_done(root: psutil.Process, limit_bytes: int, on_excess: Callable[[], object]) -> bool:
+        """Look at one tree; whether it has to be watched no more."""
+        try:
+            if _measure(root, _resident) <= limit_bytes or _measure(root, _proportional) <= limit_bytes:
+                return root.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+        on_excess()
+        return True

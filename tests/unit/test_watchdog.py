@@ -19,12 +19,12 @@ def ended(process: subprocess.Popen[bytes]) -> None:
 
 
 def test_it_tells_of_a_tree_that_passes_its_limit_once() -> None:
-    told, excess = threading.Event(), list[int]()
+    told, excess = threading.Event(), list[None]()
     hoarder = started(f"import subprocess, sys; subprocess.run([sys.executable, '-c', {HOARD.format(size=64 * MB)!r}])")
     watchdog = Watchdog()
 
-    def on_excess(used: int) -> None:
-        excess.append(used)
+    def on_excess() -> None:
+        excess.append(None)
         told.set()
 
     watchdog.watch(hoarder.pid, 48 * MB, on_excess)
@@ -32,18 +32,16 @@ def test_it_tells_of_a_tree_that_passes_its_limit_once() -> None:
     watchdog.close()
     ended(hoarder)
     assert len(excess) == 1
-    assert excess[0] > 48 * MB
 
 
 def test_it_leaves_alone_what_stays_below() -> None:
     modest = started("import sys; print('up', flush=True); sys.stdin.read()")
     watchdog = Watchdog()
-    watchdog.watch(modest.pid, 64 * MB, lambda used: modest.kill())
+    watchdog.watch(modest.pid, 64 * MB, modest.kill)
 
     assert tree_memory(modest.pid) < 64 * MB
-    watchdog.forget(modest.pid)
-    watchdog.close()
     ended(modest)
+    watchdog.close()
     assert modest.returncode == 0
 
 
