@@ -217,7 +217,7 @@ def _greet(url: str, engine: Engine) -> None:
         last = problem.error.message.strip().split("\n")[0]
         print(f"  problem: {problem.file}: {problem.error.type}: {last}", file=sys.stderr)
     example = min((key.task for key in catalog.entries), key=len, default="TASK")
-    print(
-        f"Try, in another terminal in this folder:\n  isolane schedule {example} --wait\n  isolane runs list",
-        flush=True,
-    )
+    print("Try, in another terminal in this folder:")
+    if shutil.which("isolane") is None:
+        print(f"  . {os.path.relpath(Path(sys.prefix) / 'bin' / 'activate')}")
+    print(f"  isolane schedule {example} --wait\n  isolane runs list", flush=True)
