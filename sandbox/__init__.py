@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from sandbox.client import Sandbox
     from sandbox.confined import Confined
     from sandbox.errors import LauncherError, SandboxError, SetupError, WireError
+    from sandbox.lease import Lease
     from sandbox.outcome import Outcome
     from sandbox.spec import Level, Limits, Mount, Spec
 
 __all__ = [
     "Confined",
     "LauncherError",
+    "Lease",
     "Level",
     "Limits",
     "Mount",
@@ -37,6 +39,7 @@ __all__ = [
 _HOMES = {
     "Confined": "confined",
     "LauncherError": "errors",
+    "Lease": "lease",
     "Level": "spec",
     "Limits": "spec",
     "Mount": "spec",

@@ -20,6 +20,7 @@ from typing import Any
 from sandbox import cgroup, lock, probe
 from sandbox.confined import Confined
 from sandbox.errors import LauncherError, SandboxError, SetupError
+from sandbox.lease import Lease
 from sandbox.link import Link, until_readable
 from sandbox.spec import Level, Limits, Spec
 
@@ -97,14 +98,16 @@ class Sandbox:
         if self._groups is not None:
             self._groups.close()
 
-    async def launch(self, spec: Spec) -> Confined:
+    async def launch(self, spec: Spec, lease: Lease | None = None) -> Confined:
         """Run what `spec` names, confined; returns when it is, just before its entry is called.
+
+        Under a lease it is killed when that is over, whatever became of this process meanwhile.
 
         Raises:
             SetupError: a step of the confinement failed; nothing of the task was run.
             LauncherError: the launcher is not running, or died.
         """
-        return await self._launch(spec, self.level)
+        return await self._launch(spec, self.level, lease)
 
     async def _try(self, level: Level) -> str:
         confined = await self._launch(Spec(entry=probe.ENTRY, name="probe", limits=_PROBE_LIMITS), level)
@@ -117,11 +120,11 @@ class Sandbox:
             raise SetupError("probe", f"a process that should have done nothing {outcome.describe_exit()}")
         return outcome.walls
 
-    async def _launch(self, spec: Spec, level: Level) -> Confined:
+    async def _launch(self, spec: Spec, level: Level, lease: Lease | None = None) -> Confined:
         if self._link is None or self._is_dead:
             raise LauncherError("the launcher is not running")
         number = next(self._numbers)
-        launch = self._prepare(spec, number)
+        launch = self._prepare(spec, number, lease)
         confined = launch.confined
         try:
             request = {
@@ -130,6 +133,7 @@ class Sandbox:
                 "level": level,
                 "spec": spec.to_document(),
                 "descriptors": len(launch.handed_over),
+                "leased": lease is not None,
             }
             try:
                 await self._link.send(request, launch.handed_over)
@@ -146,7 +150,7 @@ class Sandbox:
             raise
         return confined
 
-    def _prepare(self, spec: Spec, number: int) -> _Launch:
+    def _prepare(self, spec: Spec, number: int, lease: Lease | None) -> _Launch:
         slots = {launch.slot for launch in self._live.values()}
         slot = next(free for free in itertools.count() if free not in slots)
         try:
@@ -154,7 +158,7 @@ class Sandbox:
         except OSError as error:
             raise SetupError.caused_by("cgroup", error) from error
         try:
-            launch = _Launch(slot, group)
+            launch = _Launch(slot, group, lease)
         except OSError as error:
             if group is not None:
                 group.remove()
@@ -194,7 +198,7 @@ class Sandbox:
 class _Launch:
     """What one launch takes: the ends that stay here, in `confined`, and those that go to the launcher."""
 
-    def __init__(self, slot: int, group: cgroup.Group | None) -> None:
+    def __init__(self, slot: int, group: cgroup.Group | None, lease: Lease | None) -> None:
         self.slot = slot
         with contextlib.ExitStack() as opened:
             control, far_control = _socket_pair(opened, socket.SOCK_SEQPACKET)
@@ -203,7 +207,8 @@ class _Launch:
             stderr, far_stderr = _pipe(opened)
             opened.pop_all()  # nothing failed: from here on they have owners
         self._far_ends = [far_control.detach(), far_channel.detach(), far_stdout, far_stderr]
-        self.handed_over = [*self._far_ends, *(group.procs if group is not None else ())]
+        leases = () if lease is None else (lease.descriptor,)
+        self.handed_over = [*self._far_ends, *leases, *(group.procs if group is not None else ())]
         self.confined = Confined(group, control, channel, stdout, stderr)
 
     def close_far_ends(self) -> None:

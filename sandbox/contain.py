@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sandbox import descriptors, identity, kinship, limits, mounts, namespaces, rootfs, syscalls
+from sandbox import descriptors, identity, kinship, lease, limits, mounts, namespaces, rootfs, syscalls
 from sandbox.errors import SetupError
 from sandbox.spec import Level, Spec
 
@@ -46,6 +46,7 @@ class Attempt:
         stderr: pipe to the runner.
         life: pipe whose other end only the launcher holds.
         lock: the lock file; held until the tree is dead.
+        lease: memory that says until when it may run, `None` where nothing limits that.
         cgroups: files to write "0" to, in order to join.
         counted_memory: whether one of `cgroups` limits memory.
         proc: a /proc that can be written to, once there is one.
@@ -63,6 +64,7 @@ class Attempt:
     stderr: int
     life: int
     lock: int
+    lease: int | None
     cgroups: tuple[int, ...]
     proc: int = -1
     trees: list[mounts.Tree] = field(default_factory=list)
@@ -70,7 +72,7 @@ class Attempt:
     def descriptors(self) -> list[int]:
         """All that it needs while it is being set up."""
         held = [self.control, self.channel, self.stdout, self.stderr, self.life, self.lock, *self.cgroups]
-        return held if self.owner_map is None else [*held, self.owner_map]
+        return held + [each for each in (self.owner_map, self.lease) if each is not None]
 
 
 class Step(NamedTuple):
@@ -204,6 +206,11 @@ def _shield(_: Attempt) -> None:
     identity.shield()
 
 
+def _check_lease(attempt: Attempt) -> None:
+    if attempt.lease is not None:
+        lease.check(attempt.lease)
+
+
 SUPERVISOR_STEPS: tuple[Step, ...] = (
     Step("tie to the launcher", _tie, _always),
     Step("inherited descriptors", _close_inherited, _always),
@@ -226,6 +233,7 @@ SUPERVISOR_STEPS: tuple[Step, ...] = (
     Step("capabilities", _drop_capabilities, _full, "no capabilities"),
     Step("no new privileges", _forbid_new_privileges, _always, "no_new_privs"),
     Step("shield", _shield, _always),
+    Step("lease", _check_lease, _always),
 )
 
 # --- the task --------------------------------------------------------------------------------------------------------

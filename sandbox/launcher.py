@@ -143,7 +143,8 @@ class Launcher:
     def _attempt(self, request: dict[str, Any], given: list[int]) -> Attempt:
         if len(given) != request["descriptors"]:
             raise SetupError("launch", "too many open files in the launcher")
-        control, channel, stdout, stderr, *cgroups = given
+        control, channel, stdout, stderr, *others = given
+        lease, cgroups = (others[0], others[1:]) if request["leased"] else (None, others)
         spec = Spec.from_document(request["spec"])
         level = Level(request["level"])
         who = identity.identity_for(request["slot"])
@@ -162,6 +163,7 @@ class Launcher:
             stderr=stderr,
             life=self._life,
             lock=self._lock,
+            lease=lease,
             cgroups=tuple(cgroups),
         )
 

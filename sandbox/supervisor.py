@@ -1,11 +1,12 @@
 """The supervisor of one attempt: PID 1 of its pid namespace. Confines itself, forks the task, and takes all down.
 
 It ends, and with it everything in its pid namespace, when the task ends, when the runner closes the control socket or
-dies, when the launcher dies, and when the runner kills it. Signals from inside do not reach a PID 1 that has no
-handlers; here all are blocked. Below level full there is no pid namespace: it kills all its descendants before it ends.
+dies, when the launcher dies, when the runner kills it, and when the lease that it was launched under is over. Signals
+from inside do not reach a PID 1 that has no handlers; here all are blocked. Below level full there is no pid namespace:
+it kills all its descendants before it ends.
 
 On the control socket (one message at a time, JSON): first the task's "ready" or the failed step, at the end how the
-task ended. From the runner: `TERMINATE`.
+task ended, or that the lease is over. From the runner: `TERMINATE`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import NoReturn
 from sandbox import descriptors, kinship, syscalls
 from sandbox.contain import SUPERVISOR_STEPS, Attempt, carry_out
 from sandbox.errors import SetupError
+from sandbox.lease import Watch
 from sandbox.spec import Level
 from sandbox.task import become_task, report_failure
 
@@ -47,11 +49,15 @@ def supervise(attempt: Attempt) -> NoReturn:
 
 def _watch(attempt: Attempt, task: int) -> None:
     child_ended = syscalls.signalfd({signal.SIGCHLD})
-    descriptors.keep_only((attempt.control, attempt.life, attempt.lock, child_ended))
+    lease = Watch(attempt.lease) if attempt.lease is not None else None
+    kept = [attempt.control, attempt.life, attempt.lock, child_ended]
+    descriptors.keep_only(kept if lease is None else [*kept, lease.timer])
     poller = select.poll()
     poller.register(attempt.control, select.POLLIN)
     poller.register(attempt.life, 0)
     poller.register(child_ended, select.POLLIN)
+    if lease is not None:
+        poller.register(lease.timer, select.POLLIN)
     status: int | None = None
     wanted = True
     while wanted and status is None:
@@ -60,7 +66,11 @@ def _watch(attempt: Attempt, task: int) -> None:
                 os.read(child_ended, 4096)
                 status = _reap(task)
             elif descriptor == attempt.control:
-                wanted = _obey(attempt.control, task)
+                wanted = _obey(attempt.control, task) and wanted
+            elif lease is not None and descriptor == lease.timer:
+                if lease.is_over():
+                    wanted = False
+                    _report(attempt.control, {"exit_code": None, "signal": None, "lease_over": True})
             else:
                 wanted = False
     if status is not None:
@@ -96,7 +106,10 @@ def _obey(control: int, task: int) -> bool:
 
 def _report_end(control: int, status: int) -> None:
     code = os.waitstatus_to_exitcode(status)
-    message = {"exit_code": code, "signal": None} if code >= 0 else {"exit_code": None, "signal": -code}
+    _report(control, {"exit_code": code, "signal": None} if code >= 0 else {"exit_code": None, "signal": -code})
+
+
+def _report(control: int, message: dict[str, int | None]) -> None:
     try:
         os.write(control, json.dumps(message).encode())
     except OSError:

@@ -24,6 +24,10 @@ _SYS_OPEN_TREE = 428
 _SYS_MOVE_MOUNT = 429
 _SYS_CLOSE_RANGE = 436
 _SYS_MOUNT_SETATTR = 442
+_SYS_SECCOMP = 277 if _IS_ARM else 317
+_SYS_LANDLOCK_CREATE_RULESET = 444
+_SYS_LANDLOCK_ADD_RULE = 445
+_SYS_LANDLOCK_RESTRICT_SELF = 446
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
@@ -63,6 +67,10 @@ PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 _CAPABILITY_VERSION_3 = 0x20080522
+_LANDLOCK_CREATE_RULESET_VERSION = 1
+_LANDLOCK_RULE_PATH_BENEATH = 1
+_SECCOMP_SET_MODE_FILTER = 1
+_CLOCK_BOOTTIME = 7
 
 
 def _checked(result: int, call: str) -> int:
@@ -196,6 +204,18 @@ def signalfd(signals: set[signal.Signals]) -> int:
     return _checked(_libc.signalfd(ctypes.c_int(-1), buffer, ctypes.c_int(os.O_CLOEXEC | os.O_NONBLOCK)), "signalfd")
 
 
+def timerfd_boottime() -> int:
+    """A timer that counts on CLOCK_BOOTTIME, as a descriptor; not set yet."""
+    return _checked(_libc.timerfd_create(ctypes.c_int(_CLOCK_BOOTTIME), ctypes.c_int(os.O_CLOEXEC)), "timerfd_create")
+
+
+def set_timer(timer: int, at_ns: int) -> None:
+    """Make the descriptor readable from this instant of its clock on."""
+    record = struct.pack("llll", 0, 0, at_ns // 10**9, at_ns % 10**9)
+    absolute = ctypes.c_int(1)
+    _checked(_libc.timerfd_settime(ctypes.c_int(timer), absolute, record, None), "timerfd_settime")
+
+
 def inotify_modified(path: str) -> int:
     """A descriptor that is readable once the file at `path` was modified."""
     watcher = _checked(_libc.inotify_init1(ctypes.c_int(os.O_CLOEXEC | os.O_NONBLOCK)), "inotify_init1")
@@ -205,3 +225,38 @@ def inotify_modified(path: str) -> int:
         os.close(watcher)
         raise
     return watcher
+
+
+def landlock_abi() -> int:
+    """The version of Landlock that this kernel offers."""
+    size, flags = ctypes.c_size_t(0), ctypes.c_uint(_LANDLOCK_CREATE_RULESET_VERSION)
+    return _syscall("landlock_create_ruleset", _SYS_LANDLOCK_CREATE_RULESET, None, size, flags)
+
+
+def landlock_ruleset(attributes: bytes) -> int:
+    """A new ruleset that handles what `attributes` (`struct landlock_ruleset_attr`) say, as a descriptor."""
+    size, flags = ctypes.c_size_t(len(attributes)), ctypes.c_uint(0)
+    return _syscall("landlock_create_ruleset", _SYS_LANDLOCK_CREATE_RULESET, attributes, size, flags)
+
+
+def landlock_grant(ruleset: int, place: int, rights: int) -> None:
+    """Allow `rights` on the file or folder `place` and all below it."""
+    rule = struct.pack("=Qi", rights, place)
+    kind, flags = ctypes.c_int(_LANDLOCK_RULE_PATH_BENEATH), ctypes.c_uint(0)
+    _syscall("landlock_add_rule", _SYS_LANDLOCK_ADD_RULE, ctypes.c_int(ruleset), kind, rule, flags)
+
+
+def landlock_restrict(ruleset: int, flags: int) -> None:
+    """Hold the caller to a ruleset."""
+    _syscall("landlock_restrict_self", _SYS_LANDLOCK_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint(flags))
+
+
+class _FilterProgram(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
+
+
+def load_filter(instructions: bytes) -> None:
+    """Have every further system call of the caller judged by a BPF program (`struct sock_filter`, 8 bytes each)."""
+    program = _FilterProgram(len(instructions) // 8, instructions)
+    mode, flags = ctypes.c_uint(_SECCOMP_SET_MODE_FILTER), ctypes.c_uint(0)
+    _syscall("seccomp", _SYS_SECCOMP, mode, flags, ctypes.byref(program))

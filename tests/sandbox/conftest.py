@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,7 @@ async def sandbox(tmp_path):
     sandbox = await start(tmp_path, Level.FULL)
     yield sandbox
     await sandbox.close()
+    gc.collect()
     assert descriptors() == before, "descriptors were left open"
     assert not our_cgroups(tmp_path / "lock"), "cgroups were left"
 
@@ -105,6 +107,7 @@ async def sandbox_at_each_level(tmp_path, level):
     sandbox = await start(tmp_path, level)
     yield sandbox
     await sandbox.close()
+    gc.collect()
     assert descriptors() == before, "descriptors were left open"
     assert not our_cgroups(tmp_path / "lock"), "cgroups were left"
 
