@@ -20,6 +20,7 @@ from runner.errors import StoreError
 from runner.store.contract import Claims, Notice, TaskKey
 
 _RETRY_S = (0.05, 5.0)  # first and longest pause after the store failed
+_LONGEST_SLEEP_S = 30.0  # a wall clock that was set forward makes runs due that seemed far off
 
 _logger = logging.getLogger(__name__)
 
@@ -90,9 +91,9 @@ class Dispatcher:
         return claims
 
     async def _sleep(self, claims: Claims) -> None:
-        timeout_s = None
+        timeout_s = _LONGEST_SLEEP_S
         if claims.wake_at is not None:
-            timeout_s = max(0.0, (claims.wake_at - self._parts.now()) / 1e6)
+            timeout_s = min(max(0.0, (claims.wake_at - self._parts.now()) / 1e6), _LONGEST_SLEEP_S)
         try:
             async with asyncio.timeout(timeout_s):
                 await self._wake.wait()
