@@ -59,7 +59,7 @@ async def test_a_claim_costs_the_same_however_many_runs_wait_behind_others(kind,
         desks.append(await desk_at(store))
     few, many = desks
     try:
-        # Both stores have a reader that stays: what it costs to append to a log that cannot be folded back is the disk's.
+        # Both have a reader that stays: what it costs to append to a log that cannot be folded back is the disk's.
         with backends[0].pinned_snapshot(), backends[1].pinned_snapshot():
             await _block(many)
             for desk in desks:
