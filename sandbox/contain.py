@@ -9,7 +9,8 @@ Why this order: whatever needs privileges comes before "unprivileged user"; sour
 host's root is there; /proc is mounted while the host's still is in view (the kernel demands it of ordinary users); a
 change of uid clears the parent-death signal, so it is set once more; the supervisor shields itself before the task
 exists. The task joins its cgroup first, so that all it ever does is counted, and the supervisor stays outside: it can
-do its work when the task's memory or processes are used up.
+do its work when the task's memory or processes are used up. Landlock and seccomp come last, since they deny what the
+other steps are made of; they hold the task, the supervisor runs nothing of it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sandbox import descriptors, identity, kinship, lease, limits, mounts, namespaces, rootfs, syscalls
+from sandbox import (
+    descriptors,
+    identity,
+    kinship,
+    landlock,
+    lease,
+    limits,
+    mounts,
+    namespaces,
+    rootfs,
+    seccomp,
+    syscalls,
+)
 from sandbox.errors import SetupError
 from sandbox.spec import Level, Spec
 
@@ -49,6 +62,7 @@ class Attempt:
         lease: memory that says until when it may run, `None` where nothing limits that.
         cgroups: files to write "0" to, in order to join.
         counted_memory: whether one of `cgroups` limits memory.
+        scratch: folder of the host for its temporary files, below full; empty at full.
         proc: a /proc that can be written to, once there is one.
         trees: mounts that were opened and are not yet in their places.
     """
@@ -66,6 +80,7 @@ class Attempt:
     lock: int
     lease: int | None
     cgroups: tuple[int, ...]
+    scratch: str
     proc: int = -1
     trees: list[mounts.Tree] = field(default_factory=list)
 
@@ -106,6 +121,18 @@ def _full_without_network(attempt: Attempt) -> bool:
 
 def _below_full(attempt: Attempt) -> bool:
     return not _full(attempt)
+
+
+def _above_basic(attempt: Attempt) -> bool:
+    return attempt.level is not Level.BASIC
+
+
+def _with_landlock(attempt: Attempt) -> bool:
+    return attempt.level is Level.RESTRICTED or (_full(attempt) and not landlock.missing())
+
+
+def _with_filter(attempt: Attempt) -> bool:
+    return attempt.level is Level.RESTRICTED or (_full(attempt) and not seccomp.missing())
 
 
 # --- the supervisor --------------------------------------------------------------------------------------------------
@@ -230,7 +257,7 @@ SUPERVISOR_STEPS: tuple[Step, ...] = (
     Step("unprivileged user", _become_user, _full_as_root, "unprivileged uid"),
     Step("no nested user namespaces", _forbid_user_namespaces, _full),
     Step("tie to the launcher", _tie, _full_as_root),
-    Step("capabilities", _drop_capabilities, _full, "no capabilities"),
+    Step("capabilities", _drop_capabilities, _above_basic, "no capabilities"),
     Step("no new privileges", _forbid_new_privileges, _always, "no_new_privs"),
     Step("shield", _shield, _always),
     Step("lease", _check_lease, _always),
@@ -271,7 +298,9 @@ def _clear_environment(attempt: Attempt) -> None:
     os.environ.clear()
     os.environ.update(attempt.spec.environment)
     os.umask(0o022)
-    os.chdir("/tmp")
+    if attempt.scratch:
+        os.environ.update(HOME=attempt.scratch, TMPDIR=attempt.scratch)
+    os.chdir(attempt.scratch or "/tmp")
 
 
 def _set_path(attempt: Attempt) -> None:
@@ -294,6 +323,24 @@ def _reset_signals(_: Attempt) -> None:
     identity.expose()  # so that its own files under /proc are its own; what shields the supervisor stays
 
 
+def _restrict_files(attempt: Attempt) -> None:
+    spec, layout = attempt.spec, attempt.layout
+    writable = [mount for mount in spec.mounts if mount.writable]
+    if _full(attempt):
+        read: tuple[str, ...] = ("/",)
+        write = ("/tmp", "/dev/shm", *(mount.target for mount in writable))
+        devices: tuple[str, ...] = ("/dev",)
+    else:
+        read = (*layout.shown, *layout.files, *layout.with_network, "/proc", *(mount.source for mount in spec.mounts))
+        write = (attempt.scratch, *(mount.source for mount in writable))
+        devices = layout.devices
+    landlock.restrict(landlock.Grants(read, write, devices, tcp=spec.network))
+
+
+def _filter_calls(attempt: Attempt) -> None:
+    seccomp.load(seccomp.program(network=attempt.spec.network, namespaces=_full(attempt)))
+
+
 TASK_STEPS: tuple[Step, ...] = (
     Step("cgroup", _join_cgroups, _always),
     Step("session", _begin_session, _always, "session"),
@@ -302,6 +349,8 @@ TASK_STEPS: tuple[Step, ...] = (
     Step("environment", _clear_environment, _always, "cleared environment"),
     Step("import path", _set_path, _always),
     Step("signals", _reset_signals, _always),
+    Step("landlock", _restrict_files, _with_landlock, landlock.describe()),
+    Step("seccomp", _filter_calls, _with_filter, "seccomp"),
 )
 
 
@@ -325,4 +374,6 @@ def walls(attempt: Attempt) -> str:
         if attempt.identity.own:
             standing.append("the runner's own uid")
     standing += [step.wall for step in (*SUPERVISOR_STEPS, *TASK_STEPS) if step.wall and step.applies(attempt)]
+    if _above_basic(attempt):
+        standing += [why for why in (landlock.missing(), seccomp.missing()) if why]
     return f"{attempt.level}: {', '.join(standing)}"

@@ -27,7 +27,7 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from sandbox import identity, kinship, namespaces, rootfs, supervisor, syscalls
+from sandbox import identity, kinship, namespaces, rootfs, scratch, seccomp, supervisor, syscalls
 from sandbox.contain import Attempt, walls
 from sandbox.errors import SetupError
 from sandbox.spec import Level, Spec
@@ -68,6 +68,9 @@ class Launcher:
         self._lock = lock
         self._parent = os.getppid()
         self._layout = rootfs.survey(hello["packages"])
+        self._scratch = scratch.folder_of(lock)
+        scratch.clear(self._scratch)
+        seccomp.prepare()
         self._owner_maps: dict[int, int] = {}
         self._running: dict[int, int] = {}  # supervisor's pid -> id of the launch
         self._ended: dict[int, Any] = {}  # id of the launch -> its rusage, while strays are looked for
@@ -95,6 +98,7 @@ class Launcher:
             os.waitpid(pid, 0)
         if self._adopts:
             kinship.kill_descendants()
+        scratch.clear(self._scratch)
 
     def _on_message(self) -> bool:
         try:
@@ -165,6 +169,7 @@ class Launcher:
             lock=self._lock,
             lease=lease,
             cgroups=tuple(cgroups),
+            scratch="" if level is Level.FULL else scratch.make(self._scratch, str(request["id"])),
         )
 
     def _owner_map(self, slot: int, who: identity.Identity) -> int:
@@ -192,6 +197,7 @@ class Launcher:
                 self._ended[self._running.pop(pid)] = usage
         if self._ended and not self._kill_strays():
             for launch, usage in self._ended.items():
+                scratch.clear(f"{self._scratch}/{launch}")
                 seconds = usage.ru_utime + usage.ru_stime
                 self._tell({"ended": launch, "cpu_time_s": seconds, "peak_bytes": usage.ru_maxrss * 1024})
             self._ended.clear()

@@ -13,8 +13,6 @@ from sandbox.errors import SetupError
 from sandbox.spec import Level
 
 ENTRY = "sandbox.probe:do_nothing"
-#: Strongest first. "restricted" stands on Landlock and seccomp alone and joins when these do.
-_OFFERED = (Level.FULL, Level.BASIC)
 
 
 def do_nothing(_: Channel) -> None:
@@ -31,14 +29,12 @@ async def strongest(attempt: Callable[[Level], Awaitable[str]], demanded: Level 
     Raises:
         SetupError: the level that is demanded, or every level, is not to be had; names the failing step.
     """
-    if demanded is not None and demanded not in _OFFERED:
-        raise SetupError("level", f"{demanded} cannot be had; there are {', '.join(_OFFERED)}")
     refused = ""
-    for level in _OFFERED if demanded is None else (demanded,):
+    for level in Level if demanded is None else (demanded,):
         try:
             return level, await attempt(level) + refused
         except SetupError as error:
-            if level is (demanded or _OFFERED[-1]):
+            if level is (demanded or Level.BASIC):
                 raise
             refused += f"; not {level}: {error}"
     raise AssertionError("the loop returns or raises")

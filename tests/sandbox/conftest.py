@@ -70,7 +70,7 @@ class Inside:
         return answer["value"] if "value" in answer else OSError(answer["errno"], answer["error"])
 
 
-@pytest.fixture(params=[Level.FULL, Level.BASIC], ids=str)
+@pytest.fixture(params=list(Level), ids=str)
 async def level(request):
     return request.param
 

@@ -275,12 +275,6 @@ async def test_the_strongest_level_is_found(tmp_path, actor):
     await sandbox.close()
 
 
-async def test_a_level_that_cannot_be_had_is_refused(tmp_path, actor):
-    with pytest.raises(SetupError, match="restricted"):
-        await actor.start(tmp_path, Level.RESTRICTED)
-    assert not is_locked(tmp_path / "lock")
-
-
 async def test_a_lock_that_is_held_is_waited_for(tmp_path, actor):
     with (tmp_path / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
