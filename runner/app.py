@@ -27,7 +27,7 @@ from runner.config import Settings
 from runner.domain.documents import Document
 from runner.domain.run import LogLine
 from runner.domain.status import Status
-from runner.engine.engine import Engine, wall_clock
+from runner.engine.engine import Engine
 from runner.errors import ConfigError, StoreUnavailableError
 from runner.store import open_store
 from runner.store.contract import Notice, RunFilter, StoreLimits
@@ -66,7 +66,7 @@ async def serve(settings: Settings, host: str, port: int) -> None:
         url = await server.start(host, port)
         try:
             token = _local_token(state)
-            await engine.parts.store.put_token(hashlib.sha256(token.encode()).digest(), APP, "local", wall_clock())
+            await engine.parts.store.put_token(hashlib.sha256(token.encode()).digest(), APP, "local", engine.parts.now())
             _write_private(state / "server.json", json.dumps({"url": url, "pid": os.getpid()}) + "\n")
             _greet(url, engine)
             await stopping.wait()

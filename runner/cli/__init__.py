@@ -19,7 +19,9 @@ _COMMANDS = {
     "schedule": ("runner.cli.schedule", "Schedule a run of a task."),
     "runs": ("runner.cli.runs", "Look at runs, wait for them, end them."),
     "queues": ("runner.cli.queues", "Look at queues, pause and empty them."),
+    "nodes": ("runner.cli.nodes", "Look at the nodes, empty one."),
     "tasks": ("runner.cli.tasks", "Look at tasks, write a new one."),
+    "doctor": ("runner.cli.doctor", "Say which walls of the sandbox stand on this host."),
     "config": ("runner.cli.config", "Check the config file."),
 }
 

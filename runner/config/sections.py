@@ -64,6 +64,13 @@ def _store(value: Any) -> str:
     return url
 
 
+def _node_name(value: Any) -> str:
+    name = text(value, "", 100)
+    if re.search(r"[^\w.:@-]", name):
+        raise InvalidOptionError(f" may hold letters, digits and the characters _ . : @ -: got {shown(name)}")
+    return name
+
+
 def _rate(value: Any) -> str:
     written = text(value, "", 100)
     rate = re.fullmatch(r"([1-9]\d{0,6})/([smhd])", written, re.ASCII)
@@ -120,9 +127,11 @@ class Runner(Section):
     store: Annotated[str, BeforeValidator(_store)] = "sqlite:.isolane/isolane.db"
     host: Annotated[str, _text(255)] = "127.0.0.1"
     port: Annotated[int, _whole(0, 65535)] = 8420
+    name: Annotated[str, BeforeValidator(_node_name)] = ""
     concurrency: Annotated[int, _whole(1, 10_000)] = 4
     memory_bytes: Annotated[int, _size("16MB", "1024TB")] = Field(default=2 << 30, alias="memory")
     lease_s: Annotated[float, _duration("1s", "10m")] = Field(default=15.0, alias="lease")
+    store_patience_s: Annotated[float, _duration("0s", "10m")] = Field(default=10.0, alias="store_patience")
     stop_grace_s: Annotated[float, _duration("0s", "10m")] = Field(default=5.0, alias="stop_grace")
 
 

@@ -14,6 +14,7 @@ from runner.domain.documents import Document
 from runner.domain.run import Claim, NewRun, Run, RunDetail
 from runner.domain.status import Status
 from runner.engine.parts import Parts
+from runner.engine.patience import patiently
 from runner.engine.presenter import Presenter, unstored
 from runner.errors import DeadlockError, InvalidOptionError, LimitExceededError, RunnerError
 
@@ -68,7 +69,7 @@ class Calls:
         effects = [new for new, with_success in prepared if with_success]
         self._hold(effects)
         now = [new for new, with_success in prepared if not with_success]
-        stored = iter(await self._parts.store.enqueue(now) if now else ())
+        stored = iter(await patiently(self._parts, lambda: self._parts.store.enqueue(now)) if now else ())
         details = [
             unstored(new) if with_success else await stored_detail(self._parts, new, next(stored))
             for new, with_success in prepared

@@ -2,6 +2,9 @@
 
 It sleeps until somebody tells it that there may be something to do (a run became ready, room was freed, the tasks
 changed) or until the instant that the store named (a due time, an expiry, a queue's rate). Nothing is polled.
+
+Where nodes share a store, what they tell each other may get lost, and so may the reply to a claim. A slow sweep is the
+net under that: it looks for work, for claims of this node that it never heard of, and for cancellations.
 """
 
 from __future__ import annotations
@@ -16,11 +19,15 @@ from runner.engine.execution import Execution
 from runner.engine.parts import Parts
 from runner.engine.presenter import Presenter
 from runner.engine.recovery import close
-from runner.errors import StoreError
+from runner.errors import StaleClaimError, StoreError
 from runner.store.contract import Claims, Notice, TaskKey
+from sandbox import Lease
 
 _RETRY_S = (0.05, 5.0)  # first and longest pause after the store failed
 _LONGEST_SLEEP_S = 30.0  # a wall clock that was set forward makes runs due that seemed far off
+_SWEEP_S = 5.0
+_RECORD_S = 10.0  # what a stopping node gives the store to hear how its last attempts ended
+_NOTHING = Claims(claims=(), wake_at=None)
 
 _logger = logging.getLogger(__name__)
 
@@ -33,6 +40,8 @@ class Dispatcher:
         self._wake = asyncio.Event()
         self._executions: dict[str, Execution] = {}  # by run
         self._tasks: set[asyncio.Task[None]] = set()
+        self._tokens: set[str] = set()  # of the claims that it is at work on
+        self._swept_at = float("-inf")
         self._cancelling: set[str] = set()
         self._loop_task: asyncio.Task[None] | None = None
         self._unlisten: Callable[[], None] = lambda: None
@@ -61,7 +70,10 @@ class Dispatcher:
         for execution in self._executions.values():
             execution.stop(Reason.DRAINED, "was given back since its node stopped", grace_s=0)
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            _, unheard = await asyncio.wait(self._tasks, timeout=_RECORD_S)
+            for task in unheard:
+                task.cancel()  # its attempt is dead; whoever looks after dead nodes ends its claim
+            await asyncio.gather(*unheard, return_exceptions=True)
         self._unlisten()
 
     async def _run(self) -> None:
@@ -69,10 +81,13 @@ class Dispatcher:
         while True:
             self._wake.clear()
             try:
-                claims = await asyncio.shield(self._claim())
+                if self._sweep_in_s() <= 0:
+                    await asyncio.shield(self._sweep())
+                claims = await asyncio.shield(self._claim()) if self._parts.node.may_claim else _NOTHING
                 delay_s = _RETRY_S[0]
-            except StoreError as error:
+            except (StoreError, StaleClaimError) as error:
                 _logger.warning("cannot claim: %s", error)
+                self._swept_at = float("-inf")
                 await asyncio.sleep(delay_s * self._parts.rng.uniform(0.5, 1))
                 delay_s = min(delay_s * 2, _RETRY_S[1])
                 continue
@@ -80,20 +95,36 @@ class Dispatcher:
 
     async def _claim(self) -> Claims:
         """Claim and start. Shielded as a whole: what was claimed is started, also when the loop is told to end."""
-        parts = self._parts
+        parts, identity = self._parts, self._parts.node.identity
         needs = {key: entry.options.memory_bytes for key, entry in parts.catalog.entries.items()}
-        claims = await parts.store.claim(parts.node, parts.capacity.room(needs), parts.now())
+        claims = await parts.store.claim(identity.id, parts.capacity.room(needs), parts.now())
         for claim in claims.claims:
             parts.capacity.enter(claim.token, needs[TaskKey(claim.run.app, claim.run.task)])
-            task = asyncio.create_task(self._execute(claim), name=f"attempt of {claim.run.id}")
+            self._tokens.add(claim.token)
+            task = asyncio.create_task(self._execute(claim, identity.lease), name=f"attempt of {claim.run.id}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return claims
 
+    async def _sweep(self) -> None:
+        """Find what nobody told. No claim is on its way meanwhile."""
+        self._swept_at = asyncio.get_running_loop().time()
+        for claim in await self._parts.store.orphans(self._parts.node.identity.id):
+            if claim.token not in self._tokens:
+                await close(self._parts, claim, Reason.DRAINED, "was given back: its node never heard of its claim")
+            elif claim.run.cancel_requested_at is not None:
+                self._cancel(claim.run.id)
+        self._cancelling.intersection_update(self._executions)  # others are other nodes' runs
+
+    def _sweep_in_s(self) -> float:
+        if not self._parts.store.is_shared:
+            return float("inf")
+        return max(0.0, self._swept_at + _SWEEP_S - asyncio.get_running_loop().time())
+
     async def _sleep(self, claims: Claims) -> None:
-        timeout_s = _LONGEST_SLEEP_S
+        timeout_s = min(_LONGEST_SLEEP_S, self._sweep_in_s())
         if claims.wake_at is not None:
-            timeout_s = min(max(0.0, (claims.wake_at - self._parts.now()) / 1e6), _LONGEST_SLEEP_S)
+            timeout_s = min(timeout_s, max(0.0, (claims.wake_at - self._parts.now()) / 1e6))
         try:
             async with asyncio.timeout(timeout_s):
                 await self._wake.wait()
@@ -104,14 +135,14 @@ class Dispatcher:
         except TimeoutError:
             pass
 
-    async def _execute(self, claim: Claim) -> None:
+    async def _execute(self, claim: Claim, lease: Lease | None) -> None:
         run = claim.run
         try:
             entry = self._parts.catalog.entries.get(TaskKey(run.app, run.task))
             if entry is None:
                 await close(self._parts, claim, Reason.DRAINED, "its task was taken away before it started")
                 return
-            execution = self._executions[run.id] = Execution(self._parts, self._presenter, claim, entry)
+            execution = self._executions[run.id] = Execution(self._parts, self._presenter, claim, entry, lease)
             if run.id in self._cancelling:
                 execution.cancel()
             await execution.execute()
@@ -121,13 +152,17 @@ class Dispatcher:
         finally:
             self._executions.pop(run.id, None)
             self._cancelling.discard(run.id)
+            self._tokens.discard(claim.token)
             self._parts.capacity.leave(claim.token)
 
     def _on_notice(self, notice: Notice) -> None:
         if notice.ready:
             self._wake.set()
         for run in notice.cancelling:
-            self._cancelling.add(run.id)
-            execution = self._executions.get(run.id)
-            if execution is not None:
-                execution.cancel()
+            self._cancel(run.id)
+
+    def _cancel(self, run: str) -> None:
+        self._cancelling.add(run)
+        execution = self._executions.get(run)
+        if execution is not None:
+            execution.cancel()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import defaultdict
 
 from runner.domain.run import RunDetail
+from runner.errors import StoreUnavailableError
 from runner.store.contract import Notice, Store
+
+#: How long a notice may be overdue from another node before the store is asked.
+_LOOK_AGAIN_S = 5.0
+_OUTAGE_S = 0.5
 
 
 class Endings:
@@ -15,6 +19,7 @@ class Endings:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._look_again_s = _LOOK_AGAIN_S if store.is_shared else float("inf")
         self._waiting: defaultdict[tuple[str, str], set[asyncio.Future[None]]] = defaultdict(set)
         self._unlisten = store.listen(self._on_notice)
 
@@ -31,16 +36,23 @@ class Endings:
         Raises:
             NotFoundError: no such run in this app.
         """
-        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        until = float("inf") if timeout_s is None else loop.time() + timeout_s
+        ended: asyncio.Future[None] = loop.create_future()
         # Registered before the look at the store: an end in between is not missed.
         self._waiting[app, run].add(ended)
         try:
             detail = await self._store.get(app, run)
-            if detail.run.status.is_final or timeout_s == 0:
-                return detail
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(ended, timeout_s)
-            return await self._store.get(app, run)
+            while not detail.run.status.is_final and (left_s := until - loop.time()) > 0:
+                pause_s = min(left_s, self._look_again_s)
+                await asyncio.wait({ended}, timeout=None if pause_s == float("inf") else pause_s)
+                if ended.cancelled():
+                    raise asyncio.CancelledError
+                try:
+                    detail = await self._store.get(app, run)
+                except StoreUnavailableError:  # it waits through an outage
+                    await asyncio.sleep(min(left_s, _OUTAGE_S))
+            return detail
         finally:
             waiting = self._waiting[app, run]
             waiting.discard(ended)

@@ -1,17 +1,15 @@
 """One node at work: joins the parts, starts and stops the services in their order.
 
 Start: store, sandbox (which waits for proof that the attempts of an earlier runner are dead), tasks, recovery of what
-was lost, dispatch, schedules. Stop: the same backwards; running attempts get their grace, what is left is given back.
+was lost, membership, dispatch, schedules. Stop: the same backwards; running attempts get their grace, what is left is
+given back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
-import socket
-import time
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
@@ -22,12 +20,15 @@ from runner.engine.dispatcher import Dispatcher
 from runner.engine.endings import Endings
 from runner.engine.janitor import prune
 from runner.engine.keeper import Keeper
+from runner.engine.membership import Membership
+from runner.engine.node import Node
 from runner.engine.operations import Operations
 from runner.engine.parts import Parts
 from runner.engine.periodic import Periodic
 from runner.engine.presenter import Presenter
 from runner.engine.recovery import recover
 from runner.engine.submission import Submission
+from runner.engine.takeover import Takeover
 from runner.engine.watchdog import Watchdog
 from runner.errors import RunnerError
 from runner.store.contract import Store
@@ -36,11 +37,6 @@ from sandbox import Sandbox
 _PRUNE_S = 60.0
 
 _logger = logging.getLogger(__name__)
-
-
-def wall_clock() -> int:
-    """Microseconds since 1970, UTC."""
-    return time.time_ns() // 1000
 
 
 class Engine:
@@ -60,15 +56,17 @@ class Engine:
             keeper=keeper,
             capacity=capacity,
             endings=Endings(store),
-            submission=Submission(settings, self._catalog, wall_clock),
+            submission=Submission(settings, self._catalog, store.now),
             watchdog=watchdog,
-            now=wall_clock,
+            now=store.now,
             rng=random.Random(),
-            node=f"{socket.gethostname()}-{os.getpid()}-{random.SystemRandom().randrange(16**6):06x}",
+            node=Node(settings.runner.name),
         )
         presenter = Presenter(self.parts)
         self._presenter = presenter
         self._dispatcher = Dispatcher(self.parts, presenter)
+        self._membership = Membership(self.parts, self._wake)
+        self._takeover = Takeover(self.parts)
         self._clock = AsyncIOScheduler(timezone="UTC")
         self._periodic = Periodic(self.parts, self._clock)
         self._watching: asyncio.Task[None] | None = None
@@ -86,6 +84,8 @@ class Engine:
         await self._catalog.load()
         await self._announce()
         await recover(self.parts)
+        await self._membership.start()
+        self._takeover.start()
         self._dispatcher.start()
         self.operations.is_ready = True
         if periodic:
@@ -103,16 +103,18 @@ class Engine:
     async def stop(self) -> None:
         """Drain and give back everything. Stopping what was not started, or twice, is fine."""
         self.operations.is_ready = False
-        self._presenter.draining = True
+        self.parts.node.draining = True
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
         if self._clock.running:
             self._clock.shutdown(wait=False)
+        await self._takeover.stop()
         await self._dispatcher.drain(self.parts.settings.runner.stop_grace_s)
         self.parts.endings.close()
         await asyncio.to_thread(self.parts.watchdog.close)
         await self._sandbox.close()
+        await self._membership.stop()
         await self._store.close()
 
     async def reload(self) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import time
 from typing import Any
 
 from runner import jsonvalue
@@ -28,7 +29,7 @@ from runner.engine.timelimit import TimeLimit
 from runner.engine.verdict import Decision, Response, judge, killed_for_memory
 from runner.engine.watchdog import tree_memory
 from runner.units import describe_seconds
-from sandbox import Confined, Outcome, SandboxError
+from sandbox import Confined, Lease, Outcome, SandboxError
 
 _logger = logging.getLogger(__name__)
 
@@ -36,8 +37,9 @@ _logger = logging.getLogger(__name__)
 class Execution:
     """Executes one claim. `stop` may be called at any moment of it, any number of times."""
 
-    def __init__(self, parts: Parts, presenter: Presenter, claim: Claim, entry: TaskEntry) -> None:
-        self._parts, self._claim, self._entry = parts, claim, entry
+    def __init__(self, parts: Parts, presenter: Presenter, claim: Claim, entry: TaskEntry, lease: Lease | None) -> None:
+        """`lease` is that of the identity which has the claim."""
+        self._parts, self._claim, self._entry, self._lease = parts, claim, entry, lease
         self._run = claim.run
         self._calls = Calls(parts, presenter, claim, park=self._park, resume=self._resume)
         self._confined: Confined | None = None
@@ -107,7 +109,7 @@ class Execution:
 
     async def _attempt(self) -> Ending:
         try:
-            confined = await self._parts.keeper.launch(self._parts.catalog.spec(self._entry))
+            confined = await self._parts.keeper.launch(self._parts.catalog.spec(self._entry), self._lease)
         except (SandboxError, OSError) as error:
             return self._unlaunched(error)
         self._confined = confined
@@ -146,6 +148,10 @@ class Execution:
                 reader.close()
 
     def _unlaunched(self, error: Exception) -> Ending:
+        if self._lease is not None and self._lease.is_over and self._confined is None:
+            self._decision = Decision(
+                reason=Reason.DRAINED, why="was given back: its node lost its lease before it began"
+            )
         why = f"could not be executed by this node, through no fault of the task: {error}"
         _logger.error("attempt %d of run %s %s", self._claim.attempt, self._run.id, why)
         decision = self._decision or Decision(reason=Reason.LOST, why=why)
@@ -175,7 +181,7 @@ class Execution:
 
     def _start_frame(self) -> dict[str, Any]:
         run, limits = self._run, self._parts.settings.limits
-        now = self._parts.now()
+        now_s = time.time()  # a task compares them with its machine's clock
         return {
             "type": "start",
             "module": self._entry.module,
@@ -189,9 +195,9 @@ class Execution:
                 "task": run.task,
                 "queue": run.queue,
                 "app": run.app,
-                "deadline": None if self._timeout_s == float("inf") else now / 1e6 + self._timeout_s,
+                "deadline": None if self._timeout_s == float("inf") else now_s + self._timeout_s,
                 "tags": list(run.tags),
-                "started_at": now / 1e6,
+                "started_at": now_s,
             },
         }
 

@@ -10,7 +10,7 @@ import logging
 from functools import partial
 
 from runner.engine.watchdog import Watchdog
-from sandbox import Confined, LauncherError, Sandbox, Spec
+from sandbox import Confined, LauncherError, Lease, Sandbox, Spec
 
 _logger = logging.getLogger(__name__)
 
@@ -23,24 +23,24 @@ class Keeper:
         self._restarting = asyncio.Lock()
         self._restarts = 0
 
-    async def launch(self, spec: Spec) -> Confined:
-        """Launch confined.
+    async def launch(self, spec: Spec, lease: Lease | None = None) -> Confined:
+        """Launch confined, under a lease if there is one.
 
         Raises:
             SetupError: a step of the confinement failed.
             LauncherError: the launcher is dead and a new one cannot be started.
         """
-        confined = await self._launch(spec)
+        confined = await self._launch(spec, lease)
         if not confined.limits_memory:
             # Told on the loop: from another thread the kill could meet a descriptor that is another attempt's by then.
             kill = partial(asyncio.get_running_loop().call_soon_threadsafe, confined.kill_for_memory)
             self._watchdog.watch(confined.pid, spec.limits.memory_bytes, kill)
         return confined
 
-    async def _launch(self, spec: Spec) -> Confined:
+    async def _launch(self, spec: Spec, lease: Lease | None) -> Confined:
         restarts = self._restarts
         try:
-            return await self._sandbox.launch(spec)
+            return await self._sandbox.launch(spec, lease)
         except LauncherError as error:
             async with self._restarting:
                 if self._restarts == restarts:  # nobody else has done it since
@@ -48,4 +48,4 @@ class Keeper:
                     await self._sandbox.close()
                     await self._sandbox.start()
                     self._restarts += 1
-            return await self._sandbox.launch(spec)
+            return await self._sandbox.launch(spec, lease)

@@ -16,15 +16,18 @@ from runner.domain.names import check_queue
 from runner.domain.run import LogLine, NewRun
 from runner.domain.status import Status
 from runner.engine.calls import stored_detail
+from runner.engine.nodes import node_document
 from runner.engine.parts import Parts
+from runner.engine.patience import patiently
 from runner.engine.presenter import Presenter
-from runner.errors import UnknownTaskError
+from runner.errors import StoreError, UnknownTaskError
 from runner.store.contract import LogPage, Notice, RunFilter
 from runner.uuid7 import uuid7
 
 #: How long a follower of a log waits, at most, before it looks again although nobody told it to.
 _LOOK_AGAIN_S = 5.0
 _RELOAD_S = 5.0
+_READY_S = 2.0
 
 
 class Operations:
@@ -39,7 +42,13 @@ class Operations:
         """Whether this node can work, and what it says of itself."""
         if not self.is_ready:
             return False, "the node is starting or stopping"
-        await self._parts.store.count("main")
+        if not self._parts.node.is_member:
+            return False, "the node lost its lease and has not been taken in again: it cannot reach the store"
+        try:
+            async with asyncio.timeout(_READY_S):
+                await self._parts.store.token_app(b"")  # any question will do
+        except (StoreError, TimeoutError) as error:
+            return False, f"the store does not answer: {error or 'it takes too long'}"
         return True, f"sandbox {self._parts.sandbox.walls}"
 
     async def authenticate(self, digest: bytes) -> str | None:
@@ -59,7 +68,7 @@ class Operations:
                 await asyncio.wait_for(self._reload(), _RELOAD_S)
             prepared = self._parts.submission.prepare(app, requests, parent=parent)
         new = [run for run, _ in prepared]
-        stored = await self._parts.store.enqueue(new)
+        stored = await patiently(self._parts, lambda: self._parts.store.enqueue(new))
         details = [await stored_detail(self._parts, *pair) for pair in zip(new, stored, strict=True)]
         return await self._presenter.documents(details)
 
@@ -170,6 +179,21 @@ class Operations:
     async def release_queue(self, app: str, queue: str) -> Document:
         """Give free what retrying runs hold of it."""
         return {"released": await self._parts.store.release(app, check_queue(queue))}
+
+    # --- nodes --------------------------------------------------------------------------------------------------
+
+    async def list_nodes(self) -> Document:
+        """The nodes that share the store, dead ones too until they are pruned. They serve all apps."""
+        states = await self._parts.store.nodes()
+        now = self._parts.now()
+        return {"items": [node_document(state, now) for state in states], "next_cursor": None}
+
+    async def drain_node(self, name: str) -> Document:
+        """Ask every node of this name to start nothing more; what runs there goes on."""
+        asked = await self._parts.store.drain_node(name)
+        if name == self._parts.node.name:
+            self._parts.node.draining = True  # others see it when they next look
+        return {"draining": asked}
 
     # --- tasks --------------------------------------------------------------------------------------------------
 

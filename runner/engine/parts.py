@@ -11,6 +11,7 @@ from runner.config import Settings
 from runner.engine.capacity import Capacity
 from runner.engine.endings import Endings
 from runner.engine.keeper import Keeper
+from runner.engine.node import Node
 from runner.engine.submission import Submission
 from runner.engine.watchdog import Watchdog
 from runner.store.contract import Store
@@ -30,6 +31,6 @@ class Parts:
     endings: Endings
     submission: Submission
     watchdog: Watchdog
-    now: Callable[[], int]  # microseconds since 1970, UTC
+    now: Callable[[], int]  # the store's clock: microseconds since 1970, UTC
     rng: random.Random
-    node: str  # this start of this runner; never used again
+    node: Node

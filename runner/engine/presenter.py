@@ -17,7 +17,6 @@ class Presenter:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self.draining = False
 
     async def document(self, detail: RunDetail) -> Document:
         """The document of one run."""
@@ -40,7 +39,7 @@ class Presenter:
             memory_free_bytes=capacity.memory_free_bytes,
             slots=capacity.slots,
             slots_free=capacity.slots_free,
-            draining=self.draining,
+            draining=self._parts.node.draining,
         )
 
 

@@ -1,4 +1,4 @@
-"""Ends claims that have no process: what a crash of the runner left behind, and what could not be executed here."""
+"""Ends claims that have no process: what dead nodes left behind, and what could not be executed here."""
 
 from __future__ import annotations
 
@@ -15,11 +15,18 @@ _logger = logging.getLogger(__name__)
 
 
 async def recover(parts: Parts) -> int:
-    """Give back what an earlier runner held; returns how many runs.
+    """Give back what no living node holds; returns how many runs.
 
-    Called only with proof that the earlier attempts are dead (`Sandbox.start`).
+    On an embedded store that is all: there is no other node, and the lock file has proven that the attempts of an
+    earlier one are dead (`Sandbox.start`). On a shared store a node that was buried, or is not there, has no attempt
+    that lives.
     """
+    # In this order: a node that registers meanwhile has no claim in `orphans`.
     orphans = await parts.store.orphans()
+    for node in await parts.store.nodes():
+        if not node.buried:
+            held = {claim.token for claim in await parts.store.orphans(node.info.id)}
+            orphans = [claim for claim in orphans if claim.token not in held]
     for claim in orphans:
         await close(parts, claim, Reason.LOST, "its runner died while it ran, and it with it")
     if orphans:

@@ -1,9 +1,10 @@
 """Why an attempt ended. Pure: the first of DESIGN's causes that applies, with a true sentence.
 
 1. A valid response that was read before a decision to kill.
-2. The runner's own decision: timeout, cancelled, drained, out_of_memory at once by the evidence of 3.
-3. A process of the tree that was killed for the memory limit.
-4. How the process ended without a response: a crash.
+2. The runner's own decision: timeout, cancelled, drained, out_of_memory at once by the evidence of 4.
+3. The end of its node's lease, by its supervisor's hand.
+4. A process of the tree that was killed for the memory limit.
+5. How the process ended without a response: a crash.
 """
 
 from __future__ import annotations
@@ -65,6 +66,8 @@ def judge(
         return Reason.ERROR, f"the task raised {_headline(response.error)}"
     if decision is not None:
         return decision.reason, decision.why
+    if outcome.lease_over:
+        return Reason.LOST, "its node could not renew its lease in time, so that its attempt was ended"
     if outcome.memory_kills:
         return Reason.OUT_OF_MEMORY, killed_for_memory(memory_bytes)
     if fault is not None:

@@ -143,6 +143,16 @@ def release(name: str) -> Call[int]:
     return Call(method="POST", path=f"/queues/{_part(name)}/release", read=_count("released"), repeatable=False)
 
 
+def nodes() -> Call[Document]:
+    """The nodes that run tasks: `{"items", "next_cursor"}`."""
+    return Call(method="GET", path="/nodes", read=_document)
+
+
+def drain(name: str) -> Call[int]:
+    """Have every node of this name start nothing more; gives how many there are."""
+    return Call(method="POST", path=f"/nodes/{_part(name)}/drain", read=_count("draining"))
+
+
 def tasks() -> Call[Document]:
     """What can be run, and which files of the tasks folder do not work: `{"items", "next_cursor", "problems"}`."""
     return Call(method="GET", path="/tasks", read=_document)

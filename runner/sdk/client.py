@@ -97,6 +97,8 @@ class Client:
     resume = _performs(calls.resume)
     purge = _performs(calls.purge)
     release = _performs(calls.release)
+    nodes = _performs(calls.nodes)
+    drain = _performs(calls.drain)
     tasks = _performs(calls.tasks)
     task = _performs(calls.task)
 

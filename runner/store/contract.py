@@ -20,7 +20,7 @@ import abc
 import builtins
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from runner.domain.run import (
     Claim,
@@ -198,6 +198,9 @@ class Lease(abc.ABC):
 
 class Store(abc.ABC):
     """The durable state of isolane. Every method is safe to call from concurrent asyncio tasks of one loop."""
+
+    #: Whether several nodes may work on it at once; then attempts have to end with the lease of their node.
+    is_shared: ClassVar[bool] = True
 
     # --- life ---------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from runner.engine.operations import Operations
 from runner.errors import ConfigError
-from runner.web import health, logs, queues, runs, tasks
+from runner.web import health, logs, nodes, queues, runs, tasks
 from runner.web.auth import Authenticate, require_token
 from runner.web.exchange import OPERATIONS, STOPPING
 from runner.web.problems import answer_problems
@@ -35,7 +35,8 @@ class Server:
         self._app = web.Application(middlewares=[answer_problems, require_token(authenticate)])
         self._app[OPERATIONS] = operations
         self._app[STOPPING] = asyncio.Event()
-        for part in (runs.routes(parameters_bytes), logs.routes(), queues.routes(), tasks.routes(), health.routes()):
+        parts = (runs.routes(parameters_bytes), logs.routes(), queues.routes(), tasks.routes(), nodes.routes())
+        for part in (*parts, health.routes()):
             self._app.add_routes(part)
         self._runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=_FINISH_S)
 

@@ -57,6 +57,8 @@ _AT_ONCE = 200
 class SqliteStore(Store):
     """A store in the file `path`, with its logs beside it; both are made where there are none."""
 
+    is_shared = False
+
     def __init__(self, path: Path, policy: Policy) -> None:
         self._path = path
         self._policy = policy

@@ -1,0 +1,56 @@
+"""`isolane nodes`: look at the nodes, empty one."""
+
+from __future__ import annotations
+
+import click
+from rich.text import Text
+
+from runner.cli import options
+from runner.cli.render import ago, clean, name_column, print_json, print_table, short_column
+from runner.cli.target import Target
+
+_STYLES = {"up": "green", "draining": "yellow", "dead": "red"}
+
+
+@click.group("nodes")
+def command() -> None:
+    """Look at the nodes, empty one."""
+
+
+@command.command("list")
+@options.as_json
+@click.pass_obj
+def list_(target: Target, *, as_json: bool) -> None:
+    """List the nodes that share the store."""
+    page = target.connect().nodes()
+    if as_json:
+        print_json(page)
+        return
+    columns = [short_column(name) for name in ("state", "running", "heartbeat", "started")]
+    print_table(
+        [name_column("node"), *columns, name_column("sandbox"), name_column("version"), name_column("id")],
+        [
+            (
+                node["name"],
+                Text(node["state"], style=_STYLES.get(node["state"], "")),
+                f"{node['running']}/{node['slots']}",
+                f"{node['last_seen_s_ago']:.0f}s ago",
+                ago(node["started_at"]),
+                node["sandbox"].partition(":")[0],
+                node["version"],
+                node["id"],
+            )
+            for node in page["items"]
+        ],
+    )
+
+
+@command.command("drain")
+@click.argument("name")
+@click.pass_obj
+def drain(target: Target, name: str) -> None:
+    """Have a node start nothing more, until it is restarted; what runs there goes on."""
+    asked = target.connect().drain(name)
+    click.echo(
+        f"{clean(name)} starts nothing more" if asked == 1 else f"{asked} nodes {clean(name)} start nothing more"
+    )

@@ -1,0 +1,109 @@
+"""Makes this node a member of those that share the store, and again after it was lost.
+
+Losing its identity costs a node what it had claimed, nothing else: the attempts are dead by their supervisors' hand,
+what is recorded of them carries tokens that count or do not, and the node goes on under a fresh id as soon as the store
+answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import platform
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+
+from runner.engine.heartbeat import Heartbeat
+from runner.engine.node import Identity
+from runner.engine.parts import Parts
+from runner.errors import RunnerError, StoreError
+from runner.store.contract import NodeInfo
+from sandbox import Lease
+from sandbox.lease import boot_clock_ns
+
+_DELAY_S = (0.05, 5.0)  # first and longest pause between two tries to join
+
+_logger = logging.getLogger(__name__)
+
+
+class Membership:
+    """Joins, rejoins and leaves. `joined` is called each time the node may claim again."""
+
+    def __init__(self, parts: Parts, joined: Callable[[], None]) -> None:
+        self._parts, self._joined = parts, joined
+        self._heartbeat: Heartbeat | None = None
+        self._keeping: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Join, and stay a member until `stop`.
+
+        Raises:
+            StoreError: the store does not take it now.
+        """
+        heartbeat = await self._join()
+        self._keeping = asyncio.create_task(self._keep(heartbeat), name="membership")
+
+    async def stop(self) -> None:
+        """Leave, once nothing of the node runs any more. Stopping twice, or what was not started, is fine."""
+        if self._keeping is None:
+            return
+        self._keeping.cancel()
+        await asyncio.gather(self._keeping, return_exceptions=True)
+        self._keeping = None
+        self._parts.node.is_member = False
+        if self._heartbeat is not None:
+            await asyncio.to_thread(self._heartbeat.stop)
+        try:
+            await self._parts.store.leave(self._parts.node.identity.id)
+        except RunnerError as error:
+            _logger.warning("other nodes will notice by themselves that this one is gone: %s", error)
+
+    async def _keep(self, heartbeat: Heartbeat) -> None:
+        node = self._parts.node
+        while True:
+            why = await asyncio.wrap_future(heartbeat.lost)
+            node.is_member = False
+            _logger.warning("node %s %s; it goes on under a fresh id", node.identity.id, why)
+            heartbeat.stop()
+            heartbeat = await self._join_in_the_end()
+
+    async def _join_in_the_end(self) -> Heartbeat:
+        delay_s = _DELAY_S[0]
+        while True:
+            try:
+                return await self._join()
+            except StoreError as error:
+                _logger.warning("this node cannot take up work yet: %s", error)
+            await asyncio.sleep(delay_s * self._parts.rng.uniform(0.5, 1))
+            delay_s = min(delay_s * 2, _DELAY_S[1])
+
+    async def _join(self) -> Heartbeat:
+        parts = self._parts
+        node, lease_s = parts.node, parts.settings.runner.lease_s
+        until_ns = boot_clock_ns() + round(lease_s * 1e9)
+        identity = Identity(node.fresh_id(), Lease(until_ns) if parts.store.is_shared else None)
+        info = NodeInfo(
+            id=identity.id,
+            name=node.name,
+            lease_s=lease_s,
+            capacity=parts.capacity.slots,
+            version=f"{_version()}, Python {platform.python_version()}, {platform.system()} {platform.release()}",
+            sandbox=parts.sandbox.walls,
+        )
+        await parts.store.register(info)
+        if node.draining:
+            with contextlib.suppress(RunnerError):
+                await parts.store.drain_node(node.name)
+        self._heartbeat = Heartbeat(parts.store, identity, lease_s)
+        self._heartbeat.start()
+        node.identity, node.is_member = identity, True
+        self._joined()
+        return self._heartbeat
+
+
+def _version() -> str:
+    try:
+        return version("isolane")
+    except PackageNotFoundError:
+        return "from source"

@@ -1,0 +1,51 @@
+"""Who this node is at the moment.
+
+A node that was cut off for longer than its lease, or that others declared dead, does not come back as itself: what it
+had claimed is somebody else's. It takes a fresh identity and goes on. Each attempt is launched under the lease of the
+identity that claimed it, so one that was claimed before the cut can never begin after it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+from dataclasses import dataclass
+
+from sandbox import Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One life of a node."""
+
+    id: str  # never used again
+    #: Ends what was claimed under this id; `None` on an embedded store, where attempts end with their runner.
+    lease: Lease | None
+
+
+class Node:
+    """This node, through all its lives. Lives on the event loop.
+
+    Attributes:
+        name: as people call it.
+        identity: the present one, or the last one while it is not a member.
+        is_member: whether it may claim, as far as its lease goes.
+        draining: whether somebody asked it to start nothing more.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name or socket.gethostname()
+        self.identity = Identity("", None)
+        self.is_member = False
+        self.draining = False
+
+    @property
+    def may_claim(self) -> bool:
+        """Whether it starts new attempts."""
+        lease = self.identity.lease
+        return self.is_member and not self.draining and not (lease is not None and lease.is_over)
+
+    def fresh_id(self) -> str:
+        """An id that no node has had."""
+        return f"{self.name}-{os.getpid()}-{random.SystemRandom().randrange(16**6):06x}"

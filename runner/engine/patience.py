@@ -1,0 +1,33 @@
+"""Waits out a short outage of the store for a caller, and no longer than it was told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from runner.engine.parts import Parts
+from runner.errors import StoreUnavailableError
+
+T = TypeVar("T")
+
+_DELAY_S = (0.05, 1.0)  # first and longest pause between two tries
+
+
+async def patiently(parts: Parts, call: Callable[[], Awaitable[T]]) -> T:
+    """What `call` gives, tried again while the store cannot be reached; it must do no harm when it is repeated.
+
+    Raises:
+        StoreUnavailableError: the last one, once the config's `store_patience` is over.
+    """
+    loop = asyncio.get_running_loop()
+    until, delay_s = loop.time() + parts.settings.runner.store_patience_s, _DELAY_S[0]
+    while True:
+        try:
+            return await call()
+        except StoreUnavailableError:
+            pause_s = delay_s * parts.rng.uniform(0.5, 1)
+            if loop.time() + pause_s >= until:
+                raise
+        await asyncio.sleep(pause_s)
+        delay_s = min(delay_s * 2, _DELAY_S[1])

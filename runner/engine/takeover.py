@@ -1,0 +1,97 @@
+"""Watches the other nodes, and takes over what a dead one held.
+
+A node is dead when its beat has stood still for the whole of its lease and a margin, as this node has seen it itself,
+on a clock that goes on while the machine sleeps and that nobody sets. By then its attempts were ended by their
+supervisors. No two clocks are compared; a node that was itself asleep or cut off meanwhile sees a newer beat when it
+looks again, and the store takes a burial only for the beat that stands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from runner.domain.run import Claim
+from runner.domain.status import Reason
+from runner.engine.parts import Parts
+from runner.engine.recovery import close
+from runner.errors import StoreError
+from runner.store.contract import NodeState
+from sandbox.lease import boot_clock_ns
+
+_EVERY = 1 / 3  # of the own lease, between two looks
+#: What a supervisor gets to end its attempt after the lease is over: a share of the lease, and never less than this.
+_MARGIN, _LEAST_MARGIN_S = 0.25, 0.5
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    beat: int
+    since_ns: int  # when this node saw it first
+
+
+class Takeover:
+    """The watch of one node."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._seen: dict[str, _Seen] = {}
+        self._watching: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._watching = asyncio.create_task(self._watch(), name="takeover")
+
+    async def stop(self) -> None:
+        """Watch no more. Stopping what was not started, or twice, is fine."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except StoreError as error:
+                _logger.warning("cannot look after the other nodes: %s", error)
+            await asyncio.sleep(self._parts.settings.runner.lease_s * _EVERY)
+
+    async def look(self) -> None:
+        """One look at all nodes."""
+        states = await self._parts.store.nodes()
+        seen_ns = boot_clock_ns()  # not before the beat was there
+        known = self._seen
+        self._seen = {}
+        for state in states:
+            if state.info.id == self._parts.node.identity.id:
+                self._parts.node.draining |= state.draining
+            elif state.buried:
+                if state.running:
+                    await self._bury(state)  # whoever began to has not finished
+            else:
+                seen = known.get(state.info.id)
+                if seen is None or seen.beat != state.beat:
+                    seen = _Seen(state.beat, seen_ns)
+                if seen_ns - seen.since_ns >= round(_silence_s(state) * 1e9):
+                    await self._bury(state)
+                else:
+                    self._seen[state.info.id] = seen
+
+    async def _bury(self, state: NodeState) -> None:
+        """Declare a node dead and end its claims, unless it beats again."""
+        claims = await self._parts.store.bury(state.info.id, state.beat)
+        if claims is None:
+            return
+        _logger.warning("node %s is dead; what it ran, %d runs, is lost and runs again", state.info.id, len(claims))
+        await asyncio.gather(*(self._end(claim, state) for claim in claims))
+
+    async def _end(self, claim: Claim, state: NodeState) -> None:
+        await close(self._parts, claim, Reason.LOST, f"its node {state.info.id} died or was cut off while it ran")
+
+
+def _silence_s(state: NodeState) -> float:
+    """How long a node's beat stands still before it is dead."""
+    return state.info.lease_s + max(state.info.lease_s * _MARGIN, _LEAST_MARGIN_S)
