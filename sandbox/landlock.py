@@ -33,6 +33,13 @@ _DEVICE = _READ_FILE | _WRITE_FILE | _READ_DIR | _TRUNCATE | _IOCTL_DEVICE
 _OF_A_FILE = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEVICE
 
 _TCP_ABI, _SCOPES_ABI, _QUIET_ABI = 4, 6, 7
+#: What older kernels lack, for reports: the least ABI and what it brought.
+LATER_RIGHTS = (
+    (3, "truncation"),
+    (_TCP_ABI, "TCP"),
+    (5, "device control"),
+    (_SCOPES_ABI, "abstract sockets and signals"),
+)
 #: What a task is denied is its own affair: a hostile one would fill the host's audit log.
 _NO_AUDIT = 0b101
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -180,3 +181,14 @@ def test_help_loads_neither_the_server_nor_tables(isolane):
     assert helped.returncode == 0
     for heavy in ("aiohttp", "rich", "pydantic", "runner.app", "http.client"):
         assert f" {heavy}\n" not in helped.stderr
+
+
+def test_the_doctor_tells_walls_and_limits_apart(isolane):
+    told = isolane("doctor")
+    document = json.loads(isolane("doctor", "--json").stdout)
+
+    assert told.returncode == 0
+    assert "Tasks are confined at level full." in told.stdout
+    assert document["level"] == "full"
+    assert {finding["kind"] for finding in document["findings"]} == {"level", "wall", "limit"}
+    assert isolane("doctor", "--require", "full").returncode == 0

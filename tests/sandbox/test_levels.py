@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import sandbox as package
+from sandbox import Level
+from sandbox.doctor import diagnose
 
 START = """
 import asyncio, json, platform, sys
@@ -25,6 +28,12 @@ syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
 architecture = seccomp._ARCHITECTURES[seccomp._MACHINES[platform.machine()]]
 syscalls.load_filter(bpf.assemble(architecture, rules, [(0x7FFFFFFF, bpf.ALLOW)]))
 
+async def examine():
+    from sandbox.doctor import diagnose
+
+    return {finding.name: finding.to_document() for finding in await diagnose()}
+
+
 async def main():
     sandbox = Sandbox(lock_file=Path(sys.argv[1]) / "lock", level=Level(sys.argv[3]) if sys.argv[3] else None)
     try:
@@ -35,7 +44,7 @@ async def main():
     await sandbox.close()
     return {"level": level, "walls": walls}
 
-print(json.dumps(asyncio.run(main())))
+print(json.dumps(asyncio.run(examine() if sys.argv[3] == "doctor" else main())))
 """
 
 
@@ -80,3 +89,28 @@ def test_full_without_landlock_says_so(tmp_path):
 )
 def test_a_level_that_cannot_be_had_is_refused(tmp_path, lacks, level, step):
     assert started(tmp_path, lacks, level)["error"].startswith(f"{step}: ")
+
+
+def test_the_doctor_names_what_is_missing_and_what_to_do(tmp_path):
+    findings = started(tmp_path, "both", "doctor")
+
+    missing = {name for name, finding in findings.items() if finding["kind"] != "limit" and not finding["stands"]}
+    assert missing == {
+        *("full", "restricted", "user namespace", "pid namespace", "mount namespace", "net namespace"),
+        *("ipc namespace", "uts namespace", "cgroup namespace", "private root", "landlock"),
+    }
+    assert "EPERM" in findings["full"]["detail"]
+    assert all(findings[name]["remedy"] for name in missing)
+    assert "landlock" in findings["landlock"]["remedy"]
+    assert findings["seccomp"]["stands"]
+
+
+async def test_the_doctor_finds_every_wall_standing_here_and_leaves_nothing():
+    children = Path("/proc/self/task").joinpath(str(os.getpid()), "children")
+    before = children.read_text()
+
+    findings = await diagnose()
+
+    assert all(finding.stands for finding in findings if finding.kind != "limit")
+    assert [finding.name for finding in findings if finding.kind == "level"] == list(Level)
+    assert children.read_text() == before

@@ -1,0 +1,213 @@
+"""Which walls and limits stand on this host, found out by trying each in a throwaway child, as attempts do it.
+
+A level is tried whole: a sandbox is started at it and runs an attempt that does nothing. Its walls are tried one by
+one besides, so that the report names all that is missing and not just the first step that failed. Nothing is left
+behind, and nothing on the host is changed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox import cgroup, identity, landlock, mounts, namespaces, remedies, rootfs, seccomp, syscalls
+from sandbox.client import Sandbox
+from sandbox.errors import SandboxError
+from sandbox.spec import Level, Limits
+
+_NAMESPACES = {
+    "pid": syscalls.CLONE_NEWPID,
+    "mount": syscalls.CLONE_NEWNS,
+    "net": syscalls.CLONE_NEWNET,
+    "ipc": syscalls.CLONE_NEWIPC,
+    "uts": syscalls.CLONE_NEWUTS,
+    "cgroup": syscalls.CLONE_NEWCGROUP,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One level, wall or limit.
+
+    Attributes:
+        kind: "level", "wall" or "limit".
+        name: of it.
+        stands: whether attempts get it here.
+        detail: what stands, or why it does not.
+        remedy: what to do about it; empty where it stands.
+    """
+
+    kind: str
+    name: str
+    stands: bool
+    detail: str
+    remedy: str = ""
+
+    def to_document(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return dataclasses.asdict(self)
+
+
+async def diagnose() -> list[Finding]:
+    """Try everything; takes about a second."""
+    return [*await _levels(), *_walls(), *_limits()]
+
+
+async def _levels() -> list[Finding]:
+    findings = []
+    for level in Level:
+        with tempfile.TemporaryDirectory(prefix="isolane-doctor-") as folder:
+            sandbox = Sandbox(lock_file=Path(folder) / "lock", level=level)
+            try:
+                await sandbox.start()
+            except SandboxError as error:
+                findings.append(Finding("level", level, stands=False, detail=str(error), remedy=_remedy(level)))
+            else:
+                findings.append(Finding("level", level, stands=True, detail=sandbox.walls.partition(": ")[2]))
+                await sandbox.close()
+    return findings
+
+
+def _remedy(level: Level) -> str:
+    if level is Level.FULL:
+        return remedies.for_namespaces()
+    if level is Level.RESTRICTED:
+        return remedies.for_landlock() if landlock.missing() else remedies.for_seccomp()
+    return "Linux, and a folder for temporary files that can be written"
+
+
+def _walls() -> list[Finding]:
+    own = identity.identity_for(0).own
+    user = syscalls.CLONE_NEWUSER if own else 0
+    findings = [_tried("user namespace", syscalls.CLONE_NEWUSER, _nothing, remedies.for_namespaces)]
+    for name, flag in _NAMESPACES.items():
+        findings.append(_tried(f"{name} namespace", user | flag, _nothing, remedies.for_namespaces))
+    flags = user | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID
+    findings.append(_tried("private root", flags, _enter_private_root, remedies.for_namespaces))
+    uid = "the runner's own" if own else f"{identity.identity_for(0).uid} and above"
+    findings += [
+        _tried("unprivileged uid", 0, _become_user, remedies.for_namespaces, uid),
+        _tried("no_new_privs", 0, identity.forbid_new_privileges, remedies.for_seccomp),
+        _tried("landlock", 0, _hold_to_landlock, remedies.for_landlock, _describe_landlock()),
+        _tried("seccomp", 0, _hold_to_filter, remedies.for_seccomp),
+    ]
+    return findings
+
+
+def _tried(name: str, flags: int, do: Callable[[], None], remedy: Callable[[], str], detail: str = "") -> Finding:
+    """Do it in a child in new namespaces; what it raises is why this does not stand."""
+    answer, report = os.pipe2(os.O_CLOEXEC)
+    try:
+        try:
+            child = syscalls.clone(flags)
+        except OSError as error:
+            return Finding("wall", name, stands=False, detail=str(error), remedy=remedy())
+        if child == 0:
+            _do_and_report(do, report)
+        os.waitpid(child, 0)
+        os.write(report, b"\n")
+        problem = os.read(answer, 4096).decode(errors="replace").strip()
+    finally:
+        os.close(answer)
+        os.close(report)
+    if problem:
+        return Finding("wall", name, stands=False, detail=problem, remedy=remedy())
+    return Finding("wall", name, stands=True, detail=detail)
+
+
+def _do_and_report(do: Callable[[], None], report: int) -> None:
+    try:
+        do()
+    except BaseException as error:
+        os.write(report, str(error).encode()[:1024] or b"failed")
+    finally:
+        os._exit(0)
+
+
+def _nothing() -> None:
+    """That the child was born is the answer."""
+
+
+def _enter_private_root() -> None:
+    who = identity.identity_for(0)
+    if who.own:
+        proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
+        namespaces.map_identity(proc, who)
+    tree = mounts.open_shown("/usr", "/usr")
+    rootfs.enter()
+    os.mkdir("/proc")
+    rootfs.mount_proc()
+    mounts.attach(tree)
+    rootfs.leave_host()
+    rootfs.make_read_only()
+
+
+def _become_user() -> None:
+    who = identity.identity_for(0)
+    if not who.own:
+        identity.become(who)
+
+
+def _hold_to_landlock() -> None:
+    identity.forbid_new_privileges()
+    landlock.restrict(landlock.Grants(read=("/usr",), write=(), devices=(), tcp=False))
+    try:
+        os.listdir("/")
+    except PermissionError:
+        return
+    raise OSError("it was loaded and denies nothing")
+
+
+def _describe_landlock() -> str:
+    missing = [name for least, name in landlock.LATER_RIGHTS if landlock.abi() < least]
+    return f"ABI {landlock.abi()}" + (f", too old for {', '.join(missing)}" if missing else "")
+
+
+def _hold_to_filter() -> None:
+    if why := seccomp.missing():
+        raise OSError(why)
+    identity.forbid_new_privileges()
+    seccomp.load(seccomp.program(network=False, namespaces=True))
+    try:
+        os.chroot("/")
+    except PermissionError:
+        return
+    raise OSError("it was loaded and denies nothing")
+
+
+def _limits() -> list[Finding]:
+    with tempfile.TemporaryDirectory(prefix="isolane-doctor-") as folder:
+        groups = cgroup.find(Path(folder) / "lock")
+        problem = ""
+        if groups is not None:
+            try:
+                groups.create("probe", Limits(cpus=1.0)).remove()
+            except OSError as error:
+                problem = str(error)
+            groups.close()
+    if groups is None or problem:
+        return [
+            Finding(
+                "limit",
+                name,
+                stands=False,
+                detail=f"{problem or 'no cgroup'}: {instead}",
+                remedy=remedies.for_cgroups(),
+            )
+            for name, instead in (
+                ("memory", "watched by the runner, which sees it a little late"),
+                ("processes", "by a limit of each process"),
+                ("cpu", "not limited"),
+            )
+        ]
+    has_cpu = " cpu" in groups.description
+    return [
+        Finding("limit", "memory", stands=True, detail=groups.description),
+        Finding("limit", "processes", stands=True, detail=groups.description),
+        Finding("limit", "cpu", has_cpu, groups.description, "" if has_cpu else remedies.for_cgroups()),
+    ]

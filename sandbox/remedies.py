@@ -1,0 +1,59 @@
+"""What to do on a host where a wall or a limit does not stand, by what is found there."""
+
+from __future__ import annotations
+
+import os
+
+_APPARMOR = (
+    "AppArmor takes the rights out of ordinary users' namespaces (Ubuntu 23.10 and later). Give the interpreter of "
+    "this virtual environment, a copy and not a link to the system's (python -m venv --copies), a profile of its own: "
+    "/etc/apparmor.d/isolane with `abi <abi/4.0>, include <tunables/global> "
+    "profile isolane /path/to/.venv/bin/python3* flags=(unconfined) { userns, }`, then `apparmor_parser -r` it; "
+    "or run as root"
+)
+_CONTAINER = (
+    "this is a container: start it with --security-opt seccomp=unconfined --security-opt apparmor=unconfined "
+    "--security-opt systempaths=unconfined (Docker, Podman), or as a privileged pod of its own node pool (Kubernetes)"
+)
+_CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv", "/var/run/secrets/kubernetes.io")
+
+
+def for_namespaces() -> str:
+    """How to get namespaces, and mounts in them."""
+    if _value("/proc/sys/user/max_user_namespaces") == "0":
+        return "sysctl user.max_user_namespaces=15000"
+    if os.geteuid() != 0:
+        if _value("/proc/sys/kernel/unprivileged_userns_clone") == "0":
+            return "sysctl kernel.unprivileged_userns_clone=1"
+        if _value("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
+            return _APPARMOR
+    if any(os.path.exists(mark) for mark in _CONTAINER_MARKS):
+        return _CONTAINER
+    return "a kernel of Linux 5.12 or later with CONFIG_USER_NS, and nothing above that filters its calls"
+
+
+def for_landlock() -> str:
+    """How to get Landlock."""
+    return "Linux 5.13 or later with `landlock` in the boot parameter lsm=, not filtered by a container"
+
+
+def for_seccomp() -> str:
+    """How to get the filter of system calls."""
+    return "Linux 4.14 or later with CONFIG_SECCOMP_FILTER, on x86_64 or aarch64"
+
+
+def for_cgroups() -> str:
+    """How to get the kernel's own limits on a tree."""
+    if os.geteuid() == 0:
+        return "mount the cgroup filesystem writable (Docker: --cgroupns=private, and no read-only /sys/fs/cgroup)"
+    if os.path.isdir("/run/systemd/system"):
+        return "run it as a service with Delegate=yes, or by `systemd-run --user --scope -p Delegate=yes isolane serve`"
+    return "run it as root, or have root hand over a cgroup v2 folder with memory, pids and cpu to this user"
+
+
+def _value(path: str) -> str | None:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return None
