@@ -82,16 +82,16 @@ def _remedy(level: Level) -> str:
 
 
 def _walls() -> list[Finding]:
-    own = identity.identity_for(0).own
-    user = syscalls.CLONE_NEWUSER if own else 0
+    who = identity.identity_for(0)  # asked for out here: in a new user namespace the caller is nobody yet
+    user = syscalls.CLONE_NEWUSER if who.own else 0
     findings = [_tried("user namespace", syscalls.CLONE_NEWUSER, _nothing, remedies.for_namespaces)]
     for name, flag in _NAMESPACES.items():
         findings.append(_tried(f"{name} namespace", user | flag, _nothing, remedies.for_namespaces))
     flags = user | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID
-    findings.append(_tried("private root", flags, _enter_private_root, remedies.for_namespaces))
-    uid = "the runner's own" if own else f"{identity.identity_for(0).uid} and above"
+    findings.append(_tried("private root", flags, lambda: _enter_private_root(who), remedies.for_namespaces))
+    uid = "the runner's own" if who.own else f"{who.uid} and above"
     findings += [
-        _tried("unprivileged uid", 0, _become_user, remedies.for_namespaces, uid),
+        _tried("unprivileged uid", 0, lambda: _become_user(who), remedies.for_namespaces, uid),
         _tried("no_new_privs", 0, identity.forbid_new_privileges, remedies.for_seccomp),
         _tried("landlock", 0, _hold_to_landlock, remedies.for_landlock, _describe_landlock()),
         _tried("seccomp", 0, _hold_to_filter, remedies.for_seccomp),
@@ -133,8 +133,7 @@ def _nothing() -> None:
     """That the child was born is the answer."""
 
 
-def _enter_private_root() -> None:
-    who = identity.identity_for(0)
+def _enter_private_root(who: identity.Identity) -> None:
     if who.own:
         proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
         namespaces.map_identity(proc, who)
@@ -147,8 +146,7 @@ def _enter_private_root() -> None:
     rootfs.make_read_only()
 
 
-def _become_user() -> None:
-    who = identity.identity_for(0)
+def _become_user(who: identity.Identity) -> None:
     if not who.own:
         identity.become(who)
 
