@@ -45,6 +45,7 @@ class TaskOptions:
     cron: str | None = None  # a line that `runner.domain.cron.parse` takes
     timezone: str = "UTC"  # in which `cron` is read
     overlap: str = "skip"  # what a firing does while the task's last scheduled run is not final: "skip" or "allow"
+    catch_up: str = "one"  # what becomes of firings that were missed while nobody ran: "one", "all" or "none"
     expires_s: float | None = None  # from the due time to the first start
     priority: int = 0
     tags: tuple[str, ...] = ()
@@ -65,6 +66,7 @@ class TaskOptions:
             "cron": self.cron,
             "timezone": self.timezone,
             "overlap": self.overlap,
+            "catch_up": self.catch_up,
             "expires": None if self.expires_s is None else _written_duration(self.expires_s),
             "priority": self.priority,
             "tags": list(self.tags),
@@ -191,6 +193,7 @@ TASK_OPTIONS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
     "cron": ("cron", _unless_none(_cron)),
     "timezone": ("timezone", _timezone),
     "overlap": ("overlap", lambda value, name: one_of(value, name, ("allow", "skip"))),
+    "catch_up": ("catch_up", lambda value, name: one_of(value, name, ("one", "all", "none"))),
     "expires": ("expires_s", _unless_none(_duration(0.001))),
     "priority": ("priority", priority),
     "tags": ("tags", tags),

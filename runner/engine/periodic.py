@@ -2,7 +2,8 @@
 
 APScheduler keeps the clock, the store keeps what is due: each schedule has one timer, for the instant that its row
 names. When it fires, one commit moves the row on and stores the run, so a firing creates exactly one run, however often
-it is tried; firings that were missed while nobody ran are folded into one.
+it is tried and on however many nodes. What becomes of firings that were missed while nobody ran, the task says
+(`catch_up`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from runner.store.contract import Firing, ScheduleState, TaskKey
 from runner.uuid7 import uuid7
 
 _RETRY_S = 5.0  # after the store refused a firing
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MISSED_US = 60_000_000  # a firing that is later than this was missed
 
 _logger = logging.getLogger(__name__)
 
@@ -56,14 +57,15 @@ class Periodic:
     def _set_timer(self, state: ScheduleState, *, not_before_s: float = 0.0) -> None:
         if state.next_at is None or state.paused_at is not None:
             return
-        due = _EPOCH + timedelta(microseconds=max(state.next_at, self._parts.now() + round(not_before_s * 1e6)))
+        # By how much from now, not when: the store's clock need not be this machine's.
+        delay_us = max(state.next_at - self._parts.now(), round(not_before_s * 1e6))
         self._clock.add_job(
             self._fire,
-            DateTrigger(due),
+            DateTrigger(datetime.now(UTC) + timedelta(microseconds=delay_us)),
             args=[state],
             id=_job(state),
             replace_existing=True,
-            misfire_grace_time=None,  # late is better than never: what was missed is folded into this one
+            misfire_grace_time=None,  # late is better than never
         )
 
     async def _fire(self, state: ScheduleState) -> None:
@@ -71,20 +73,25 @@ class Periodic:
         entry = parts.catalog.entries.get(TaskKey(state.app, state.task))
         if entry is None or state.next_at is None:
             return
-        now = parts.now()
         try:
-            run = None if await self._overlaps(entry, state) else _new_run(entry, state, now)
-            next_at = next_fire(entry.options, max(now, state.next_at))
-            await parts.store.fire(
-                Firing(app=state.app, name=state.name, due_at=state.next_at, next_at=next_at, run=run)
-            )
+            if parts.now() >= state.next_at:  # unless the clock was set back
+                await parts.store.fire(await self._firing(entry, state, state.next_at))
+            current = [other for other in await parts.store.schedules(state.app) if other.name == state.name]
         except RunnerError as error:
             _logger.warning("schedule %s is tried again: %s", state.name, error)
             self._set_timer(state, not_before_s=_RETRY_S)
             return
-        for current in await parts.store.schedules(state.app):
-            if current.name == state.name:
-                self._set_timer(current)
+        for moved in current:
+            self._set_timer(moved)
+
+    async def _firing(self, entry: TaskEntry, state: ScheduleState, due_at: int) -> Firing:
+        now, catch_up = self._parts.now(), entry.options.catch_up
+        was_missed = now - due_at > _MISSED_US
+        one_by_one = was_missed and catch_up == "all"
+        is_skipped = (was_missed and catch_up == "none") or (not one_by_one and await self._overlaps(entry, state))
+        run = None if is_skipped else _new_run(entry, state, now, due_at if one_by_one else now)
+        next_at = next_fire(entry.options, due_at if one_by_one else max(now, due_at))
+        return Firing(app=state.app, name=state.name, due_at=due_at, next_at=next_at, run=run)
 
     async def _overlaps(self, entry: TaskEntry, state: ScheduleState) -> bool:
         """Whether this firing is skipped since the run of the one before has not ended."""
@@ -113,7 +120,7 @@ def _rule(entry: TaskEntry) -> str | None:
     return None
 
 
-def _new_run(entry: TaskEntry, state: ScheduleState, now: int) -> NewRun:
+def _new_run(entry: TaskEntry, state: ScheduleState, now: int, due_at: int) -> NewRun:
     options = entry.options
     return NewRun(
         app=entry.app,
@@ -121,7 +128,7 @@ def _new_run(entry: TaskEntry, state: ScheduleState, now: int) -> NewRun:
         task=entry.name,
         parameters="{}",
         created_at=now,
-        due_at=now,
+        due_at=due_at,
         queue=options.queue,
         priority=options.priority,
         tags=options.tags,

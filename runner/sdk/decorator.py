@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         cron: str  # runs by itself, as crontab(5) says
         timezone: str  # of cron
         overlap: Literal["allow", "skip"]  # whether to run by itself while an earlier run of it is not over
+        catch_up: Literal["one", "all", "none"]  # how often it makes up for times at which nobody ran
         expires: str | timedelta  # from the due time to the first start
         priority: int  # higher goes first
         tags: list[str] | tuple[str, ...]
@@ -78,6 +79,12 @@ def _overlap(value: str, name: str) -> str:
     return value
 
 
+def _catch_up(value: str, name: str) -> str:
+    if value not in ("one", "all", "none"):
+        raise InvalidOptionError(f'{name} must be "one", "all" or "none": got {value!r:.80}')
+    return value
+
+
 _CHECKS: dict[str, check.Check] = {
     "name": lambda value, _: check_task(value),
     "description": check.text,
@@ -93,6 +100,7 @@ _CHECKS: dict[str, check.Check] = {
     "cron": _cron,
     "timezone": check.text,
     "overlap": _overlap,
+    "catch_up": _catch_up,
     "expires": check.duration("1ms"),
     "priority": check.priority,
     "tags": check.tags,

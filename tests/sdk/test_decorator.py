@@ -74,6 +74,7 @@ def test_options_are_kept_as_json():
         ({"every": "1h", "cron": "0 7 * * *"}, "every and cron exclude each other"),
         ({"cron": "7 o'clock"}, "cron must have five fields"),
         ({"overlap": "maybe"}, 'overlap must be "allow" or "skip"'),
+        ({"catch_up": "two"}, 'catch_up must be "one", "all" or "none"'),
         ({"priority": 1.5}, "priority must be a whole number"),
         ({"tags": "nightly"}, "tags must be a list of texts"),
         ({"tags": [""]}, "tag must be a text of 1 to 200 characters"),

@@ -97,6 +97,7 @@ def test_a_document_reads_back():
         ({"timezone": "../../etc/passwd"}, "here.timezone must be a time zone"),
         ({"timezone": ""}, "here.timezone must be a time zone"),
         ({"overlap": "maybe"}, 'here.overlap must be one of "allow", "skip": got "maybe"'),
+        ({"catch_up": "two"}, 'here.catch_up must be one of "one", "all", "none": got "two"'),
         ({"priority": 10**9}, "here.priority must be a whole number"),
         ({"tags": "one"}, 'here.tags must be a list of text: got "one"'),
         ({"tags": ["fine", "new\nline"]}, "here.tags[1] must be of characters that print"),
