@@ -1,7 +1,7 @@
 """A task that leaves a trace of when it ran, and a check of the traces: did two attempts of a queue ever overlap?
 
-The task holds its queue's file lock while it runs and writes, in a folder that all nodes mount, when it began and ended.
-An attempt that is killed leaves no end, but its lock and its beginning are seen.
+The task holds its queue's file lock while it runs and writes, in a folder that all nodes mount, when it began and
+ended. An attempt that is killed leaves no end, but its lock and its beginning are seen.
 """
 
 from __future__ import annotations
