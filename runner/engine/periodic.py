@@ -23,6 +23,7 @@ from runner.store.contract import Firing, ScheduleState, TaskKey
 from runner.uuid7 import uuid7
 
 _RETRY_S = 5.0  # after the store refused a firing
+_AT_ONCE = 1000  # a timer may be set again, and be due, before the firing that sets it is over
 _MISSED_US = 60_000_000  # a firing that is later than this was missed
 
 _logger = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class Periodic:
             id=_job(state),
             replace_existing=True,
             misfire_grace_time=None,  # late is better than never
+            max_instances=_AT_ONCE,
         )
 
     async def _fire(self, state: ScheduleState) -> None:
