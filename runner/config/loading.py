@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from runner.config.mounts import read_mount
+from runner.config.mounts import STATE, read_mount
 from runner.config.sections import Document
 from runner.config.settings import Settings
 from runner.domain.checks import dotted, shown
@@ -67,7 +67,8 @@ def read_settings(document: Mapping[str, Any], *, file: Path, project: Path) -> 
     except ValidationError as error:
         lines = (_line(details) for details in error.errors(include_url=False))
         raise ConfigError("\n".join(f"{file}: {line}" for line in lines)) from None
-    store = project / read.runner.store.removeprefix("sqlite:")
+    scheme, _, place = read.runner.store.partition(":")
+    store = project / place if scheme == "sqlite" else project / STATE
     mounts = tuple(
         read_mount(section, project, store, f"{file}: mounts[{index}]") for index, section in enumerate(read.mounts)
     )

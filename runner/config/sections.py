@@ -59,9 +59,20 @@ def _text(longest: int) -> BeforeValidator:
 
 def _store(value: Any) -> str:
     url = text(value, "", 4096)
+    if url.startswith("postgresql://") and "\0" not in url:
+        return url
     if not url.startswith("sqlite:") or not url.removeprefix("sqlite:").strip() or "\0" in url:
-        raise InvalidOptionError(f' must begin with "sqlite:" and name a file after it: got {shown(url)}')
+        raise InvalidOptionError(
+            f' must begin with "sqlite:" and name a file after it, or be "postgresql://…": got {shown(url)}'
+        )
     return url
+
+
+def _listen_url(value: Any) -> str | None:
+    url = text(value, "", 4096)
+    if url and not url.startswith("postgresql://"):
+        raise InvalidOptionError(f' must be "postgresql://…", or "" for none: got {shown(url)}')
+    return url or None
 
 
 def _node_name(value: Any) -> str:
@@ -125,6 +136,7 @@ class Runner(Section):
     """`[runner]`: this node."""
 
     store: Annotated[str, BeforeValidator(_store)] = "sqlite:.isolane/isolane.db"
+    listen_url: Annotated[str | None, BeforeValidator(_listen_url)] = None
     host: Annotated[str, _text(255)] = "127.0.0.1"
     port: Annotated[int, _whole(0, 65535)] = 8420
     name: Annotated[str, BeforeValidator(_node_name)] = ""

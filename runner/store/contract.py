@@ -10,7 +10,7 @@ A store holds the runs of all apps and hands out the right to execute them. Its 
 * Claiming costs the same however many runs wait, and however many of them are blocked: the store keeps, per queue and
   task, whether there is something to claim, and never looks at blocked runs one by one.
 * Between queues (and tasks, for runs without a queue) turns are taken round; within one, priority goes first, then age.
-* Instants come from the caller (`now`), in microseconds since 1970, UTC.
+* Instants come from the caller, who has them from `Store.now`, in microseconds since 1970, UTC.
 * Logs do not share the commits of claims.
 """
 
@@ -236,7 +236,7 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     async def register(self, node: NodeInfo) -> None:
-        """Make a node known, with its first beat. Doing it again changes nothing."""
+        """Make a node known, with its first beat, and announce as it from now on. Doing it again changes nothing."""
 
     @abc.abstractmethod
     def lease(self, node: str, *, within_s: float) -> Lease:
@@ -303,6 +303,7 @@ class Store(abc.ABC):
         """Record how an attempt ended and what follows; `children` (effects of a success) appear in the same commit.
 
         A run whose cancellation was asked for gets no next attempt: it is `cancelled` where the verdict would give one.
+        A repeated call (after a lost reply) returns the run as it stands.
 
         Raises:
             StaleClaimError: the claim has ended; nothing was changed.
@@ -365,7 +366,7 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     async def announce(self, needs: Mapping[TaskKey, int]) -> None:
-        """Tell which tasks can be run here now; runs of others wait, and cost nothing while they do.
+        """Tell which tasks the node registered last has now; runs of others wait, and cost nothing while they do.
 
         Leave out a task that needs more memory than the node has in all: in a queue of relaxed order the runs behind
         one of such a task then go on.

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
 
 import pytest
 
+from support.postgres import shared_server
 from support.stores import BACKENDS, Desk, desk_at
 
 
+@pytest.fixture(scope="session", autouse=True)
+def postgres() -> str:
+    """Started before any test looks which processes there are."""
+    return shared_server()
+
+
 @pytest.fixture(params=sorted(BACKENDS))
-def backend(request, tmp_path):
-    return BACKENDS[request.param](tmp_path)
+def backend(request, tmp_path) -> Iterator[Any]:
+    made = BACKENDS[request.param](tmp_path)
+    yield made
+    made.remove()
 
 
 @pytest.fixture

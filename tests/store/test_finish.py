@@ -91,6 +91,19 @@ async def test_a_claim_ends_once(desk, status) -> None:
     assert await desk.detail(run) == before
 
 
+@pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.RETRYING])
+async def test_a_call_that_is_repeated_after_a_lost_reply_returns_what_it_did(desk, status) -> None:
+    run = await desk.enqueue(queue="q")
+    claim = await desk.claim_one()
+    ended = await desk.end(claim, status, children=[child := new_run()])
+    before = await desk.detail(run)
+
+    assert await desk.end(claim, status, children=[child]) == ended
+
+    assert await desk.detail(run) == before
+    assert sum((await desk.store.count("main")).values()) == 2
+
+
 async def test_a_stale_token_changes_nothing_while_a_later_attempt_runs(desk) -> None:
     run = await desk.enqueue()
     stale = await desk.claim_one()

@@ -105,11 +105,13 @@ async def test_a_buried_node_renews_and_claims_nothing(desk) -> None:
         await desk.claim()
 
     await desk.store.register(node_info("fresh"))
+    await desk.store.announce(desk.needs)
     assert len((await desk.claims(node="fresh")).claims) == 1
 
 
 async def test_who_buries_a_node_gets_its_claims_and_ends_them_and_they_run_elsewhere(desk) -> None:
     await desk.store.register(node_info("other"))
+    await desk.store.announce(desk.needs)
     await desk.store.enqueue([new_run(queue="q"), new_run(queue="r")])
     (kept,) = (await desk.claims(node="other")).claims
     claim = await desk.claim_one()

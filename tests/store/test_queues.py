@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import pytest
 
 from runner.domain.status import Status
@@ -29,11 +27,11 @@ async def test_a_second_holder_is_refused_by_the_database_itself(desk, backend) 
     ((waiting,),) = backend.sql("SELECT seq FROM runs WHERE status = 'queued'")
 
     for slot in (0, 1):
-        with pytest.raises(sqlite3.IntegrityError):
+        with pytest.raises(backend.Refused):
             backend.sql(
                 "INSERT INTO holders (app, queue, slot, run, since) VALUES ('main', 'q', ?, ?, 0)", (slot, waiting)
             )
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(backend.Refused):
         backend.sql(
             "UPDATE runs SET status = 'running', ready = NULL, attempt_count = 1, started_at = 1 WHERE seq = ?",
             (waiting,),
@@ -44,7 +42,7 @@ async def test_a_running_run_cannot_lose_its_slot_even_to_raw_sql(desk, backend)
     await desk.enqueue(queue="q")
     await desk.claim_one()
 
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(backend.Refused):
         backend.sql("DELETE FROM holders")
 
 

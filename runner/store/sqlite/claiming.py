@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from runner.domain.run import Claim
 from runner.store.contract import Claims, Room, TaskKey
+from runner.store.patience import Patience
+from runner.store.rows import run_of
 from runner.store.sqlite.lanes import refresh, refresh_all
-from runner.store.sqlite.patience import Patience
-from runner.store.sqlite.rows import run_of
 from runner.store.sqlite.statements import SQL
 from runner.store.sqlite.writer import Transaction
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from runner.domain.run import Claim, Ending, Run, Verdict
 from runner.domain.status import PENDING, Status
 from runner.errors import ConflictError, NotFoundError, StaleClaimError
+from runner.store.policy import Policy
+from runner.store.rows import error_text, run_of
 from runner.store.sqlite.enqueueing import Entry, insert
 from runner.store.sqlite.lanes import refresh
-from runner.store.sqlite.policy import Policy
-from runner.store.sqlite.rows import error_text, run_of
 from runner.store.sqlite.statements import SQL
 from runner.store.sqlite.writer import Transaction
 
@@ -29,6 +29,9 @@ def finish(
     """End the attempt of `claim`, and its run as `verdict` says."""
     held = _held(tx, claim)
     if held is None:
+        done = tx.row(SQL["finished_so"], _done_before(claim, ending))
+        if done is not None and hmac.compare_digest(done["token"], claim.token):
+            return run_of(done)
         raise StaleClaimError(f"attempt {claim.attempt} of run {claim.run.id} has ended already; nothing was changed")
     seq, status = held["seq"], verdict.status
     if held["cancel_requested_at"] is not None and status in PENDING:
@@ -137,6 +140,17 @@ def find(tx: Transaction, app: str, run: str) -> sqlite3.Row:
 def _held(tx: Transaction, claim: Claim) -> sqlite3.Row | None:
     row = tx.row(SQL["open_attempt"], (claim.run.app, claim.run.id, claim.attempt))
     return row if row is not None and hmac.compare_digest(row["token"], claim.token) else None
+
+
+def _done_before(claim: Claim, ending: Ending) -> dict[str, object]:
+    return {
+        "app": claim.run.app,
+        "id": claim.run.id,
+        "number": claim.attempt,
+        "finished_at": ending.finished_at,
+        "reason": ending.reason.value,
+        "why": ending.why,
+    }
 
 
 def _ready(status: Status, due_at: int | None, now: int) -> int | None:

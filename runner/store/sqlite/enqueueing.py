@@ -10,9 +10,9 @@ from typing import Any
 
 from runner.domain.run import NewRun, Run
 from runner.errors import ConflictError, LimitExceededError
+from runner.store.policy import Policy
+from runner.store.rows import run_of, values_of
 from runner.store.sqlite.lanes import ensure, refresh
-from runner.store.sqlite.policy import Policy
-from runner.store.sqlite.rows import run_of, values_of
 from runner.store.sqlite.statements import SQL
 from runner.store.sqlite.writer import Transaction
 

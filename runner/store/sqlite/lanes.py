@@ -19,8 +19,8 @@ from runner.domain.run import Holder, QueueState
 from runner.domain.status import Status
 from runner.errors import ConflictError
 from runner.store.contract import QueueRule, TaskKey
-from runner.store.sqlite.policy import Policy
-from runner.store.sqlite.rows import queue_of
+from runner.store.policy import Policy
+from runner.store.rows import queue_of
 from runner.store.sqlite.statements import SQL
 from runner.store.sqlite.writer import Transaction
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import sqlite3
 
 from runner.domain.run import QueueState, Run, RunDetail
 from runner.domain.status import Status
-from runner.errors import InvalidOptionError, NotFoundError
+from runner.errors import NotFoundError
 from runner.store.contract import Page, RunFilter
+from runner.store.cursors import cursor_at, position_of
+from runner.store.rows import attempt_of, error_of, run_of
 from runner.store.sqlite.lanes import state_of
-from runner.store.sqlite.rows import attempt_of, error_of, run_of
 from runner.store.sqlite.statements import SQL
 
 _PAGE_BYTES = 8_000_000
@@ -47,7 +46,9 @@ def page(connection: sqlite3.Connection, wanted: RunFilter) -> Page[RunDetail]:
             break
         items.append(item)
     is_last = len(items) == len(newest_first)
-    return Page(items=tuple(items), next_cursor=None if is_last else _cursor("run", str(newest_first[len(items) - 1])))
+    return Page(
+        items=tuple(items), next_cursor=None if is_last else cursor_at("run", str(newest_first[len(items) - 1]))
+    )
 
 
 def totals(connection: sqlite3.Connection, app: str) -> dict[Status, int]:
@@ -58,10 +59,10 @@ def totals(connection: sqlite3.Connection, app: str) -> dict[Status, int]:
 def queues(connection: sqlite3.Connection, app: str, cursor: str | None, limit: int) -> Page[QueueState]:
     """Queues that hold, wait, are paused or shut, by name."""
     limit = max(1, min(limit, _LONGEST_PAGE))
-    after = _position("queue", cursor) if cursor else ""
+    after = position_of("queue", cursor) if cursor else ""
     rows = connection.execute(SQL["queues_after"], (app, after, limit + 1)).fetchall()
     items = tuple(state_of(connection, row) for row in rows[:limit])
-    return Page(items=items, next_cursor=_cursor("queue", items[-1].name) if len(rows) > limit else None)
+    return Page(items=items, next_cursor=cursor_at("queue", items[-1].name) if len(rows) > limit else None)
 
 
 def ancestors(connection: sqlite3.Connection, app: str, run: str) -> list[Run]:
@@ -102,7 +103,7 @@ def _matching(connection: sqlite3.Connection, wanted: RunFilter, limit: int) -> 
         values["tag"] = wanted.tag
     if wanted.cursor:
         tests.append("runs.seq < :before")
-        values["before"] = int(_position("run", wanted.cursor))
+        values["before"] = int(position_of("run", wanted.cursor))
     statuses = wanted.statuses if wanted.statuses is not None else frozenset(Status)
     # The index of statuses is in order of age within each status only: one short list for each, merged below.
     by_status = index is None and wanted.tag is None
@@ -116,17 +117,3 @@ def _matching(connection: sqlite3.Connection, wanted: RunFilter, limit: int) -> 
         """  # noqa: S608 - made of the names above only
         found += (seq for (seq,) in connection.execute(statement, values))
     return sorted(found, reverse=True)[:limit]
-
-
-def _cursor(kind: str, position: str) -> str:
-    return base64.urlsafe_b64encode(f"{kind}:{position}".encode()).decode()
-
-
-def _position(kind: str, cursor: str) -> str:
-    try:
-        named, _, position = base64.b64decode(cursor, altchars=b"-_", validate=True).decode().partition(":")
-        if named == kind and (kind != "run" or 0 <= int(position) < 2**63):
-            return position
-    except (binascii.Error, ValueError):
-        pass
-    raise InvalidOptionError(f"cursor {cursor!r} is not one that a list gave: leave it out to begin anew")

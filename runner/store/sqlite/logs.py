@@ -14,10 +14,10 @@ from pathlib import Path
 
 from runner.domain.run import LogLine
 from runner.store.contract import LogPage, Notice
+from runner.store.rows import line_of
 from runner.store.sqlite.connection import connect_writer
 from runner.store.sqlite.migrate import migrate
 from runner.store.sqlite.readers import Readers
-from runner.store.sqlite.rows import line_of
 from runner.store.sqlite.statements import SQL
 from runner.store.sqlite.writer import Transaction, Writer
 

@@ -37,16 +37,16 @@ from runner.store.contract import (
     Store,
     TaskKey,
 )
+from runner.store.patience import Patience
+from runner.store.policy import Policy
+from runner.store.rows import schedule_of
 from runner.store.sqlite import claiming, clock, endings, enqueueing, lanes, listing, schedules
 from runner.store.sqlite.connection import connect_writer
 from runner.store.sqlite.lock import FileLock
 from runner.store.sqlite.logs import Logs
 from runner.store.sqlite.migrate import migrate
 from runner.store.sqlite.nodes import MemoryLease, Nodes
-from runner.store.sqlite.patience import Patience
-from runner.store.sqlite.policy import Policy
 from runner.store.sqlite.readers import Readers
-from runner.store.sqlite.rows import schedule_of
 from runner.store.sqlite.statements import SQL
 from runner.store.sqlite.writer import Transaction, Writer
 

@@ -5,6 +5,12 @@ SELECT runs.seq, runs.app, runs.queue, runs.cancel_requested_at, attempts.fence,
 FROM runs JOIN attempts ON attempts.run = runs.seq
 WHERE runs.app = ? AND runs.id = ? AND attempts.number = ? AND attempts.finished_at IS NULL;
 
+-- name: finished_so
+-- The run, if its attempt was ended by a call like this before.
+SELECT runs.*, attempts.token AS token FROM runs JOIN attempts ON attempts.run = runs.seq
+WHERE runs.app = :app AND runs.id = :id AND attempts.number = :number
+    AND attempts.finished_at = :finished_at AND attempts.reason = :reason AND attempts.why = :why;
+
 -- name: end_attempt
 UPDATE attempts SET finished_at = :finished_at, reason = :reason, why = :why, exit_code = :exit_code, signal = :signal,
     peak_memory_bytes = :peak_memory_bytes, cpu_time_s = :cpu_time_s, sandbox = :sandbox, code = :code

@@ -1,12 +1,12 @@
-"""Rows to records and back."""
+"""Rows to records and back, for every database: a row is whatever gives its values by the names of the columns."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
+from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
 from runner.domain.retry import Retry
 from runner.domain.run import Attempt, LogLine, NewRun, QueueState, Run, TaskError
@@ -14,7 +14,17 @@ from runner.domain.status import Reason, Status
 from runner.store.contract import ScheduleState
 
 
-def run_of(row: sqlite3.Row) -> Run:
+class Row(Protocol):
+    """A row of a result, such as `sqlite3.Row` or `asyncpg.Record`."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+    def keys(self) -> Iterable[str]:
+        """The names of its columns."""
+        ...
+
+
+def run_of(row: Row) -> Run:
     """A row of `runs`."""
     return Run(
         app=row["app"],
@@ -69,7 +79,7 @@ def values_of(new: NewRun) -> dict[str, Any]:
     }
 
 
-def attempt_of(row: sqlite3.Row) -> Attempt:
+def attempt_of(row: Row) -> Attempt:
     """A row of `attempts`."""
     return Attempt(
         number=row["number"],
@@ -98,12 +108,12 @@ def error_text(error: TaskError | None) -> str | None:
     return json.dumps(asdict(error)) if error else None
 
 
-def schedule_of(row: sqlite3.Row) -> ScheduleState:
+def schedule_of(row: Row) -> ScheduleState:
     """A row of `schedules`."""
-    return ScheduleState(**{name: row[name] for name in row.keys()})  # noqa: SIM118 - a Row iterates over its values
+    return ScheduleState(**{name: row[name] for name in row.keys()})  # noqa: SIM118 - rows iterate over values
 
 
-def line_of(row: sqlite3.Row) -> LogLine:
+def line_of(row: Row) -> LogLine:
     """A row of `log_lines`."""
     return LogLine(
         attempt=row["attempt"],
@@ -115,7 +125,7 @@ def line_of(row: sqlite3.Row) -> LogLine:
     )
 
 
-def queue_of(row: sqlite3.Row, **rest: Any) -> QueueState:
+def queue_of(row: Row, **rest: Any) -> QueueState:
     """A row of `queues` with what was counted beside it."""
     return QueueState(
         app=row["app"],

@@ -1,0 +1,1 @@
+"""The store of many nodes: one PostgreSQL; see `runner/store/README.md`."""

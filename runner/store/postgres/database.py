@@ -1,0 +1,215 @@
+"""The way to PostgreSQL: a few connections, and work on them that is tried again when the fault may pass.
+
+Work is a function on a `Transaction`. What it wrote is told to listeners once it is committed. When the connection is
+lost, the server restarts, fails over, has no connection free, or makes this transaction give way to another, the work
+is done again from its beginning, after a short and random wait, until the time for it is over. Whether the lost try was
+committed cannot be known: `Transaction.repeated` says so, and the work finds out by what it wrote.
+
+A connection that keeps silent for too long is cut, not asked again. Connections are opened as they are needed, so a
+store that was unreachable for a day goes on by itself. Work goes on when its caller stops waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, TypeVar
+
+import asyncpg
+
+from runner.domain.run import Run
+from runner.errors import StoreUnavailableError
+from runner.store.contract import Notice
+from runner.store.postgres.faults import described, is_passing, leaves_connection, translated
+from runner.store.postgres.statements import SQL
+
+Result = TypeVar("Result")
+#: How long a call tries before it tells its caller.
+PATIENCE_S = 10.0
+CONNECT_S = 5.0
+#: A transaction that takes longer hangs.
+_SILENCE_S = 30.0
+_ROLLBACK_S = 2.0
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.02, 1.0
+_CONNECTIONS = 8
+_BEGIN = {
+    "write": "BEGIN",
+    "read": "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",  # one snapshot for all statements
+}
+
+
+class Transaction:
+    """What work is done on: a connection, and what to tell the listeners if it is committed."""
+
+    def __init__(self, connection: Any, *, repeated: bool) -> None:
+        self.connection = connection
+        #: An earlier try was lost, and may have been committed.
+        self.repeated = repeated
+        self.ready = False
+        self.ended: list[Run] = []
+        self.cancelling: list[Run] = []
+        self.logged: list[str] = []
+
+    async def rows(self, name: str, *values: object) -> list[asyncpg.Record]:
+        """All rows of the statement of this name."""
+        rows: list[asyncpg.Record] = await self.connection.fetch(SQL[name], *values)
+        return rows
+
+    async def row(self, name: str, *values: object) -> asyncpg.Record | None:
+        """The first row."""
+        rows = await self.rows(name, *values)
+        return rows[0] if rows else None
+
+    async def value(self, name: str, *values: object) -> Any:
+        """The first column of the first row, `None` without rows."""
+        row = await self.row(name, *values)
+        return row[0] if row else None
+
+    @property
+    def notice(self) -> Notice:
+        """What to tell."""
+        return Notice(
+            ready=self.ready,
+            ended=tuple(self.ended),
+            cancelling=tuple(self.cancelling),
+            logged=tuple(dict.fromkeys(self.logged)),
+        )
+
+
+Work = Callable[[Transaction], Awaitable[Result]]
+
+
+def options(*, is_pooled: bool) -> dict[str, Any]:
+    """How every connection is made. Behind a pooler of transactions a prepared statement would be another's."""
+    return {"timeout": CONNECT_S, **({"statement_cache_size": 0} if is_pooled else {})}
+
+
+class Database:
+    """Connections to `url`; `is_pooled` where a pooler of transactions stands before the database."""
+
+    def __init__(self, url: str, tell: Callable[[Notice], None], *, is_pooled: bool) -> None:
+        self.url = url
+        self._tell = tell
+        self._is_pooled = is_pooled
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._under_way: set[asyncio.Future[Any]] = set()
+        self._is_open = False
+
+    async def open(self) -> None:
+        """Let work begin; nothing is connected before it is needed."""
+        self._pool = asyncpg.create_pool(
+            self.url,
+            min_size=0,
+            max_size=_CONNECTIONS,
+            reset=_keep_as_it_is,
+            target_session_attrs="read-write",
+            **options(is_pooled=self._is_pooled),
+        )
+        await self._pool
+        self._is_open = True
+
+    async def settle(self) -> None:
+        """Accept no more, and do what was handed in."""
+        self._is_open = False
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+
+    async def close(self) -> None:
+        """Do what was handed in, then close the connections."""
+        await self.settle()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            try:
+                async with asyncio.timeout(_ROLLBACK_S):
+                    await pool.close()
+            except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                pool.terminate()
+
+    async def write(self, work: Work[Result]) -> Result:
+        """The result of `work`, once it is committed."""
+        return await self.finish(self._try(work, "write", PATIENCE_S))
+
+    async def write_last(self, work: Work[Result], *, patience_s: float) -> Result:
+        """As `write`, and also once nothing more is accepted."""
+        return await self._try(work, "write", patience_s)
+
+    async def read(self, work: Work[Result]) -> Result:
+        """The result of `work`, within one snapshot of the database."""
+        return await self.finish(self._try(work, "read", PATIENCE_S))
+
+    async def single(self, name: str, *values: object) -> list[asyncpg.Record]:
+        """The rows of one statement that may be done twice, in a transaction of its own."""
+        return await self.finish(self._try(lambda tx: tx.rows(name, *values), None, PATIENCE_S))
+
+    async def finish(self, call: Awaitable[Result]) -> Result:
+        """Do this to its end, also when the caller stops waiting; `close` waits for it."""
+        if asyncio.current_task() in self._under_way:
+            return await call  # part of what was handed in
+        if not self._is_open:
+            if asyncio.iscoroutine(call):
+                call.close()
+            raise StoreUnavailableError(f"the store {described(self.url)} is closed")
+        task = asyncio.ensure_future(call)
+        self._under_way.add(task)
+        task.add_done_callback(self._settled)
+        return await asyncio.shield(task)
+
+    def _settled(self, task: asyncio.Future[Any]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen, also where its caller is gone
+
+    async def _try(self, work: Work[Result], kind: Literal["write", "read"] | None, patience_s: float) -> Result:
+        loop = asyncio.get_running_loop()
+        until, wait_s, repeated = loop.time() + patience_s, _FIRST_WAIT_S, False
+        while True:
+            try:
+                result, notice = await self._once(work, kind, repeated=repeated)
+            except Exception as error:
+                if not is_passing(error) or loop.time() + wait_s > until:
+                    raise translated(error, self.url) from error
+            else:
+                if notice != Notice():
+                    loop.call_soon(self._tell, notice)
+                return result
+            await asyncio.sleep(wait_s * random.uniform(0.5, 1))
+            wait_s, repeated = min(2 * wait_s, _LONGEST_WAIT_S), True
+
+    async def _once(
+        self, work: Work[Result], kind: Literal["write", "read"] | None, *, repeated: bool
+    ) -> tuple[Result, Notice]:
+        assert self._pool is not None, "open"
+        connection = await self._pool.acquire(timeout=CONNECT_S)
+        try:
+            async with asyncio.timeout(_SILENCE_S):
+                transaction = Transaction(connection, repeated=repeated)
+                if kind is None:
+                    return await work(transaction), Notice()
+                await connection.execute(_BEGIN[kind])
+                result = await work(transaction)
+                await connection.execute("COMMIT")
+                return result, transaction.notice
+        except BaseException as error:
+            await _take_back(connection, error)
+            raise
+        finally:
+            with contextlib.suppress(Exception):
+                await self._pool.release(connection, timeout=_ROLLBACK_S)
+
+
+async def _take_back(connection: Any, error: BaseException) -> None:
+    if leaves_connection(error):
+        try:
+            async with asyncio.timeout(_ROLLBACK_S):
+                if connection.is_in_transaction():
+                    await connection.execute("ROLLBACK")
+        except Exception:
+            connection.terminate()
+    else:
+        connection.terminate()
+
+
+async def _keep_as_it_is(connection: Any) -> None:
+    """Every transaction has ended when its connection is given back: there is nothing to reset."""

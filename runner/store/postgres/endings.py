@@ -1,0 +1,124 @@
+"""How runs end: by their attempts, by cancelling, and by being deleted once they are final."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from runner.domain.run import Claim, Ending, Run, Verdict
+from runner.domain.status import Status
+from runner.errors import ConflictError, NotFoundError, StaleClaimError
+from runner.store.policy import Policy
+from runner.store.postgres.database import Transaction
+from runner.store.postgres.enqueueing import Entry, insert, lock_queues
+from runner.store.rows import error_text, run_of
+
+
+async def finish(
+    tx: Transaction,
+    claim: Claim,
+    ending: Ending,
+    verdict: Verdict,
+    *,
+    children: Sequence[Entry],
+    policy: Policy,
+) -> Run:
+    """End the attempt of `claim`, and its run as `verdict` says."""
+    key = (claim.run.app, claim.run.id, claim.attempt, claim.token)
+    if children:
+        queues = {(entry.new.app, entry.new.queue) for entry in children if entry.new.queue}
+        if claim.run.queue:
+            queues.add((claim.run.app, claim.run.queue))
+        await lock_queues(tx, sorted(queues), policy)
+    why = printable(ending.why)
+    row = await tx.row(
+        "finish",
+        *key,
+        verdict.status.value,
+        verdict.failures,
+        verdict.losses,
+        verdict.due_at,
+        ending.finished_at,
+        ending.reason.value,
+        why,
+        ending.result,
+        error_text(ending.error),
+        ending.exit_code,
+        ending.signal,
+        ending.peak_memory_bytes,
+        ending.cpu_time_s,
+        ending.sandbox,
+        ending.code,
+    )
+    if row is None:
+        row = await tx.row("finished_so", *key, ending.finished_at, ending.reason.value, why)
+        if row is None:
+            raise StaleClaimError(
+                f"attempt {claim.attempt} of run {claim.run.id} has ended already; nothing was changed"
+            )
+        return run_of(row)  # this very call was done before, and its answer was lost
+    if children:
+        await insert(tx, children, policy)
+    run = run_of(row)
+    if run.status.is_final:
+        tx.ended.append(run)
+        tx.ready |= run.queue is not None
+    else:
+        tx.ready = True
+    return run
+
+
+async def progress(tx: Transaction, claim: Claim, text: str) -> None:
+    """Keep the progress of a live attempt."""
+    await tx.rows("put_progress", claim.run.app, claim.run.id, claim.attempt, claim.token, text)
+
+
+async def cancel(tx: Transaction, app: str, run: str, now: int) -> Run:
+    """Cancel a run, or ask its attempt to end."""
+    row = await tx.row("cancel", app, run, now, "it was cancelled while it was ", False)
+    if row is None:
+        raise NotFoundError(f"no run {run} in app {app!r}")
+    cancelled = run_of(row)
+    if cancelled.cancel_requested_at == now:
+        _tell_cancelled(tx, cancelled)
+    return cancelled
+
+
+async def purge(tx: Transaction, app: str, queue: str, *, now: int, newest: int, limit: int) -> int:
+    """Cancel up to `limit` waiting runs of the queue that are not younger than `newest`; returns how many."""
+    cancelled = await tx.rows("purge", app, queue, now, newest, limit)
+    tx.ended += map(run_of, cancelled)
+    tx.ready |= bool(cancelled)
+    return len(cancelled)
+
+
+async def delete(tx: Transaction, app: str, run: str, now: int) -> None:
+    """Delete a run with all that belongs to it; one that waits is cancelled first."""
+    row = await tx.row("cancel", app, run, now, "it was deleted while it was ", True)
+    if row is None:
+        if tx.repeated:
+            return
+        raise NotFoundError(f"no run {run} in app {app!r}")
+    if row["status"] == Status.RUNNING:
+        raise ConflictError(f"run {run} is running: cancel it, and delete it when it has ended")
+    deleted = run_of(row)
+    if deleted.cancel_requested_at == now:
+        _tell_cancelled(tx, deleted)
+    await tx.rows("delete_run", row["seq"])
+
+
+async def prune(tx: Transaction, finished_before: int, limit: int) -> list[tuple[str, str]]:
+    """Delete up to `limit` runs that ended before; returns their apps and ids."""
+    return [(row["app"], row["id"]) for row in await tx.rows("prune_runs", finished_before, limit)]
+
+
+def printable(text: str) -> str:
+    """What PostgreSQL can keep of a sentence: it has no U+0000."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _tell_cancelled(tx: Transaction, run: Run) -> None:
+    if run.status.is_final:
+        tx.ended.append(run)
+        tx.ready |= run.queue is not None
+    else:
+        tx.cancelling.append(run)

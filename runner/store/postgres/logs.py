@@ -1,0 +1,74 @@
+"""Logs: tables and connections of their own, so that no flood of lines delays a claim.
+
+Their commits do not wait for the disk: after a crash of the database the last lines may be missing, never more. A run's
+lines are numbered from 1; the number is a follower's cursor.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+from runner.domain.run import LogLine
+from runner.store.contract import LogPage
+from runner.store.postgres.database import Database, Transaction
+
+_LINES_AT_ONCE = 2000
+_LOGS_AT_ONCE = 200
+
+
+async def append(database: Database, app: str, run: str, lines: Sequence[LogLine]) -> None:
+    """Add lines to the end of a run's log."""
+    if not lines:
+        return
+    batch, last_at = secrets.token_hex(8), max(line.at for line in lines)
+
+    async def work(tx: Transaction) -> None:
+        await tx.connection.execute("SET LOCAL synchronous_commit = off")
+        last_number = await tx.value("extend_log", app, run, len(lines), last_at, batch)
+        if last_number is None:
+            return  # a try whose answer was lost has stored them
+        await tx.rows(
+            "insert_lines",
+            app,
+            run,
+            last_number - len(lines),
+            [line.attempt for line in lines],
+            [line.at for line in lines],
+            [line.stream for line in lines],
+            [line.level for line in lines],
+            [line.text.encode() for line in lines],
+        )
+        tx.logged.append(run)
+
+    await database.write(work)
+
+
+async def page(tx: Transaction, app: str, run: str, after: int, limit: int) -> LogPage:
+    """Lines after the cursor `after`."""
+    lines = tuple(
+        LogLine(
+            attempt=row["attempt"],
+            at=row["at"],
+            stream=row["stream"],
+            text=row["line"].decode(),
+            level=row["level"],
+            number=row["number"],
+        )
+        for row in await tx.rows("lines_after", app, run, after, limit)
+    )
+    return LogPage(lines=lines, cursor=lines[-1].number if lines else after)
+
+
+async def delete(database: Database, app: str, run: str) -> None:
+    """Delete a run's log, in parts."""
+    while len(await database.single("delete_lines", app, run, _LINES_AT_ONCE)) == _LINES_AT_ONCE:
+        pass
+    await database.single("delete_log", app, run)
+
+
+async def prune(database: Database, before: int) -> None:
+    """Delete the logs whose last line is older."""
+    while old := await database.single("old_logs", before, _LOGS_AT_ONCE):
+        for row in old:
+            await delete(database, row["app"], row["run"])

@@ -1,0 +1,116 @@
+"""Nodes and their leases.
+
+A renewal is one small statement on a connection that does nothing else. A burial locks the node's row against the
+claims of that node: those that came before are among what it returns, those that come after find the node dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncpg
+
+from runner.domain.run import Claim
+from runner.errors import ConflictError, NotFoundError
+from runner.store.contract import Lease, NodeInfo, NodeState
+from runner.store.postgres.claiming import orphans
+from runner.store.postgres.database import Transaction, options
+from runner.store.postgres.faults import is_passing, leaves_connection, translated
+from runner.store.postgres.statements import SQL
+
+
+async def register(tx: Transaction, node: NodeInfo) -> None:
+    """Make a node known."""
+    await tx.rows("register_node", node.id, node.name, node.lease_s, node.capacity, node.version, node.sandbox)
+
+
+def state_of(row: asyncpg.Record) -> NodeState:
+    """A row of `nodes`, with what was counted beside it."""
+    return NodeState(
+        info=NodeInfo(
+            id=row["id"],
+            name=row["name"],
+            lease_s=row["lease_s"],
+            capacity=row["capacity"],
+            version=row["version"],
+            sandbox=row["sandbox"],
+        ),
+        beat=row["beat"],
+        draining=row["draining"],
+        buried=row["buried"],
+        running=row["running"],
+        started_at=row["started_at"],
+        last_seen=row["last_seen"],
+    )
+
+
+async def bury(tx: Transaction, node: str, beat: int) -> list[Claim] | None:
+    """Declare a node dead if this is still its beat; its claims, if it is dead now."""
+    row = await tx.row("lock_node", node)
+    if row is None or row["beat"] != beat:
+        return None
+    if not row["buried"]:
+        await tx.rows("bury_node", node)
+        await tx.rows("withdraw_tasks", node, [], [])
+    return await orphans(tx, node)
+
+
+async def leave(tx: Transaction, node: str) -> None:
+    """Forget a node without live attempts."""
+    if await tx.row("lock_node", node) is None:
+        return
+    running = len(await tx.rows("open_attempts_of_node", node))
+    if running:
+        raise ConflictError(f"node {node} has {running} attempts that have not ended: end them first")
+    await tx.rows("withdraw_tasks", node, [], [])
+    await tx.rows("delete_node", node)
+
+
+async def drain(tx: Transaction, name: str) -> int:
+    """Mark the nodes of this name."""
+    named = len(await tx.rows("drain_nodes", name))
+    if not named:
+        raise NotFoundError(f"no node is named {name!r}")
+    return named
+
+
+class ConnectionLease(Lease):
+    """A lease that is a row, renewed through a connection of its own."""
+
+    def __init__(self, url: str, node: str, *, within_s: float, is_pooled: bool) -> None:
+        self._url = url
+        self._node = node
+        self._within_s = within_s
+        self._is_pooled = is_pooled
+        self._connection: Any = None
+
+    # ruff: noqa: D102 - the contract documents its methods
+    async def renew(self) -> bool:
+        try:
+            async with asyncio.timeout(self._within_s):
+                if self._connection is None or self._connection.is_closed():
+                    self._connection = await asyncpg.connect(
+                        self._url, target_session_attrs="read-write", **options(is_pooled=self._is_pooled)
+                    )
+                return await self._connection.fetchval(SQL["renew_node"], self._node) is not None
+        except Exception as error:
+            if is_passing(error) or not leaves_connection(error):
+                self._cut()
+            raise translated(error, self._url) from error
+        except asyncio.CancelledError:
+            self._cut()
+            raise
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None and not connection.is_closed():
+            try:
+                await connection.close(timeout=1)
+            except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                connection.terminate()
+
+    def _cut(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()

@@ -1,0 +1,201 @@
+"""Telling other nodes what was committed here, and hearing what was committed there.
+
+What happens is told to this node's own listeners at once, and to others by NOTIFY: not in the commit of each change,
+for a commit with a NOTIFY waits for all others that have one, but collected for some milliseconds and sent together. A
+payload names runs; who hears it reads them. One connection listens. It also carries the sweep every few seconds, the
+net under everything that was not heard: it asks the database's clock, brings lanes in line with what is announced,
+finds attempts of this node that should end, and tells that there may be something to claim. A connection that does not
+answer the sweep is cut and made again, for ever, and the first thing told then is that there may be something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import asyncpg
+
+from runner.domain.run import Run
+from runner.errors import StoreError
+from runner.store.contract import Notice
+from runner.store.postgres.clock import DatabaseClock, boot_us
+from runner.store.postgres.database import CONNECT_S, Database, Work, options
+from runner.store.postgres.statements import SQL
+from runner.store.rows import run_of
+
+_CHANNEL = "isolane"
+_GATHER_S = 0.01
+_SWEEP_S = 6.0
+_ANSWER_S = 5.0
+_LANES_AT_ONCE = 200
+_KEYS_AT_ONCE = 60  # a payload has at most 8,000 bytes
+_FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+class Notices:
+    """The listeners of this node, and its ear on the database."""
+
+    def __init__(self, listen_url: str, clock: DatabaseClock, *, is_pooled: bool) -> None:
+        self._url = listen_url
+        self._is_pooled = is_pooled
+        self._clock = clock
+        self._self = secrets.token_hex(6)
+        self._listeners: list[Callable[[Notice], None]] = []
+        self._unsent: list[Notice] = []
+        self._heard: list[dict[str, Any]] = []
+        self._has_unsent = asyncio.Event()
+        self._has_heard = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        #: The node whose attempts the sweep looks at.
+        self.node = ""
+
+    def listen(self, callback: Callable[[Notice], None]) -> Callable[[], None]:
+        """Tell this callback everything from now on; returns what ends it."""
+        self._listeners.append(callback)
+        return lambda: self._listeners.remove(callback)
+
+    def tell(self, notice: Notice) -> None:
+        """Tell what was committed here, here and elsewhere."""
+        self._tell_here(notice)
+        self._unsent.append(notice)
+        self._has_unsent.set()
+
+    def start(self, database: Database) -> None:
+        """Begin to send and to hear."""
+        self._tasks = [
+            asyncio.create_task(work, name=f"store: {name}")
+            for name, work in (
+                ("send", self._send(database)),
+                ("hear", self._hear()),
+                ("tell", self._tell_heard(database)),
+            )
+        ]
+
+    async def close(self, database: Database) -> None:
+        """Send what is left, then hear nothing more."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks and self._unsent:
+            with contextlib.suppress(StoreError):
+                await database.write_last(self._sending(), patience_s=1)
+
+    def _tell_here(self, notice: Notice) -> None:
+        for listener in tuple(self._listeners):
+            listener(notice)
+
+    # --- sending ------------------------------------------------------------------------------------------------
+
+    async def _send(self, database: Database) -> None:
+        while True:
+            await self._has_unsent.wait()
+            await asyncio.sleep(_GATHER_S)
+            # What cannot be sent is found by the sweeps of those who would have heard it.
+            with contextlib.suppress(StoreError):
+                await database.write(self._sending())
+
+    def _sending(self) -> Work[object]:
+        notices, self._unsent = self._unsent, []
+        self._has_unsent.clear()
+        payloads = list(_payloads(self._self, notices))
+        return lambda tx: tx.rows("notify", payloads)
+
+    # --- hearing ------------------------------------------------------------------------------------------------
+
+    async def _hear(self) -> None:
+        wait_s = 0.1
+        while True:
+            with contextlib.suppress(*_FAILURES):
+                connection = await asyncpg.connect(
+                    self._url, target_session_attrs="read-write", **options(is_pooled=self._is_pooled)
+                )
+                try:
+                    async with asyncio.timeout(CONNECT_S):
+                        await connection.add_listener(_CHANNEL, self._on_payload)
+                    wait_s = 0.1
+                    while True:
+                        await self._sweep(connection)
+                        await _sleep_unless_closed(connection, _SWEEP_S * random.uniform(0.8, 1.2))
+                finally:
+                    connection.terminate()
+            await asyncio.sleep(wait_s * random.uniform(0.5, 1))
+            wait_s = min(2 * wait_s, 2.0)
+
+    async def _sweep(self, connection: Any) -> None:
+        asked_at = boot_us()
+        async with asyncio.timeout(_ANSWER_S):
+            row = await connection.fetchrow(SQL["sweep"], self.node, _LANES_AT_ONCE)
+            self._clock.saw(row["now"], asked_at=asked_at)
+            cancelling = await connection.fetch(SQL["cancelling_of_node"], self.node) if row["cancelling"] else ()
+        self._tell_here(Notice(ready=True, cancelling=tuple(map(run_of, cancelling))))
+
+    def _on_payload(self, _connection: Any, _pid: int, _channel: str, payload: Any) -> None:
+        heard = json.loads(payload)
+        if heard["from"] != self._self:
+            self._heard.append(heard)
+            self._has_heard.set()
+
+    async def _tell_heard(self, database: Database) -> None:
+        while True:
+            await self._has_heard.wait()
+            self._has_heard.clear()
+            heard, self._heard = self._heard, []
+            with contextlib.suppress(StoreError):
+                self._tell_here(
+                    Notice(
+                        ready=any(each.get("ready", False) for each in heard),
+                        ended=await _runs(database, heard, "ended"),
+                        cancelling=await _runs(database, heard, "cancelling"),
+                        logged=tuple(dict.fromkeys(run for each in heard for run in each.get("logged", ()))),
+                    )
+                )
+
+
+def _payloads(sender: str, notices: Iterable[Notice]) -> Iterator[str]:
+    notices = list(notices)
+    facts: list[tuple[str, Any]] = [
+        *(("ended", (run.app, run.id)) for notice in notices for run in notice.ended),
+        *(("cancelling", (run.app, run.id)) for notice in notices for run in notice.cancelling),
+        *dict.fromkeys(("logged", run) for notice in notices for run in notice.logged),
+    ]
+    ready = any(notice.ready for notice in notices)
+    for begin in range(0, max(len(facts), 1), _KEYS_AT_ONCE):
+        payload: dict[str, Any] = {"from": sender}
+        if ready and begin == 0:
+            payload["ready"] = True
+        for kind, key in facts[begin : begin + _KEYS_AT_ONCE]:
+            payload.setdefault(kind, []).append(key)
+        yield json.dumps(payload, separators=(",", ":"))
+
+
+async def _runs(database: Database, heard: Iterable[dict[str, Any]], kind: str) -> tuple[Run, ...]:
+    keys = list(dict.fromkeys((app, run) for each in heard for app, run in each.get(kind, ())))
+    if not keys:
+        return ()
+    rows = await database.single("runs_by_ids", [app for app, _ in keys], [run for _, run in keys])
+    return tuple(map(run_of, rows))
+
+
+async def _sleep_unless_closed(connection: Any, seconds: float) -> None:
+    """Sleep; a connection that is lost meanwhile ends it at once."""
+    closed = asyncio.get_running_loop().create_future()
+
+    def on_end(_connection: Any) -> None:
+        if not closed.done():
+            closed.set_exception(ConnectionResetError("the listening connection was closed"))
+
+    connection.add_termination_listener(on_end)
+    try:
+        async with asyncio.timeout(seconds):
+            await closed
+    except TimeoutError:
+        if connection.is_closed():
+            raise
+    finally:
+        connection.remove_termination_listener(on_end)

@@ -1,0 +1,132 @@
+"""Queues, for those who look after them. Whoever changes one holds the lock on its row, and decides what goes next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from runner.domain.run import Holder, QueueState
+from runner.domain.status import Status
+from runner.errors import ConflictError
+from runner.store.contract import QueueRule, TaskKey
+from runner.store.policy import Policy
+from runner.store.postgres.database import Database, Transaction
+from runner.store.postgres.enqueueing import lock_queues
+from runner.store.rows import queue_of
+
+_AT_ONCE = 200
+
+
+async def apply_rules(database: Database, policy: Policy) -> None:
+    """Take over what the config says now about the queues that are stored."""
+    after = ("", "")
+    while rows := await database.single("queues_in_order", *after, _AT_ONCE):
+        after = (rows[-1]["app"], rows[-1]["name"])
+        changed = [
+            (row["app"], row["name"])
+            for row in rows
+            if policy.queue_rule(row["app"], row["name"])
+            != QueueRule(
+                concurrency=row["concurrency"],
+                strict=row["strict"],
+                interval_us=row["interval_us"],
+                rate=row["rate"],
+            )
+        ]
+        if changed:
+            await database.write(lambda tx, changed=changed: _apply(tx, changed, policy))  # type: ignore[misc]
+
+
+async def _apply(tx: Transaction, queues: list[tuple[str, str]], policy: Policy) -> None:
+    await lock_queues(tx, queues, policy)
+    for app, name in queues:
+        rule = policy.queue_rule(app, name)
+        await tx.rows("update_queue_rule", app, name, rule.concurrency, rule.strict, rule.interval_us, rule.rate)
+        if not rule.strict:
+            await tx.rows("release_retrying", app, name)
+        await _refresh(tx, app, name)
+
+
+async def announce(database: Database, node: str, needs: Mapping[TaskKey, int]) -> None:
+    """Tell which tasks this node has, and bring the lanes in line, in parts."""
+    tasks = sorted(needs)
+    apps, names = [task.app for task in tasks], [task.task for task in tasks]
+
+    async def tell(tx: Transaction) -> None:
+        await tx.rows("withdraw_tasks", node, apps, names)
+        await tx.rows("announce_tasks", node, apps, names)
+
+    await database.write(tell)
+    while not await database.write(_settle):
+        pass
+
+
+async def _settle(tx: Transaction) -> bool:
+    row = await tx.row("settle_announced", _AT_ONCE)
+    assert row is not None, "a function returns"
+    tx.ready |= row["opened"]
+    return bool(row["done"])
+
+
+async def pause(tx: Transaction, policy: Policy, app: str, queue: str, now: int) -> QueueState:
+    """Start no more runs of the queue."""
+    await lock_queues(tx, [(app, queue)], policy)
+    await tx.rows("pause_queue", app, queue, now)
+    await _refresh(tx, app, queue)
+    return await state(tx, policy, app, queue)
+
+
+async def resume(tx: Transaction, policy: Policy, app: str, queue: str) -> QueueState:
+    """Take back a pause."""
+    await tx.rows("lock_queue", app, queue)
+    await tx.rows("resume_queue", app, queue)
+    await _refresh(tx, app, queue)
+    return await state(tx, policy, app, queue)
+
+
+async def release(tx: Transaction, app: str, queue: str) -> int:
+    """Free the slots that retrying runs hold; returns how many."""
+    await tx.rows("lock_queue", app, queue)
+    for holder in await tx.rows("holders_of_queue", app, queue):
+        if holder["status"] == Status.RUNNING:
+            raise ConflictError(
+                f"queue {queue!r} is held by run {holder['id']}, which is running: cancel the run, or wait for its end"
+            )
+    released = len(await tx.rows("release_retrying", app, queue))
+    await _refresh(tx, app, queue)
+    return released
+
+
+async def state(tx: Transaction, policy: Policy, app: str, queue: str) -> QueueState:
+    """A queue as it stands; one without a row is empty."""
+    row = await tx.row("queue_by_name", app, queue)
+    if row is not None:
+        return await state_of(tx, row)
+    rule = policy.queue_rule(app, queue)
+    return QueueState(
+        app=app,
+        name=queue,
+        concurrency=rule.concurrency,
+        strict=rule.strict,
+        rate=rule.rate,
+        waiting=0,
+        scheduled=0,
+        paused_at=None,
+        opens_at=None,
+    )
+
+
+async def state_of(tx: Transaction, row: Any) -> QueueState:
+    """The queue of this row, with what waits in it and who holds it."""
+    key = (row["app"], row["name"])
+    counts = await tx.row("waiting_and_scheduled", *key)
+    assert counts is not None, "sums"
+    holders = tuple(
+        Holder(run=holder["id"], task=holder["task"], slot=holder["slot"], since=holder["since"])
+        for holder in await tx.rows("holders_of_queue", *key)
+    )
+    return queue_of(row, waiting=counts["waiting"], scheduled=counts["scheduled"], holders=holders)
+
+
+async def _refresh(tx: Transaction, app: str, queue: str) -> None:
+    tx.ready |= await tx.value("refresh", app, queue) is not None

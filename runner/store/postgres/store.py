@@ -1,0 +1,229 @@
+"""The store of many nodes: which operation each method is.
+
+Work without a bound (purging a queue, announcing tasks, pruning) is done in parts, each a transaction of its own.
+"""
+
+# ruff: noqa: D102 - the contract documents its methods
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Mapping, Sequence
+
+from runner.domain.run import Claim, Ending, LogLine, NewRun, QueueState, Run, RunDetail, Verdict
+from runner.domain.status import Status
+from runner.store.contract import (
+    Claims,
+    Firing,
+    Lease,
+    LogPage,
+    NodeInfo,
+    NodeState,
+    Notice,
+    Page,
+    Room,
+    RunFilter,
+    ScheduleState,
+    Store,
+    TaskKey,
+)
+from runner.store.patience import Patience
+from runner.store.policy import Policy
+from runner.store.postgres import claiming, endings, listing, logs, nodes, queues, schedules
+from runner.store.postgres.clock import DatabaseClock, boot_us
+from runner.store.postgres.database import Database
+from runner.store.postgres.enqueueing import Enqueuer, prepared
+from runner.store.postgres.migrate import migrate
+from runner.store.postgres.nodes import ConnectionLease
+from runner.store.postgres.notices import Notices
+from runner.store.rows import schedule_of
+
+_AT_ONCE = 200
+
+
+class PostgresStore(Store):
+    """A store in the database that `url` names; its tables are made where there are none.
+
+    `listen_url` is a direct way to the same database, for where `url` leads through a pooler of transactions.
+    """
+
+    def __init__(self, url: str, policy: Policy, *, listen_url: str | None = None) -> None:
+        self._url = url
+        self._policy = policy
+        self._is_pooled = listen_url is not None
+        self._clock = DatabaseClock()
+        self._notices = Notices(listen_url or url, self._clock, is_pooled=False)
+        self._database = Database(url, self._notices.tell, is_pooled=self._is_pooled)
+        self._logs = Database(url, self._notices.tell, is_pooled=self._is_pooled)
+        self._enqueuer = Enqueuer(self._database, policy)
+        self._patience = Patience()
+        self._node = ""
+
+    # --- life ---------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        try:
+            await self._database.open()
+            await self._logs.open()
+            await migrate(self._database)
+            asked_at = boot_us()
+            self._clock.saw((await self._database.single("database_now"))[0][0], asked_at=asked_at)
+            await queues.apply_rules(self._database, self._policy)
+            self._notices.start(self._database)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        await self._database.settle()
+        await self._notices.close(self._database)
+        await self._database.close()
+        await self._logs.close()
+
+    def listen(self, callback: Callable[[Notice], None]) -> Callable[[], None]:
+        return self._notices.listen(callback)
+
+    def now(self) -> int:
+        return self._clock.now()
+
+    # --- nodes --------------------------------------------------------------------------------------------------
+
+    async def register(self, node: NodeInfo) -> None:
+        await self._database.write(lambda tx: nodes.register(tx, node))
+        self._node = self._notices.node = node.id
+
+    def lease(self, node: str, *, within_s: float) -> Lease:
+        return ConnectionLease(self._url, node, within_s=within_s, is_pooled=self._is_pooled)
+
+    async def nodes(self) -> list[NodeState]:
+        return [nodes.state_of(row) for row in await self._database.single("all_nodes")]
+
+    async def bury(self, node: str, beat: int) -> list[Claim] | None:
+        return await self._database.write(lambda tx: nodes.bury(tx, node, beat))
+
+    async def leave(self, node: str) -> None:
+        await self._database.write(lambda tx: nodes.leave(tx, node))
+
+    async def drain_node(self, name: str) -> int:
+        return await self._database.write(lambda tx: nodes.drain(tx, name))
+
+    # --- scheduling ---------------------------------------------------------------------------------------------
+
+    async def enqueue(self, runs: Sequence[NewRun]) -> list[Run]:
+        return await self._database.finish(self._enqueuer.enqueue(prepared(runs)))
+
+    async def claim(self, node: str, room: Room, now: int) -> Claims:
+        return await self._database.finish(claiming.claim(self._database, node, room, now, self._patience))
+
+    async def finish(
+        self,
+        claim: Claim,
+        ending: Ending,
+        verdict: Verdict,
+        children: Sequence[NewRun] = (),
+    ) -> Run:
+        entries = prepared(children)
+        return await self._database.write(
+            lambda tx: endings.finish(tx, claim, ending, verdict, children=entries, policy=self._policy)
+        )
+
+    async def orphans(self, node: str | None = None) -> list[Claim]:
+        return await self._database.read(lambda tx: claiming.orphans(tx, node))
+
+    async def progress(self, claim: Claim, progress: str) -> None:
+        await self._database.write(lambda tx: endings.progress(tx, claim, progress))
+
+    # --- operating ----------------------------------------------------------------------------------------------
+
+    async def cancel(self, app: str, run: str, now: int) -> Run:
+        return await self._database.write(lambda tx: endings.cancel(tx, app, run, now))
+
+    async def delete(self, app: str, run: str) -> None:
+        await self._database.write(lambda tx: endings.delete(tx, app, run, self.now()))
+        await logs.delete(self._logs, app, run)
+
+    async def pause(self, app: str, queue: str, now: int) -> QueueState:
+        return await self._database.write(lambda tx: queues.pause(tx, self._policy, app, queue, now))
+
+    async def resume(self, app: str, queue: str) -> QueueState:
+        return await self._database.write(lambda tx: queues.resume(tx, self._policy, app, queue))
+
+    async def purge(self, app: str, queue: str, now: int) -> int:
+        newest: int = (await self._database.single("newest_seq"))[0][0]
+        purged = 0
+        while part := await self._database.write(
+            lambda tx: endings.purge(tx, app, queue, now=now, newest=newest, limit=_AT_ONCE)
+        ):
+            purged += part
+            if part < _AT_ONCE:
+                break
+        return purged
+
+    async def release(self, app: str, queue: str) -> int:
+        return await self._database.write(lambda tx: queues.release(tx, app, queue))
+
+    async def announce(self, needs: Mapping[TaskKey, int]) -> None:
+        await queues.announce(self._database, self._node, needs)
+
+    async def prune(self, *, finished_before: int, logs_before: int, limit: int = 1000) -> int:
+        pruned = 0
+        while pruned < limit:
+            part = min(_AT_ONCE, limit - pruned)
+            gone = await self._database.write(lambda tx, part=part: endings.prune(tx, finished_before, part))  # type: ignore[misc]
+            for app, run in gone:
+                await logs.delete(self._logs, app, run)
+            pruned += len(gone)
+            if len(gone) < part:
+                break
+        await logs.prune(self._logs, logs_before)
+        await self._database.single("forget_buried", finished_before)
+        return pruned
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    async def get(self, app: str, run: str) -> RunDetail:
+        return await self._database.read(lambda tx: listing.detail(tx, app, run))
+
+    async def list(self, wanted: RunFilter) -> Page[RunDetail]:
+        return await self._database.read(lambda tx: listing.page(tx, wanted))
+
+    async def count(self, app: str) -> Mapping[Status, int]:
+        rows = await self._database.single("totals_of_app", app)
+        return {Status(row["status"]): row["runs"] for row in rows}
+
+    async def queue(self, app: str, name: str) -> QueueState:
+        return await self._database.read(lambda tx: queues.state(tx, self._policy, app, name))
+
+    async def queues(self, app: str, cursor: str | None = None, limit: int = 100) -> Page[QueueState]:
+        return await self._database.read(lambda tx: listing.queues(tx, app, cursor, limit))
+
+    async def ancestors(self, app: str, run: str) -> builtins.list[Run]:
+        return await self._database.read(lambda tx: listing.ancestors(tx, app, run))
+
+    # --- logs ---------------------------------------------------------------------------------------------------
+
+    async def append_logs(self, app: str, run: str, lines: Sequence[LogLine]) -> None:
+        await logs.append(self._logs, app, run, lines)
+
+    async def logs(self, app: str, run: str, after: int = 0, limit: int = 1000) -> LogPage:
+        return await self._logs.read(lambda tx: logs.page(tx, app, run, after, limit))
+
+    # --- schedules ----------------------------------------------------------------------------------------------
+
+    async def schedules(self, app: str | None = None) -> builtins.list[ScheduleState]:
+        return [schedule_of(row) for row in await self._database.single("all_schedules", app)]
+
+    async def put_schedules(self, wanted: Sequence[ScheduleState]) -> None:
+        await self._database.write(lambda tx: schedules.put(tx, wanted))
+
+    async def fire(self, firing: Firing) -> Run | None:
+        return await self._database.write(lambda tx: schedules.fire(tx, firing, self._policy))
+
+    # --- tokens -------------------------------------------------------------------------------------------------
+
+    async def put_token(self, digest: bytes, app: str, name: str, now: int) -> None:
+        await self._database.single("put_token", digest, app, name, now)
+
+    async def token_app(self, digest: bytes) -> str | None:
+        rows = await self._database.single("token_app", digest)
+        return rows[0]["app"] if rows else None

