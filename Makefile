@@ -1,12 +1,13 @@
 # Everything a checkout needs, from nothing but Python 3.11 or later.
 #   make run      set up, start the runner with the example tasks
 #   make test     set up, check everything: format, lint, types, import contracts, tests
+#   make bench-…  measure something, as ratios in one run; keep the machine quiet meanwhile
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 
-.PHONY: run test check fix clean
+.PHONY: run test check fix bench-nodes clean
 
 run: $(VENV)/run.stamp
 	@$(BIN)/isolane serve
@@ -40,6 +41,9 @@ $(VENV)/run.stamp: requirements/run.txt requirements/build.txt pyproject.toml | 
 $(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
 	@$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
+
+bench-nodes: $(VENV)/dev.stamp
+	$(BIN)/python tests/bench/nodes.py
 
 clean:
 	rm -rf $(VENV) .isolane .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from runner.sdk.client import Client
-from support.processes import living_children
 from support.waiting import eventually
 
 
@@ -61,8 +60,7 @@ class Server:
 
 @contextmanager
 def server_in(project: Path) -> Iterator[Server]:
-    """A server that is dead at the end, with everything that it started."""
-    children = living_children()
+    """A server that is dead at the end. That nothing which it started outlives it, every test's teardown checks."""
     server = Server(project)
     try:
         yield server
@@ -70,4 +68,3 @@ def server_in(project: Path) -> Iterator[Server]:
         if server.process is not None and server.process.poll() is None:
             server.process.kill()
             server.process.wait()
-        eventually(lambda: living_children() <= children, within_s=10)

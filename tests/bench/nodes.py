@@ -1,0 +1,79 @@
+"""How much faster are two nodes of one slot than one? `make bench-nodes`
+
+Drains the same tasks, each of which burns a core for a while, with one node and then with two, on one PostgreSQL on
+this machine. Needs two cores that do nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support.postgres import PostgresServer, create_database
+from support.processes import adopt_orphans
+from support.projects import write_project
+from support.servers import server_in
+from support.waiting import eventually
+
+RUNS, BURN_S = 2000, 0.020
+#: All runs are due at one instant, so long after the first is scheduled: only draining is measured.
+LEAD_S = 10
+
+TASK = f"""
+import time
+
+def run(parameters):
+    until = time.thread_time() + {BURN_S}
+    while time.thread_time() < until:
+        pass
+"""
+
+CONFIG = """
+[runner]
+store = "{store}"
+concurrency = 1
+memory = "1GB"
+[defaults]
+memory = "128MB"
+"""
+
+
+def main() -> None:
+    """Measure both, and print the ratio."""
+    adopt_orphans()
+    postgres = PostgresServer("fsync=on")
+    postgres.start()
+    try:
+        one, two = (drain(postgres, nodes) for nodes in (1, 2))
+    finally:
+        postgres.remove()
+    print(f"one node   {one:7.1f} runs/s\ntwo nodes  {two:7.1f} runs/s\nratio      {two / one:7.2f}")
+
+
+def drain(postgres: PostgresServer, nodes: int) -> float:
+    """Runs a second."""
+    config = CONFIG.format(store=create_database(postgres.url()))
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        projects = [write_project(Path(folder, str(number)), {"burn.py": TASK}, config) for number in range(nodes)]
+        servers = [stack.enter_context(server_in(project)) for project in projects]
+        clients = [server.start() for server in servers]
+        due = datetime.now(UTC) + timedelta(seconds=LEAD_S)
+        for _ in range(0, RUNS, 500):
+            clients[0].scheduleTasks([{"task": "burn", "at": due}] * 500)
+        assert datetime.now(UTC) < due, "scheduling took longer than the lead"
+        eventually(lambda: clients[0].count()["succeeded"] == RUNS, within_s=600)
+        took_s = time.time() - due.timestamp()
+        for client, server in zip(clients, servers, strict=True):
+            client.close()
+            server.stop()
+    return RUNS / took_s
+
+
+if __name__ == "__main__":
+    main()
