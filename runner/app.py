@@ -66,7 +66,9 @@ async def serve(settings: Settings, host: str, port: int) -> None:
         url = await server.start(host, port)
         try:
             token = _local_token(state)
-            await engine.parts.store.put_token(hashlib.sha256(token.encode()).digest(), APP, "local", engine.parts.now())
+            await engine.parts.store.put_token(
+                hashlib.sha256(token.encode()).digest(), APP, "local", engine.parts.now()
+            )
             _write_private(state / "server.json", json.dumps({"url": url, "pid": os.getpid()}) + "\n")
             _greet(url, engine)
             await stopping.wait()
@@ -110,7 +112,13 @@ async def running_engine(
         waiting_per_queue=settings.limits.waiting_per_queue,
         children_per_run=settings.limits.children_per_run,
     )
-    store = open_store(store_url, project=settings.project, limits=limits, queue_rule=settings.queue_rule)
+    store = open_store(
+        store_url,
+        project=settings.project,
+        limits=limits,
+        queue_rule=settings.queue_rule,
+        listen_url=settings.runner.listen_url,
+    )
     level = None if settings.sandbox.level == "auto" else Level(settings.sandbox.level)
     engine = Engine(settings, store, Sandbox(lock_file=lock_file, level=level, packages=_PACKAGES, preload=_PRELOAD))
     try:

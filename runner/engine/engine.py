@@ -65,7 +65,7 @@ class Engine:
         presenter = Presenter(self.parts)
         self._presenter = presenter
         self._dispatcher = Dispatcher(self.parts, presenter)
-        self._membership = Membership(self.parts, self._wake)
+        self._membership = Membership(self.parts, self._announce, self._wake)
         self._takeover = Takeover(self.parts)
         self._clock = AsyncIOScheduler(timezone="UTC")
         self._periodic = Periodic(self.parts, self._clock)
@@ -82,7 +82,6 @@ class Engine:
         await self._store.open()
         await self._sandbox.start()
         await self._catalog.load()
-        await self._announce()
         await recover(self.parts)
         await self._membership.start()
         self._takeover.start()

@@ -14,7 +14,6 @@ import threading
 from concurrent.futures import Future
 
 from runner.engine.node import Identity
-from runner.errors import StoreError
 from runner.store.contract import Lease, Store
 from sandbox.lease import boot_clock_ns
 
@@ -73,7 +72,7 @@ class Heartbeat:
                     pause_s = self._lease_s * _EVERY
                     if lease is not None:
                         lease.extend(asked_ns + round(self._lease_s * 1e9))
-                except StoreError as error:
+                except Exception as error:  # whatever it is, the next try may succeed
                     _logger.warning("cannot renew the lease of node %s: %s", self._identity.id, error)
                     pause_s = self._lease_s * _AGAIN * self._rng.uniform(0.5, 1)
                 if lease is not None and lease.is_over:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import platform
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from importlib.metadata import PackageNotFoundError, version
 
 from runner.engine.heartbeat import Heartbeat
@@ -28,10 +28,13 @@ _logger = logging.getLogger(__name__)
 
 
 class Membership:
-    """Joins, rejoins and leaves. `joined` is called each time the node may claim again."""
+    """Joins, rejoins and leaves.
 
-    def __init__(self, parts: Parts, joined: Callable[[], None]) -> None:
-        self._parts, self._joined = parts, joined
+    Each time the node is known to the store, `announce` tells which tasks it has; `joined` is called when it may claim.
+    """
+
+    def __init__(self, parts: Parts, announce: Callable[[], Awaitable[None]], joined: Callable[[], None]) -> None:
+        self._parts, self._announce, self._joined = parts, announce, joined
         self._heartbeat: Heartbeat | None = None
         self._keeping: asyncio.Task[None] | None = None
 
@@ -92,6 +95,7 @@ class Membership:
             sandbox=parts.sandbox.walls,
         )
         await parts.store.register(info)
+        await self._announce()
         if node.draining:
             with contextlib.suppress(RunnerError):
                 await parts.store.drain_node(node.name)

@@ -21,10 +21,17 @@ async def patiently(parts: Parts, call: Callable[[], Awaitable[T]]) -> T:
         StoreUnavailableError: the last one, once the config's `store_patience` is over.
     """
     loop = asyncio.get_running_loop()
-    until, delay_s = loop.time() + parts.settings.runner.store_patience_s, _DELAY_S[0]
+    within_s, delay_s = parts.settings.runner.store_patience_s, _DELAY_S[0]
+    until = loop.time() + within_s
     while True:
         try:
-            return await call()
+            # An embedded store is slow now and then, and never silent.
+            async with asyncio.timeout_at(until if parts.store.is_shared else None):
+                return await call()
+        except TimeoutError:
+            raise StoreUnavailableError(
+                f"the store did not answer within {within_s:g} s; what was asked may still be done"
+            ) from None
         except StoreUnavailableError:
             pause_s = delay_s * parts.rng.uniform(0.5, 1)
             if loop.time() + pause_s >= until:

@@ -16,11 +16,21 @@ def adopt_orphans() -> None:
 
 
 def living_children() -> set[int]:
-    """The processes below this one. Dead ones are reaped first: their parents may have died before."""
+    """The processes below this one. Dead ones are reaped first: their parents may have died before.
+
+    Those of the tests' database are left out: they come and go as it likes.
+    """
     for child in psutil.Process().children():
         try:
             if child.status() == psutil.STATUS_ZOMBIE:
                 os.waitpid(child.pid, os.WNOHANG)
         except (psutil.NoSuchProcess, ChildProcessError):
             continue
-    return {child.pid for child in psutil.Process().children(recursive=True)}
+    return {child.pid for child in psutil.Process().children(recursive=True) if not _is_database(child)}
+
+
+def _is_database(process: psutil.Process) -> bool:
+    try:
+        return bool(process.name() == "postgres")
+    except psutil.NoSuchProcess:
+        return True
