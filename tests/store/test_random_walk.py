@@ -234,7 +234,6 @@ class PostgresWalk(Walk):
 
 
 TestSqliteWalk, TestPostgresWalk = SqliteWalk.TestCase, PostgresWalk.TestCase
-for case in (TestSqliteWalk, TestPostgresWalk):
-    case.settings = settings(
-        max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-    )
+TestSqliteWalk.settings = TestPostgresWalk.settings = settings(
+    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+)

@@ -16,7 +16,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -122,18 +123,32 @@ class PostgresServer:
         ).returncode == 0  # fmt: skip
 
 
+class Shell:
+    """One connection, used from anywhere: it has a loop and a thread of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="psql")
+        self._thread.start()
+        self._connection = self._do(asyncpg.connect(url))
+
+    def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in self._do(self._connection.fetch(statement, *values))]
+
+    def close(self) -> None:
+        self._do(self._connection.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _do(self, call: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(call, self._loop).result(60)
+
+
 def sql(url: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-    """Run a statement in a loop of its own, from anywhere."""
-
-    async def run() -> list[tuple[Any, ...]]:
-        connection = await asyncpg.connect(url)
-        try:
-            return [tuple(row) for row in await connection.fetch(statement, *values)]
-        finally:
-            await connection.close()
-
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, run()).result()
+    """Run one statement."""
+    with contextlib.closing(Shell(url)) as shell:
+        return shell.sql(statement, *values)
 
 
 @functools.cache

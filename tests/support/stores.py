@@ -17,7 +17,7 @@ from runner.domain.run import Claim, Ending, NewRun, Run, RunDetail, Verdict
 from runner.domain.status import Reason, Status
 from runner.store import open_store
 from runner.store.contract import Claims, NodeInfo, Notice, QueueRule, Room, Store, StoreLimits, TaskKey
-from support.postgres import create_database, drop_database, shared_server, sql
+from support.postgres import Shell, create_database, drop_database, shared_server
 
 SECOND = 1_000_000
 #: When tests begin.
@@ -68,6 +68,7 @@ class PostgresBackend:
     def __init__(self, folder: Path) -> None:
         self.server = shared_server()
         self.url = create_database(self.server)
+        self._shell: Shell | None = None
 
     def store(self, rules: Mapping[str, QueueRule] | None = None, limits: StoreLimits | None = None) -> Store:
         return _opened(self.url, Path(), rules, limits)
@@ -75,7 +76,8 @@ class PostgresBackend:
     def sql(self, statement: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Run a statement past the store, with the constraints of the database and none of Python's."""
         places = itertools.count(1)
-        return sql(self.url, re.sub(r"\?", lambda _: f"${next(places)}", statement), *values)
+        self._shell = self._shell or Shell(self.url)
+        return self._shell.sql(re.sub(r"\?", lambda _: f"${next(places)}", statement), *values)
 
     @contextlib.contextmanager
     def pinned_snapshot(self) -> Iterator[None]:
@@ -83,7 +85,20 @@ class PostgresBackend:
         yield
 
     def remove(self) -> None:
+        if self._shell is not None:
+            self._shell.close()
         drop_database(self.server, self.url)
+
+
+def open_postgres(url: str, listen_url: str | None = None) -> Store:
+    """A store at a database, not open yet."""
+    return open_store(
+        url,
+        project=Path(),
+        limits=StoreLimits(),
+        queue_rule=lambda _app, _queue: QueueRule(),
+        listen_url=listen_url,
+    )
 
 
 def _opened(url: str, folder: Path, rules: Mapping[str, QueueRule] | None, limits: StoreLimits | None) -> Store:

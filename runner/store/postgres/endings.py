@@ -55,8 +55,8 @@ async def finish(
             raise StaleClaimError(
                 f"attempt {claim.attempt} of run {claim.run.id} has ended already; nothing was changed"
             )
-        return run_of(row)  # this very call was done before, and its answer was lost
-    if children:
+        # This very call was done before, and its answer was lost; perhaps also what it had to tell.
+    elif children:
         await insert(tx, children, policy)
     run = run_of(row)
     if run.status.is_final:

@@ -132,6 +132,7 @@ async def insert(tx: Transaction, entries: Sequence[Entry], policy: Policy) -> l
         else:
             fresh.append((entry, row))
         runs.append(run_of(row))
+    tx.ready |= tx.repeated  # a try whose answer was lost may have stored them, and told nobody
     if not fresh:
         await _refresh(tx, queues)
         return runs

@@ -50,6 +50,7 @@ class Notices:
         self._heard: list[dict[str, Any]] = []
         self._has_unsent = asyncio.Event()
         self._has_heard = asyncio.Event()
+        self._hears = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         #: The node whose attempts the sweep looks at.
         self.node = ""
@@ -65,8 +66,8 @@ class Notices:
         self._unsent.append(notice)
         self._has_unsent.set()
 
-    def start(self, database: Database) -> None:
-        """Begin to send and to hear."""
+    async def start(self, database: Database) -> None:
+        """Begin to send and to hear; returns when it hears, or when that takes long: then it goes on trying."""
         self._tasks = [
             asyncio.create_task(work, name=f"store: {name}")
             for name, work in (
@@ -75,6 +76,9 @@ class Notices:
                 ("tell", self._tell_heard(database)),
             )
         ]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CONNECT_S):
+                await self._hears.wait()
 
     async def close(self, database: Database) -> None:
         """Send what is left, then hear nothing more."""
@@ -118,6 +122,7 @@ class Notices:
                 try:
                     async with asyncio.timeout(CONNECT_S):
                         await connection.add_listener(_CHANNEL, self._on_payload)
+                    self._hears.set()
                     wait_s = 0.1
                     while True:
                         await self._sweep(connection)

@@ -69,7 +69,7 @@ class PostgresStore(Store):
             asked_at = boot_us()
             self._clock.saw((await self._database.single("database_now"))[0][0], asked_at=asked_at)
             await queues.apply_rules(self._database, self._policy)
-            self._notices.start(self._database)
+            await self._notices.start(self._database)
         except BaseException:
             await self.close()
             raise

@@ -22,24 +22,9 @@ BEGIN
     END LOOP;
 END $$;
 
--- The run that goes next: the best of the best of each lane. Only strict order stops at a task that cannot be loaded.
-CREATE FUNCTION queue_head(p_app text, p_queue text, p_strict boolean) RETURNS text
-LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off AS $$
-DECLARE found text;
-BEGIN
-    SELECT best.task INTO found
-    FROM lanes, LATERAL (
-        SELECT runs.task, runs.priority, runs.seq FROM runs
-        WHERE runs.app = p_app AND runs.queue = p_queue AND runs.task = lanes.task AND runs.ready = 1
-        ORDER BY runs.priority DESC, runs.seq LIMIT 1
-    ) AS best
-    WHERE lanes.app = p_app AND lanes.queue = p_queue AND lanes.ready > 0 AND (lanes.loadable OR p_strict)
-    ORDER BY best.priority DESC, best.seq LIMIT 1;
-    RETURN found;
-END $$;
-
 -- Open the lane of the queue's next run and shut its others; the task of the open lane. The caller holds the queue.
-CREATE FUNCTION refresh(p_app text, p_queue text) RETURNS text LANGUAGE plpgsql SET enable_seqscan = off AS $$
+CREATE FUNCTION refresh(p_app text, p_queue text) RETURNS text
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     gate queues%ROWTYPE;
     held bigint;
@@ -52,7 +37,17 @@ BEGIN
     SELECT count(*) INTO held FROM holders WHERE app = p_app AND queue = p_queue;
     IF gate.paused_at IS NULL AND gate.opens_at IS NULL THEN
         IF held < gate.concurrency THEN
-            task_of_open := queue_head(p_app, p_queue, gate."strict");
+            -- The run that goes next: the best of the best of each lane. Only strict order stops at a task that cannot
+            -- be loaded.
+            SELECT best.task INTO task_of_open
+            FROM lanes, LATERAL (
+                SELECT runs.task, runs.priority, runs.seq FROM runs
+                WHERE runs.app = p_app AND runs.queue = p_queue AND runs.task = lanes.task AND runs.ready = 1
+                ORDER BY runs.priority DESC, runs.seq LIMIT 1
+            ) AS best
+            WHERE lanes.app = p_app AND lanes.queue = p_queue AND lanes.ready > 0
+                AND (lanes.loadable OR gate."strict")
+            ORDER BY best.priority DESC, best.seq LIMIT 1;
         ELSIF gate."strict" THEN
             SELECT runs.task INTO task_of_open FROM holders JOIN runs ON runs.seq = holders.run
             WHERE holders.app = p_app AND holders.queue = p_queue AND runs.ready = 1 LIMIT 1;
