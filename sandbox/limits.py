@@ -11,6 +11,9 @@ from sandbox.spec import Level, Limits
 #: Address space is no memory: without a cgroup it stops only what runs away faster than a watchdog looks.
 _DATA_SLACK_BYTES = 1 << 30
 
+#: Enough for a key that must not be swapped.
+_LOCKED_BYTES = 64 << 10
+
 
 def apply(limits: Limits, level: Level, *, counted_memory: bool) -> None:
     """Limit the caller and what it will fork.
@@ -22,6 +25,7 @@ def apply(limits: Limits, level: Level, *, counted_memory: bool) -> None:
         counted_memory: whether a cgroup limits memory already.
     """
     _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_MEMLOCK, _LOCKED_BYTES)
     _limit(resource.RLIMIT_NOFILE, limits.open_files)
     processes = limits.processes
     if level is not Level.FULL:

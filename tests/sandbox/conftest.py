@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,3 +138,65 @@ def actor():
     return SimpleNamespace(
         spec=make_spec, finish=finish, Inside=Inside, read_all=read_all, start=start, path=INSIDE, cgroups=our_cgroups
     )
+
+
+KEY = 0x15014A4E
+
+
+@pytest.fixture
+async def arena(sandbox, tmp_path):
+    """A host and a sibling with something to lose."""
+    host = tmp_path / "host"
+    (host / "work").mkdir(parents=True)
+    (host / "canary").write_text("alive")
+    mounts_before = Path("/proc/self/mountinfo").read_text()
+    sibling = await sandbox.launch(make_spec("evaluate"))
+    ask = Inside(sibling)
+    assert await ask("write('/tmp/canary', 'alive') and write('/dev/shm/canary', 'alive')") == 1000
+    assert await ask(f"ctypes.CDLL(None).shmget({KEY}, 4096, 0o1666)") >= 0
+    with (
+        socket.create_server(("127.0.0.1", 0)) as tcp,
+        socket.socket(socket.AF_UNIX) as by_path,
+        socket.socket(socket.AF_UNIX) as abstract,
+    ):
+        by_path.bind(os.path.relpath(host / "socket"))  # relative, since such paths are short
+        (host / "socket").chmod(0o777)
+        name = f"isolane-canary-{os.getpid()}"
+        abstract.bind(f"\0{name}")
+        for server in (tcp, by_path, abstract):
+            server.listen()
+            server.setblocking(False)
+        places = {"host": host, "pid": os.getpid(), "port": tcp.getsockname()[1], "abstract": name, "key": KEY}
+        yield Arena(sandbox, places)
+
+        for server in (tcp, by_path, abstract):
+            with pytest.raises(BlockingIOError):
+                server.accept()
+    assert await ask("Path('/tmp/canary').read_text() + Path('/dev/shm/canary').read_text()") == "alivealive"
+    assert await ask("visible_pids()") == [1, 2]
+    sibling.kill()
+    await finish(sibling)
+    assert (host / "canary").read_text() == "alive"
+    assert Path("/proc/self/mountinfo").read_text() == mounts_before
+    children = Path(f"/proc/{sandbox._link._process.pid}/task/{sandbox._link._process.pid}/children")
+    assert children.read_text() == ""
+    after = await finish(await sandbox.launch(make_spec("nothing")))
+    assert after.outcome.exit_code == 0
+
+
+class Arena:
+    """Where an attack is made: `places` are what it may aim at."""
+
+    def __init__(self, sandbox, places):
+        self.sandbox, self.places = sandbox, places
+
+    async def launch(self, entry, **options):
+        """Run an attack; /shared is a writable folder of the host."""
+        work = Mount(source=str(self.places["host"] / "work"), target="/shared", writable=True)
+        spec = make_spec("nothing", mounts=(work,), **options)
+        return await self.sandbox.launch(dataclasses.replace(spec, entry=entry))
+
+    def filled(self, expressions):
+        for key, value in self.places.items():
+            expressions = [expression.replace("{" + key + "}", str(value)) for expression in expressions]
+        return expressions
