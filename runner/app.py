@@ -3,6 +3,7 @@
 .isolane/                   the node's own folder in the project, mode 0700
 isolane.db              the store (where the config says so)
 attempts.lock           held by the launcher and by every attempt: proof that they are dead
+node                    who this node is, where it shares its store with others
 code/                   snapshots of the tasks folder by hash
 server.json, token      where the local command line finds the server, and its right to call it
 """
@@ -120,7 +121,8 @@ async def running_engine(
         listen_url=settings.runner.listen_url,
     )
     level = None if settings.sandbox.level == "auto" else Level(settings.sandbox.level)
-    engine = Engine(settings, store, Sandbox(lock_file=lock_file, level=level, packages=_PACKAGES, preload=_PRELOAD))
+    sandbox = Sandbox(lock_file=lock_file, level=level, packages=_PACKAGES, preload=_PRELOAD)
+    engine = Engine(settings, store, sandbox, lock_file.with_name("node"))
     try:
         try:
             await engine.start(periodic=periodic)

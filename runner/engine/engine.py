@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from pathlib import Path
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
@@ -42,7 +43,8 @@ _logger = logging.getLogger(__name__)
 class Engine:
     """The runner without its doors: HTTP and the command line use `operations`."""
 
-    def __init__(self, settings: Settings, store: Store, sandbox: Sandbox) -> None:
+    def __init__(self, settings: Settings, store: Store, sandbox: Sandbox, memory: Path) -> None:
+        """`memory` is a file of this node's own, beside the lock file of its sandbox."""
         self._store, self._sandbox = store, sandbox
         watchdog = Watchdog()
         keeper = Keeper(sandbox, watchdog)
@@ -60,7 +62,7 @@ class Engine:
             watchdog=watchdog,
             now=store.now,
             rng=random.Random(),
-            node=Node(settings.runner.name),
+            node=Node(settings.runner.name, memory),
         )
         presenter = Presenter(self.parts)
         self._presenter = presenter

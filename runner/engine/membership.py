@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from runner.engine.heartbeat import Heartbeat
 from runner.engine.node import Identity
 from runner.engine.parts import Parts
-from runner.errors import RunnerError, StoreError
+from runner.errors import RunnerError
 from runner.store.contract import NodeInfo
 from sandbox import Lease
 from sandbox.lease import boot_clock_ns
@@ -76,7 +76,7 @@ class Membership:
         while True:
             try:
                 return await self._join()
-            except StoreError as error:
+            except Exception as error:  # whatever it is, the next try may succeed
                 _logger.warning("this node cannot take up work yet: %s", error)
             await asyncio.sleep(delay_s * self._parts.rng.uniform(0.5, 1))
             delay_s = min(delay_s * 2, _DELAY_S[1])
@@ -94,6 +94,8 @@ class Membership:
             version=f"{_version()}, Python {platform.python_version()}, {platform.system()} {platform.release()}",
             sandbox=parts.sandbox.walls,
         )
+        if parts.store.is_shared:
+            node.remember(identity.id)
         await parts.store.register(info)
         await self._announce()
         if node.draining:

@@ -11,6 +11,7 @@ import os
 import random
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 
 from sandbox import Lease
 
@@ -29,13 +30,15 @@ class Node:
 
     Attributes:
         name: as people call it.
+        memory: a file that outlives the process, where the present identity is written.
         identity: the present one, or the last one while it is not a member.
         is_member: whether it may claim, as far as its lease goes.
         draining: whether somebody asked it to start nothing more.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, memory: Path) -> None:
         self.name = name or socket.gethostname()
+        self.memory = memory
         self.identity = Identity("", None)
         self.is_member = False
         self.draining = False
@@ -45,6 +48,17 @@ class Node:
         """Whether it starts new attempts."""
         lease = self.identity.lease
         return self.is_member and not self.draining and not (lease is not None and lease.is_over)
+
+    def remember(self, identity: str) -> None:
+        """Write down who it is about to be."""
+        self.memory.write_text(identity + "\n")
+
+    def last_identity(self) -> str | None:
+        """Who it was when it last wrote that down, perhaps in an earlier process."""
+        try:
+            return self.memory.read_text().strip()
+        except OSError:
+            return None
 
     def fresh_id(self) -> str:
         """An id that no node has had."""

@@ -19,11 +19,15 @@ async def recover(parts: Parts) -> int:
 
     On an embedded store that is all: there is no other node, and the lock file has proven that the attempts of an
     earlier one are dead (`Sandbox.start`). On a shared store a node that was buried, or is not there, has no attempt
-    that lives.
+    that lives; and the lock file has proven the same of the one that this runner was before it was started again, so
+    that its lease need not be waited out.
     """
+    before = parts.node.last_identity() if parts.store.is_shared else None
     # In this order: a node that registers meanwhile has no claim in `orphans`.
     orphans = await parts.store.orphans()
     for node in await parts.store.nodes():
+        if node.info.id == before and await parts.store.bury(before, node.beat) is not None:
+            continue
         if not node.buried:
             held = {claim.token for claim in await parts.store.orphans(node.info.id)}
             orphans = [claim for claim in orphans if claim.token not in held]

@@ -16,7 +16,6 @@ from runner.domain.run import Claim
 from runner.domain.status import Reason
 from runner.engine.parts import Parts
 from runner.engine.recovery import close
-from runner.errors import StoreError
 from runner.store.contract import NodeState
 from sandbox.lease import boot_clock_ns
 
@@ -55,7 +54,7 @@ class Takeover:
         while True:
             try:
                 await self.look()
-            except StoreError as error:
+            except Exception as error:  # whatever it is, the next look may succeed
                 _logger.warning("cannot look after the other nodes: %s", error)
             await asyncio.sleep(self._parts.settings.runner.lease_s * _EVERY)
 

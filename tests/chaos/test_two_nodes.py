@@ -2,97 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
-import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from runner.errors import StoreUnavailableError
 from runner.sdk.client import Client
+from support.nodes import running_node
+from support.pairs import CONFIG, LEASE_S, LINGER, Pair, two_nodes
 from support.postgres import create_database, drop_database, shared_server
 from support.projects import write_project
-from support.relay import Relay
-from support.servers import Server, server_in
-from support.waiting import eventually
+from support.waiting import eventually, eventually_async
 
-LEASE_S = 1.0
-CONFIG = """
-[runner]
-name = "{name}"
-store = "{store}"
-store_patience = "3s"
-concurrency = 2
-memory = "2GB"
-lease = "1s"
-[defaults]
-timeout = "60s"
-memory = "128MB"
-[[mounts]]
-source = "{shared}"
-target = "/shared"
-writable = true
-"""
-
-#: Holds its queue's lock until it is let go, and answers which attempt it was.
-LINGER = """
-import fcntl, os, time
-
-def run(parameters, context):
-    log = os.open("/shared/log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    lock = os.open("/shared/lock", os.O_WRONLY | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.write(log, f"overlap {context.attempt}\\n".encode())
-        raise
-    os.write(log, f"begin {context.attempt}\\n".encode())
-    while not os.path.exists(f"/shared/go {context.attempt}"):
-        time.sleep(0.01)
-    os.write(log, f"end {context.attempt}\\n".encode())
-    return context.attempt
-"""
 CHIME = """
 from runner import task
 
 @task(every="1s", overlap="allow")
 def chime(): ...
 """
-
-
-@dataclass
-class Pair:
-    """The first node reaches the database through a relay, the second by itself."""
-
-    first: Server
-    second: Server
-    relay: Relay
-    shared: Path
-
-    def log(self) -> list[str]:
-        path = self.shared / "log"
-        return path.read_text().splitlines() if path.exists() else []
-
-    def let_go(self, attempt: int) -> None:
-        (self.shared / f"go {attempt}").touch()
-
-    def begin(self) -> tuple[Client, str]:
-        """A run that lingers on the first node; then the second starts. A client of the second, and the run's id."""
-        client = self.first.start()
-        run = client.scheduleTask("linger", queue="q").id
-        client.close()
-        eventually(lambda: self.log() == ["begin 1"])
-        return self.second.start(), run
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -103,40 +38,8 @@ def postgres() -> str:
 
 @pytest.fixture
 def pair(tmp_path: Path, postgres: str) -> Iterator[Pair]:
-    database = create_database(postgres)
-    relay = Relay(_dialler(database))
-    user, name = urlsplit(database).username, urlsplit(database).path
-    through = f"postgresql://{user}@127.0.0.1:{relay.port}{name}"
-    shared = tmp_path / "shared"
-    shared.mkdir()
-    try:
-        with contextlib.ExitStack() as stack:
-            servers = []
-            for number, store in (("first", through), ("second", database)):
-                config = CONFIG.format(name=number, store=store, shared=shared)
-                project = write_project(tmp_path / number, {"linger.py": LINGER, "clock.py": ""}, config)
-                servers.append(stack.enter_context(server_in(project)))
-            yield Pair(*servers, relay, shared)
-            for server in servers:  # before either looks what is left
-                if server.process is not None and server.process.poll() is None:
-                    server.kill()
-    finally:
-        relay.close()
-        drop_database(postgres, database)
-
-
-def _dialler(database: str) -> Callable[[], socket.socket]:
-    parts = urlsplit(database)
-    folder = parse_qs(parts.query).get("host", [""])[0]
-    if not folder.startswith("/"):
-        return lambda: socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 5432))
-
-    def dial() -> socket.socket:
-        dialled = socket.socket(socket.AF_UNIX)
-        dialled.connect(f"{folder}/.s.PGSQL.5432")
-        return dialled
-
-    return dial
+    with two_nodes(tmp_path, postgres) as pair:
+        yield pair
 
 
 def _finished(client: Client, run: str) -> dict[str, Any]:
@@ -173,6 +76,24 @@ def test_the_run_of_a_killed_node_is_lost_and_runs_elsewhere(pair: Pair) -> None
     assert _states(client, "first") == ["dead"]
     client.close()
     assert pair.second.stop() == 0
+
+
+def test_a_node_that_is_started_again_need_not_wait_for_its_own_lease(pair: Pair) -> None:
+    config = pair.first.project / "config" / "isolane.toml"
+    config.write_text(config.read_text().replace('lease = "1s"', 'lease = "10m"'))
+    client = pair.first.start()
+    run = client.scheduleTask("linger", queue="q").id
+    eventually(lambda: pair.log() == ["begin 1"])
+
+    client.close()
+    pair.first.kill()
+    client = pair.first.start()
+
+    eventually(lambda: pair.log() == ["begin 1", "begin 2"])
+    pair.let_go(2)
+    shown = _finished(client, run)
+    assert [attempt["reason"] for attempt in shown["attempts"]] == ["lost", "success"]
+    client.close()
 
 
 def test_the_attempt_of_a_stopped_runner_is_dead_before_the_other_begins(pair: Pair) -> None:
@@ -300,3 +221,25 @@ def test_a_schedule_fires_once_on_many_nodes_and_outlives_one(pair: Pair) -> Non
 def _chimes(client: Client) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = client.runs(task="clock.chime", limit=100)["items"]
     return items
+
+
+async def test_while_only_its_loop_is_blocked_a_node_keeps_its_lease_and_the_attempt_runs_on(
+    tmp_path: Path, postgres: str
+) -> None:
+    database = create_database(postgres)
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    config = CONFIG.format(name="blocked", store=database, shared=shared)
+    try:
+        async with running_node(write_project(tmp_path, {"linger.py": LINGER}, config)) as node:
+            run = await node.schedule("linger")
+            await eventually_async((shared / "log").exists)
+
+            time.sleep(4 * LEASE_S)
+            (shared / "go 1").touch()
+
+            ended = await node.ended(run["id"])
+            assert (ended["result"], ended["attempt_count"]) == (1, 1)
+            assert [shown["state"] for shown in (await node.operations.list_nodes())["items"]] == ["up"]
+    finally:
+        drop_database(postgres, database)

@@ -48,11 +48,9 @@ class Node:
 
 @contextlib.asynccontextmanager
 async def running_node(project: Path, *, periodic: bool = False) -> AsyncIterator[Node]:
-    """A node that works in `project`, drained at the end."""
+    """A node that works in `project`, drained at the end; on the store that its config names."""
     settings = settings_of(project)
     state = project / ".isolane"
     state.mkdir(exist_ok=True)
-    async with running_engine(
-        settings, f"sqlite:{state}/isolane.db", state / "attempts.lock", periodic=periodic
-    ) as engine:
+    async with running_engine(settings, settings.runner.store, state / "attempts.lock", periodic=periodic) as engine:
         yield Node(engine)

@@ -7,6 +7,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 
 class Relay:
@@ -88,3 +89,20 @@ class Relay:
         for each in list(self._pairs):
             if each in self._pairs:
                 self._drop(each)
+
+
+def relay_to(database: str) -> tuple[Relay, str]:
+    """A relay to the PostgreSQL server of this URL, and the URL of the same database through it."""
+    parts = urlsplit(database)
+    folder = parse_qs(parts.query).get("host", [""])[0]
+
+    def dial() -> socket.socket:
+        if not folder:
+            return socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 5432))
+        dialled = socket.socket(socket.AF_UNIX)
+        dialled.connect(f"{folder}/.s.PGSQL.{parts.port or 5432}")
+        return dialled
+
+    relay = Relay(dial)
+    user, at, _ = parts.netloc.rpartition("@")
+    return relay, urlunsplit(("postgresql", f"{user}{at}127.0.0.1:{relay.port}", parts.path, "", ""))
