@@ -137,7 +137,7 @@ def test_many_runs_are_one_request(client, server):
 
 
 def test_every_other_call_has_its_route(client, server):
-    server.answers = [{"items": [], "cancelled": 3, "released": 2, "id": "r1", "task": "t"}]
+    server.answers = [{"items": [], "cancelled": 3, "released": 2, "draining": 1, "id": "r1", "task": "t"}]
     client.getRun("r1")
     client.cancel("r1")
     client.retry("r1")
@@ -148,6 +148,8 @@ def test_every_other_call_has_its_route(client, server):
     client.resume("q")
     assert client.purge("q") == 3
     assert client.release("q") == 2
+    client.nodes()
+    assert client.drain("a node") == 1
     client.tasks()
     client.task("a.b")
 
@@ -162,6 +164,8 @@ def test_every_other_call_has_its_route(client, server):
         ("POST", "/api/v1/queues/q/resume"),
         ("POST", "/api/v1/queues/q/purge"),
         ("POST", "/api/v1/queues/q/release"),
+        ("GET", "/api/v1/nodes"),
+        ("POST", "/api/v1/nodes/a%20node/drain"),
         ("GET", "/api/v1/tasks"),
         ("GET", "/api/v1/tasks/a.b"),
     ]
