@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Literal, TypeVar
 
 import asyncpg
@@ -34,9 +34,11 @@ _SILENCE_S = 30.0
 _ROLLBACK_S = 2.0
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.02, 1.0
 _CONNECTIONS = 8
+#: A plan made while a table was small must not walk through it when it has grown.
+_PLANS = "; SET LOCAL enable_seqscan = off; SET LOCAL jit = off"
 _BEGIN = {
-    "write": "BEGIN",
-    "read": "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",  # one snapshot for all statements
+    "write": "BEGIN" + _PLANS,
+    "read": "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY" + _PLANS,  # one snapshot for all statements
 }
 
 
@@ -96,6 +98,8 @@ class Database:
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._under_way: set[asyncio.Future[Any]] = set()
         self._is_open = False
+        self._turns = asyncio.Semaphore(_CONNECTIONS)
+        self._succeeded_at = 0.0
 
     async def open(self) -> None:
         """Let work begin; nothing is connected before it is needed."""
@@ -163,25 +167,47 @@ class Database:
 
     async def _try(self, work: Work[Result], kind: Literal["write", "read"] | None, patience_s: float) -> Result:
         loop = asyncio.get_running_loop()
-        until, wait_s, repeated = loop.time() + patience_s, _FIRST_WAIT_S, False
-        while True:
-            try:
-                result, notice = await self._once(work, kind, repeated=repeated)
-            except Exception as error:
-                if not is_passing(error) or loop.time() + wait_s > until:
-                    raise translated(error, self.url) from error
-            else:
-                if notice != Notice():
-                    loop.call_soon(self._tell, notice)
-                return result
-            await asyncio.sleep(wait_s * random.uniform(0.5, 1))
-            wait_s, repeated = min(2 * wait_s, _LONGEST_WAIT_S), True
+        async with self._turn(patience_s):
+            until, wait_s, repeated = loop.time() + patience_s, _FIRST_WAIT_S, False
+            while True:
+                try:
+                    result, notice = await self._once(work, kind, repeated=repeated)
+                except Exception as error:
+                    if not is_passing(error) or loop.time() + wait_s > until:
+                        raise translated(error, self.url) from error
+                else:
+                    self._succeeded_at = loop.time()
+                    if notice != Notice():
+                        loop.call_soon(self._tell, notice)
+                    return result
+                await asyncio.sleep(wait_s * random.uniform(0.5, 1))
+                wait_s, repeated = min(2 * wait_s, _LONGEST_WAIT_S), True
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, patience_s: float) -> AsyncIterator[None]:
+        """A connection's worth of work; waits as long as others get theirs done, however many they are."""
+        turn = asyncio.ensure_future(self._turns.acquire())
+        try:
+            while not (await asyncio.wait((turn,), timeout=patience_s))[0]:
+                self._check_progress(patience_s)
+        except BaseException:
+            if not turn.cancel():
+                self._turns.release()
+            raise
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    def _check_progress(self, within_s: float) -> None:
+        if self._succeeded_at < asyncio.get_running_loop().time() - within_s:
+            raise StoreUnavailableError(f"the store {described(self.url)} does not answer")
 
     async def _once(
         self, work: Work[Result], kind: Literal["write", "read"] | None, *, repeated: bool
     ) -> tuple[Result, Notice]:
         assert self._pool is not None, "open"
-        connection = await self._pool.acquire(timeout=CONNECT_S)
+        connection = await self._pool.acquire()
         try:
             async with asyncio.timeout(_SILENCE_S):
                 transaction = Transaction(connection, repeated=repeated)

@@ -69,6 +69,6 @@ async def delete(database: Database, app: str, run: str) -> None:
 
 async def prune(database: Database, before: int) -> None:
     """Delete the logs whose last line is older."""
-    while old := await database.single("old_logs", before, _LOGS_AT_ONCE):
+    while old := await database.read(lambda tx: tx.rows("old_logs", before, _LOGS_AT_ONCE)):
         for row in old:
             await delete(database, row["app"], row["run"])

@@ -20,7 +20,7 @@ _AT_ONCE = 200
 async def apply_rules(database: Database, policy: Policy) -> None:
     """Take over what the config says now about the queues that are stored."""
     after = ("", "")
-    while rows := await database.single("queues_in_order", *after, _AT_ONCE):
+    while rows := await database.read(lambda tx, after=after: tx.rows("queues_in_order", *after, _AT_ONCE)):  # type: ignore[misc]
         after = (rows[-1]["app"], rows[-1]["name"])
         changed = [
             (row["app"], row["name"])

@@ -9,9 +9,6 @@ SELECT runs.* FROM runs JOIN attempts ON attempts.run = runs.seq
 WHERE runs.app = $1 AND runs.id = $2 AND attempts.number = $3 AND attempts.token = $4
     AND attempts.finished_at = $5 AND attempts.reason = $6 AND attempts.why = $7;
 
--- name: queue_of_run
-SELECT queue FROM runs WHERE app = $1 AND id = $2;
-
 -- name: put_progress
 INSERT INTO run_responses (run, progress)
 SELECT runs.seq, $5 FROM runs JOIN attempts ON attempts.run = runs.seq
