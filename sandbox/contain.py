@@ -16,7 +16,6 @@ other steps are made of; they hold the task, the supervisor runs nothing of it.
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable, Iterable
@@ -115,10 +114,6 @@ def _full_as_user(attempt: Attempt) -> bool:
     return _full(attempt) and attempt.identity.own
 
 
-def _full_without_network(attempt: Attempt) -> bool:
-    return _full(attempt) and not attempt.spec.network
-
-
 def _below_full(attempt: Attempt) -> bool:
     return not _full(attempt)
 
@@ -160,10 +155,6 @@ def _enter_user_namespace(attempt: Attempt) -> None:
 
 def _name_host(_: Attempt) -> None:
     socket.sethostname("isolane")
-
-
-def _raise_loopback(_: Attempt) -> None:
-    namespaces.raise_loopback()
 
 
 def _open_trees(attempt: Attempt) -> None:
@@ -244,7 +235,6 @@ SUPERVISOR_STEPS: tuple[Step, ...] = (
     Step("adoption of orphans", _adopt, _below_full),
     Step("user namespace", _enter_user_namespace, _full_as_user),
     Step("host name", _name_host, _full),
-    Step("loopback", _raise_loopback, _full_without_network),
     Step("mounts", _open_trees, _full),
     Step("private root", _enter_root, _full, "private root"),
     Step("files of the root", _furnish, _full),
@@ -304,8 +294,11 @@ def _clear_environment(attempt: Attempt) -> None:
 
 
 def _set_path(attempt: Attempt) -> None:
-    sys.path[:0] = [_visible(path, attempt) for path in attempt.spec.path]
-    sys.path_importer_cache.clear()  # other folders stand at the same paths now
+    own = [_visible(path, attempt) for path in attempt.spec.path]
+    sys.path[:0] = own
+    for path in list(sys.path_importer_cache):  # the launcher's; what is not of this attempt stays true, and is costly
+        if any(path == folder or path.startswith(folder + "/") for folder in own):
+            del sys.path_importer_cache[path]
     sys.argv[:] = [attempt.spec.entry]
 
 
@@ -319,7 +312,7 @@ def _visible(path: str, attempt: Attempt) -> str:
 
 
 def _reset_signals(_: Attempt) -> None:
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    syscalls.set_signal_mask(0)
     identity.expose()  # so that its own files under /proc are its own; what shields the supervisor stays
 
 

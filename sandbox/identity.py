@@ -16,7 +16,6 @@ from sandbox import syscalls
 INNER_ID = 1000
 #: 0x70000000: above every range that login.defs, subuid and systemd hand out.
 _SLOT_BASE = 1_879_048_192
-_LAST_CAPABILITY = 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +59,6 @@ def shield() -> None:
 
 def drop_capabilities() -> None:
     """Give up every capability, and the means to get one back."""
-    for capability in range(_LAST_CAPABILITY + 1):
-        try:
-            syscalls.prctl(syscalls.PR_CAPBSET_DROP, capability)
-        except OSError:
-            break  # EINVAL: this kernel has no more
-    syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_CLEAR_ALL)
     syscalls.drop_capabilities()
 
 

@@ -80,6 +80,8 @@ class Launcher:
         if threads := len(os.listdir("/proc/self/task")) - 1:
             raise RuntimeError(f"preloading started {threads} threads; none may be when attempts are forked")
         identity.shield()
+        syscalls.look_up()
+        os.environ.clear()
         gc.collect()
         gc.freeze()  # attempts share these pages as long as no collection writes to them
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
-import socket
-import struct
 
 from sandbox import syscalls
 from sandbox.identity import INNER_ID, Identity
-
-_SIOCSIFFLAGS = 0x8914
-_IFF_UP = 1
 
 
 def clone_flags(identity: Identity, *, network: bool) -> int:
@@ -50,12 +44,6 @@ def map_identity(proc: int, identity: Identity) -> None:
 def forbid_user_namespaces(proc: int) -> None:
     """No user namespace within this one: they would give capabilities back."""
     write_proc(proc, "sys/user/max_user_namespaces", "0")
-
-
-def raise_loopback() -> None:
-    """Bring up `lo` in a new network namespace."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as any_socket:
-        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", _IFF_UP))
 
 
 def open_owner_map(identity: Identity) -> int:

@@ -26,12 +26,13 @@ from sandbox.task import become_task, report_failure
 
 #: Asks the supervisor to send SIGTERM to the task.
 TERMINATE = b"terminate"
+_ALL_SIGNALS = (1 << 64) - 1
 
 
 def supervise(attempt: Attempt) -> NoReturn:
     """What the launcher's new child does. Never returns, never raises."""
     try:
-        signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+        syscalls.set_signal_mask(_ALL_SIGNALS)
         carry_out(SUPERVISOR_STEPS, attempt)
         # Here and nowhere else a process of the attempt is made; by `os.fork`, with all of Python's hooks, and from the
         # main thread, because the task is to die with it.

@@ -147,11 +147,10 @@ async def test_68_71_what_an_attempt_changes_is_gone_for_the_next(arena, actor):
     await asyncio.gather(first.wait(), actor.read_all(first.stdout), actor.read_all(first.stderr))
 
     second = await arena.launch("attacks:evaluate")
-    await second.send(
-        {
-            "eval": "[json.dumps([1], indent=1), callable(open), os.path.exists('/tmp/sitecustomize.py'), os.listdir('/dev/shm')]"
-        }
+    seen = (
+        "[json.dumps([1], indent=1), callable(open), os.path.exists('/tmp/sitecustomize.py'), os.listdir('/dev/shm')]"
     )
+    await second.send({"eval": seen})
     assert await second.receive() == {"value": repr(["[\n 1\n]", True, False, []])}
     second.kill()
     await actor.finish(second)
