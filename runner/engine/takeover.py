@@ -22,6 +22,7 @@ from sandbox.lease import boot_clock_ns
 _EVERY = 1 / 3  # of the own lease, between two looks
 #: What a supervisor gets to end its attempt after the lease is over: a share of the lease, and never less than this.
 _MARGIN, _LEAST_MARGIN_S = 0.25, 0.5
+_REMEMBERED_US = 86_400_000_000  # how long dead nodes are listed
 
 _logger = logging.getLogger(__name__)
 
@@ -60,24 +61,25 @@ class Takeover:
 
     async def look(self) -> None:
         """One look at all nodes."""
-        states = await self._parts.store.nodes()
+        parts = self._parts
+        states = await parts.store.nodes()
         seen_ns = boot_clock_ns()  # not before the beat was there
-        known = self._seen
-        self._seen = {}
+        own = parts.node.identity.id
+        self._seen = {state.info.id: self._first_seen(state, seen_ns) for state in states if not state.buried}
         for state in states:
-            if state.info.id == self._parts.node.identity.id:
-                self._parts.node.draining |= state.draining
+            if state.info.id == own:
+                parts.node.draining |= state.draining
             elif state.buried:
                 if state.running:
                     await self._bury(state)  # whoever began to has not finished
-            else:
-                seen = known.get(state.info.id)
-                if seen is None or seen.beat != state.beat:
-                    seen = _Seen(state.beat, seen_ns)
-                if seen_ns - seen.since_ns >= round(_silence_s(state) * 1e9):
-                    await self._bury(state)
-                else:
-                    self._seen[state.info.id] = seen
+                elif parts.now() - state.last_seen > _REMEMBERED_US:
+                    await parts.store.leave(state.info.id)
+            elif seen_ns - self._seen[state.info.id].since_ns >= _silence_ns(state):
+                await self._bury(state)
+
+    def _first_seen(self, state: NodeState, now_ns: int) -> _Seen:
+        seen = self._seen.get(state.info.id)
+        return seen if seen is not None and seen.beat == state.beat else _Seen(state.beat, now_ns)
 
     async def _bury(self, state: NodeState) -> None:
         """Declare a node dead and end its claims, unless it beats again."""
@@ -91,6 +93,7 @@ class Takeover:
         await close(self._parts, claim, Reason.LOST, f"its node {state.info.id} died or was cut off while it ran")
 
 
-def _silence_s(state: NodeState) -> float:
+def _silence_ns(state: NodeState) -> int:
     """How long a node's beat stands still before it is dead."""
-    return state.info.lease_s + max(state.info.lease_s * _MARGIN, _LEAST_MARGIN_S)
+    lease_s = state.info.lease_s
+    return round((lease_s + max(lease_s * _MARGIN, _LEAST_MARGIN_S)) * 1e9)

@@ -141,3 +141,16 @@ async def test_a_heartbeat_extends_the_lease_of_attempts_until_it_is_lost(node: 
     finally:
         heartbeat.stop()
         heartbeat.stop()
+
+
+async def test_a_dead_node_is_forgotten_in_the_end(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    await node.store.register(node_info("gone", lease_s=1.0))
+    assert await _bury(node, "gone")
+
+    monkeypatch.setattr("runner.engine.takeover._REMEMBERED_US", 0)
+
+    await eventually_async(lambda: _is_alone(node))
+
+
+async def _is_alone(node: Node) -> bool:
+    return len(await node.store.nodes()) == 1
