@@ -28,7 +28,8 @@ from importlib import import_module
 from typing import Any
 
 from sandbox import identity, kinship, namespaces, rootfs, scratch, seccomp, supervisor, syscalls
-from sandbox.contain import Attempt, walls
+from sandbox.attempt import Attempt
+from sandbox.contain import walls
 from sandbox.errors import SetupError
 from sandbox.spec import Level, Spec
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from sandbox import syscalls
+from sandbox import mountcalls
 from sandbox.errors import SetupError
 
-_SHOWN = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
-_WRITABLE = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
-_DEVICE = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NOEXEC
+_SHOWN = mountcalls.MOUNT_ATTR_RDONLY | mountcalls.MOUNT_ATTR_NOSUID | mountcalls.MOUNT_ATTR_NODEV
+_WRITABLE = mountcalls.MOUNT_ATTR_NOSUID | mountcalls.MOUNT_ATTR_NODEV
+_DEVICE = mountcalls.MOUNT_ATTR_RDONLY | mountcalls.MOUNT_ATTR_NOSUID | mountcalls.MOUNT_ATTR_NOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def open_granted(source: str, target: str, *, writable: bool, owner_map: int | N
     tree = _open(source, target, _WRITABLE if writable else _SHOWN)
     if owner_map is not None:
         try:
-            syscalls.set_mount_attributes(tree.descriptor, 0, owner_map)
+            mountcalls.set_mount_attributes(tree.descriptor, 0, owner_map)
         except OSError as error:
             if writable:
                 reason = (
@@ -63,8 +63,8 @@ def open_granted(source: str, target: str, *, writable: bool, owner_map: int | N
 
 
 def _open(source: str, target: str, attributes: int) -> Tree:
-    tree = syscalls.clone_mount(source)
-    syscalls.set_mount_attributes(tree, attributes)
+    tree = mountcalls.clone_mount(source)
+    mountcalls.set_mount_attributes(tree, attributes)
     return Tree(tree, target, os.path.isdir(source))
 
 
@@ -75,5 +75,5 @@ def attach(tree: Tree) -> None:
     else:
         os.makedirs(os.path.dirname(tree.target), mode=0o755, exist_ok=True)
         os.close(os.open(tree.target, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o644))
-    syscalls.attach_mount(tree.descriptor, tree.target)
+    mountcalls.attach_mount(tree.descriptor, tree.target)
     os.close(tree.descriptor)

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from sandbox import syscalls
+from sandbox import mountcalls
 from sandbox.errors import LauncherError
 from sandbox.identity import INNER_ID
 
@@ -135,15 +135,15 @@ def _folder_of(package: str) -> str:
 
 def enter(staging: str = "/tmp") -> None:
     """Make an empty root on top of `staging` and enter it. The host's root stays mounted on top of it, as `.`."""
-    syscalls.make_mounts_private()
-    syscalls.mount("tmpfs", staging, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=755,size=16m")
+    mountcalls.make_mounts_private()
+    mountcalls.mount("tmpfs", staging, "tmpfs", mountcalls.MS_NOSUID | mountcalls.MS_NODEV, "mode=755,size=16m")
     os.chdir(staging)
-    syscalls.pivot_root(".", ".")
+    mountcalls.pivot_root(".", ".")
 
 
 def leave_host() -> None:
     """Take the host's root, on which `enter` left the caller, out of the tree."""
-    syscalls.detach(".")
+    mountcalls.detach(".")
     os.chdir("/")
 
 
@@ -164,27 +164,29 @@ def mount_scratch(size_bytes: int) -> None:
     """Mount one filesystem of this size for /tmp and /dev/shm together."""
     inodes = max(size_bytes // _PAGE_BYTES, _LEAST_INODES)
     options = f"mode=755,size={size_bytes},nr_inodes={inodes}"
-    syscalls.mount("tmpfs", "/tmp", "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, options)
+    mountcalls.mount("tmpfs", "/tmp", "tmpfs", mountcalls.MS_NOSUID | mountcalls.MS_NODEV, options)
     trees = []
     for name, target in (("tmp", "/tmp"), ("shm", "/dev/shm")):
         os.mkdir(f"/tmp/{name}")
         os.chmod(f"/tmp/{name}", 0o1777)  # noqa: S103 - as /tmp is everywhere
-        trees.append((syscalls.clone_mount(f"/tmp/{name}"), target))
-    syscalls.detach("/tmp")
+        trees.append((mountcalls.clone_mount(f"/tmp/{name}"), target))
+    mountcalls.detach("/tmp")
     for tree, target in trees:
-        syscalls.attach_mount(tree, target)
+        mountcalls.attach_mount(tree, target)
         os.close(tree)
 
 
 def mount_proc() -> int:
     """Mount a fresh, read-only /proc. Returns a descriptor of it that can still be written through."""
-    flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
-    syscalls.mount("proc", "/proc", "proc", flags)
-    writable = syscalls.clone_mount("/proc")
-    syscalls.set_attributes_at("/proc", syscalls.MOUNT_ATTR_RDONLY)
+    flags = mountcalls.MS_NOSUID | mountcalls.MS_NODEV | mountcalls.MS_NOEXEC
+    mountcalls.mount("proc", "/proc", "proc", flags)
+    writable = mountcalls.clone_mount("/proc")
+    mountcalls.set_attributes_at("/proc", mountcalls.MOUNT_ATTR_RDONLY)
     return writable
 
 
 def make_read_only() -> None:
     """No more change to the root itself; what is mounted in it keeps its own rules."""
-    syscalls.set_attributes_at("/", syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV)
+    mountcalls.set_attributes_at(
+        "/", mountcalls.MOUNT_ATTR_RDONLY | mountcalls.MOUNT_ATTR_NOSUID | mountcalls.MOUNT_ATTR_NODEV
+    )

@@ -18,7 +18,8 @@ import signal
 from typing import NoReturn
 
 from sandbox import descriptors, kinship, syscalls
-from sandbox.contain import SUPERVISOR_STEPS, Attempt, carry_out
+from sandbox.attempt import Attempt, carry_out
+from sandbox.contain import SUPERVISOR_STEPS
 from sandbox.errors import SetupError
 from sandbox.lease import Watch
 from sandbox.spec import Level

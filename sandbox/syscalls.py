@@ -1,4 +1,4 @@
-"""The kernel, called through ctypes: the only module that does so. Each function is one call, and raises OSError.
+"""The kernel, called through ctypes: nothing else does so but `mountcalls`. Each function is one call, raising OSError.
 
 `clone` is not `os.fork` on purpose: one call makes the child and all its namespaces, which saves a fork for each
 attempt. It skips Python's and the C library's fork hooks; that is sound only because the caller has one thread and the
@@ -13,18 +13,14 @@ import platform
 import signal
 import struct
 
-_libc = ctypes.CDLL(None, use_errno=True)
+libc = ctypes.CDLL(None, use_errno=True)
 #: Holds the GIL during the call: the child of `clone` must not have to take it back.
 _libc_with_gil = ctypes.PyDLL(None, use_errno=True)
 
-_IS_ARM = platform.machine() in ("aarch64", "arm64")
-_SYS_CLONE = 220 if _IS_ARM else 56
-_SYS_PIVOT_ROOT = 41 if _IS_ARM else 155
-_SYS_OPEN_TREE = 428
-_SYS_MOVE_MOUNT = 429
+IS_ARM = platform.machine() in ("aarch64", "arm64")
+_SYS_CLONE = 220 if IS_ARM else 56
 _SYS_CLOSE_RANGE = 436
-_SYS_MOUNT_SETATTR = 442
-_SYS_SECCOMP = 277 if _IS_ARM else 317
+_SYS_SECCOMP = 277 if IS_ARM else 317
 _SYS_LANDLOCK_CREATE_RULESET = 444
 _SYS_LANDLOCK_ADD_RULE = 445
 _SYS_LANDLOCK_RESTRICT_SELF = 446
@@ -37,29 +33,9 @@ CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 
-MS_NOSUID = 2
-MS_NODEV = 4
-MS_NOEXEC = 8
-MS_REC = 0x4000
-MS_PRIVATE = 0x40000
-MNT_DETACH = 2
-
-MOUNT_ATTR_RDONLY = 0x1
-MOUNT_ATTR_NOSUID = 0x2
-MOUNT_ATTR_NODEV = 0x4
-MOUNT_ATTR_NOEXEC = 0x8
-MOUNT_ATTR_IDMAP = 0x100000
-
-_AT_FDCWD = -100
-_AT_EMPTY_PATH = 0x1000
-_AT_RECURSIVE = 0x8000
-_OPEN_TREE_CLONE = 1
-_MOVE_MOUNT_F_EMPTY_PATH = 4
-
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_NAME = 15
-PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
@@ -76,136 +52,63 @@ _CLOCK_BOOTTIME = 7
 def look_up() -> None:
     """Find what every attempt calls in the C library now, so that whoever is forked from the caller need not."""
     for name in ("syscall", "prctl", "capset", "mount", "umount2", "unshare", "signalfd", "sigprocmask"):
-        getattr(_libc, name)
+        getattr(libc, name)
 
 
-def _checked(result: int, call: str) -> int:
+def checked(result: int, call: str) -> int:
+    """`result`, or the error that it stands for."""
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{call}: {os.strerror(number)}")
     return result
 
 
-def _syscall(call: str, number: int, *arguments: object) -> int:
-    return _checked(_libc.syscall(ctypes.c_long(number), *arguments), call)
+def syscall(call: str, number: int, *arguments: object) -> int:
+    """A system call for which the C library has no function."""
+    return checked(libc.syscall(ctypes.c_long(number), *arguments), call)
 
 
 def clone(namespaces: int) -> int:
     """Fork into new namespaces (`CLONE_NEW…` flags). Returns 0 in the child. See the module for what it demands."""
     flags = ctypes.c_ulong(namespaces | signal.SIGCHLD)
     nothing = ctypes.c_void_p(None)
-    return _checked(
+    return checked(
         _libc_with_gil.syscall(ctypes.c_long(_SYS_CLONE), flags, nothing, nothing, nothing, nothing), "clone"
     )
 
 
 def unshare(namespaces: int) -> None:
     """Move the caller into new namespaces."""
-    _checked(_libc.unshare(ctypes.c_int(namespaces)), "unshare")
+    checked(libc.unshare(ctypes.c_int(namespaces)), "unshare")
 
 
 def prctl(option: int, value: int = 0) -> int:
     """Set or get one attribute of the caller."""
     zero = ctypes.c_ulong(0)
-    return _checked(_libc.prctl(ctypes.c_int(option), ctypes.c_ulong(value), zero, zero, zero), f"prctl({option})")
+    return checked(libc.prctl(ctypes.c_int(option), ctypes.c_ulong(value), zero, zero, zero), f"prctl({option})")
 
 
 def set_process_name(name: str) -> None:
     """Name the caller in the process list; the kernel keeps 15 bytes."""
     zero = ctypes.c_ulong(0)
     buffer = ctypes.create_string_buffer(name.encode()[:15])
-    _checked(_libc.prctl(ctypes.c_int(PR_SET_NAME), buffer, zero, zero, zero), "prctl(PR_SET_NAME)")
+    checked(libc.prctl(ctypes.c_int(PR_SET_NAME), buffer, zero, zero, zero), "prctl(PR_SET_NAME)")
 
 
 def drop_capabilities() -> None:
     """Empty the caller's effective, permitted, inheritable, ambient and bounding sets."""
     drop, zero = ctypes.c_int(PR_CAPBSET_DROP), ctypes.c_ulong(0)
     for capability in range(64):
-        if _libc.prctl(drop, ctypes.c_ulong(capability), zero, zero, zero) != 0:
+        if libc.prctl(drop, ctypes.c_ulong(capability), zero, zero, zero) != 0:
             break  # EINVAL: this kernel has no more. EPERM, below full: what is not held cannot be dropped
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
     header = struct.pack("Ii", _CAPABILITY_VERSION_3, 0)
-    _checked(_libc.capset(header, bytes(24)), "capset")
-
-
-def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
-    """Mount a filesystem of a kind."""
-    _checked(
-        _libc.mount(source.encode(), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), options.encode()),
-        f"mount {kind} on {target}",
-    )
-
-
-def make_mounts_private() -> None:
-    """Stop mounts from propagating between this mount namespace and the one it was copied from."""
-    _checked(_libc.mount(None, b"/", None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None), "mount --make-rprivate /")
-
-
-def detach(target: str) -> None:
-    """Take a mount, and what is mounted below it, out of the tree."""
-    _checked(_libc.umount2(os.fsencode(target), ctypes.c_int(MNT_DETACH)), f"umount {target}")
-
-
-def pivot_root(new_root: str, put_old: str) -> None:
-    """Make `new_root` the root of this mount namespace."""
-    _syscall("pivot_root", _SYS_PIVOT_ROOT, os.fsencode(new_root), os.fsencode(put_old))
-
-
-def clone_mount(path: str) -> int:
-    """A detached copy of the mount tree at `path` (a bind mount that is mounted nowhere yet), as a descriptor."""
-    flags = _OPEN_TREE_CLONE | _AT_RECURSIVE | os.O_CLOEXEC
-    return _syscall(
-        f"open_tree {path}", _SYS_OPEN_TREE, ctypes.c_int(_AT_FDCWD), os.fsencode(path), ctypes.c_uint(flags)
-    )
-
-
-def attach_mount(tree: int, target: str) -> None:
-    """Mount what `clone_mount` gave."""
-    _syscall(
-        f"move_mount to {target}",
-        _SYS_MOVE_MOUNT,
-        ctypes.c_int(tree),
-        b"",
-        ctypes.c_int(_AT_FDCWD),
-        os.fsencode(target),
-        ctypes.c_uint(_MOVE_MOUNT_F_EMPTY_PATH),
-    )
-
-
-def set_mount_attributes(tree: int, attributes: int, user_namespace: int | None = None) -> None:
-    """Add attributes to a detached mount tree, all of it; with a user namespace, map its owners by that."""
-    mapping = 0 if user_namespace is None else user_namespace
-    if user_namespace is not None:
-        attributes |= MOUNT_ATTR_IDMAP
-    record = struct.pack("QQQQ", attributes, 0, 0, mapping)
-    _syscall(
-        "mount_setattr",
-        _SYS_MOUNT_SETATTR,
-        ctypes.c_int(tree),
-        b"",
-        ctypes.c_uint(_AT_EMPTY_PATH | _AT_RECURSIVE),
-        record,
-        ctypes.c_size_t(len(record)),
-    )
-
-
-def set_attributes_at(path: str, attributes: int) -> None:
-    """Add attributes to the one mount at `path`."""
-    record = struct.pack("QQQQ", attributes, 0, 0, 0)
-    _syscall(
-        f"mount_setattr {path}",
-        _SYS_MOUNT_SETATTR,
-        ctypes.c_int(_AT_FDCWD),
-        os.fsencode(path),
-        ctypes.c_uint(0),
-        record,
-        ctypes.c_size_t(len(record)),
-    )
+    checked(libc.capset(header, bytes(24)), "capset")
 
 
 def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
     """Close the descriptors from `first` to `last`, both included."""
-    _syscall("close_range", _SYS_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), ctypes.c_uint(0))
+    syscall("close_range", _SYS_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), ctypes.c_uint(0))
 
 
 def set_signal_mask(mask: int) -> None:
@@ -213,7 +116,7 @@ def set_signal_mask(mask: int) -> None:
 
     `signal.pthread_sigmask` makes an enum member of each signal that was blocked, which takes longer than a namespace.
     """
-    _checked(_libc.sigprocmask(ctypes.c_int(signal.SIG_SETMASK), _signal_set(mask), None), "sigprocmask")
+    checked(libc.sigprocmask(ctypes.c_int(signal.SIG_SETMASK), _signal_set(mask), None), "sigprocmask")
 
 
 def _signal_set(mask: int) -> bytes:
@@ -223,28 +126,28 @@ def _signal_set(mask: int) -> bytes:
 def signalfd(signals: set[signal.Signals]) -> int:
     """A descriptor that is readable when one of these signals, which the caller has blocked, is pending."""
     mask = sum(1 << (number - 1) for number in signals)
-    return _checked(
-        _libc.signalfd(ctypes.c_int(-1), _signal_set(mask), ctypes.c_int(os.O_CLOEXEC | os.O_NONBLOCK)), "signalfd"
+    return checked(
+        libc.signalfd(ctypes.c_int(-1), _signal_set(mask), ctypes.c_int(os.O_CLOEXEC | os.O_NONBLOCK)), "signalfd"
     )
 
 
 def timerfd_boottime() -> int:
     """A timer that counts on CLOCK_BOOTTIME, as a descriptor; not set yet."""
-    return _checked(_libc.timerfd_create(ctypes.c_int(_CLOCK_BOOTTIME), ctypes.c_int(os.O_CLOEXEC)), "timerfd_create")
+    return checked(libc.timerfd_create(ctypes.c_int(_CLOCK_BOOTTIME), ctypes.c_int(os.O_CLOEXEC)), "timerfd_create")
 
 
 def set_timer(timer: int, at_ns: int) -> None:
     """Make the descriptor readable from this instant of its clock on."""
     record = struct.pack("llll", 0, 0, at_ns // 10**9, at_ns % 10**9)
     absolute = ctypes.c_int(1)
-    _checked(_libc.timerfd_settime(ctypes.c_int(timer), absolute, record, None), "timerfd_settime")
+    checked(libc.timerfd_settime(ctypes.c_int(timer), absolute, record, None), "timerfd_settime")
 
 
 def inotify_modified(path: str) -> int:
     """A descriptor that is readable once the file at `path` was modified."""
-    watcher = _checked(_libc.inotify_init1(ctypes.c_int(os.O_CLOEXEC | os.O_NONBLOCK)), "inotify_init1")
+    watcher = checked(libc.inotify_init1(ctypes.c_int(os.O_CLOEXEC | os.O_NONBLOCK)), "inotify_init1")
     try:
-        _checked(_libc.inotify_add_watch(ctypes.c_int(watcher), os.fsencode(path), ctypes.c_uint(2)), "inotify")
+        checked(libc.inotify_add_watch(ctypes.c_int(watcher), os.fsencode(path), ctypes.c_uint(2)), "inotify")
     except OSError:
         os.close(watcher)
         raise
@@ -254,25 +157,25 @@ def inotify_modified(path: str) -> int:
 def landlock_abi() -> int:
     """The version of Landlock that this kernel offers."""
     size, flags = ctypes.c_size_t(0), ctypes.c_uint(_LANDLOCK_CREATE_RULESET_VERSION)
-    return _syscall("landlock_create_ruleset", _SYS_LANDLOCK_CREATE_RULESET, None, size, flags)
+    return syscall("landlock_create_ruleset", _SYS_LANDLOCK_CREATE_RULESET, None, size, flags)
 
 
 def landlock_ruleset(attributes: bytes) -> int:
     """A new ruleset that handles what `attributes` (`struct landlock_ruleset_attr`) say, as a descriptor."""
     size, flags = ctypes.c_size_t(len(attributes)), ctypes.c_uint(0)
-    return _syscall("landlock_create_ruleset", _SYS_LANDLOCK_CREATE_RULESET, attributes, size, flags)
+    return syscall("landlock_create_ruleset", _SYS_LANDLOCK_CREATE_RULESET, attributes, size, flags)
 
 
 def landlock_grant(ruleset: int, place: int, rights: int) -> None:
     """Allow `rights` on the file or folder `place` and all below it."""
     rule = struct.pack("=Qi", rights, place)
     kind, flags = ctypes.c_int(_LANDLOCK_RULE_PATH_BENEATH), ctypes.c_uint(0)
-    _syscall("landlock_add_rule", _SYS_LANDLOCK_ADD_RULE, ctypes.c_int(ruleset), kind, rule, flags)
+    syscall("landlock_add_rule", _SYS_LANDLOCK_ADD_RULE, ctypes.c_int(ruleset), kind, rule, flags)
 
 
 def landlock_restrict(ruleset: int, flags: int) -> None:
     """Hold the caller to a ruleset."""
-    _syscall("landlock_restrict_self", _SYS_LANDLOCK_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint(flags))
+    syscall("landlock_restrict_self", _SYS_LANDLOCK_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint(flags))
 
 
 class _FilterProgram(ctypes.Structure):
@@ -283,4 +186,4 @@ def load_filter(instructions: bytes) -> None:
     """Have every further system call of the caller judged by a BPF program (`struct sock_filter`, 8 bytes each)."""
     program = _FilterProgram(len(instructions) // 8, instructions)
     mode, flags = ctypes.c_uint(_SECCOMP_SET_MODE_FILTER), ctypes.c_uint(0)
-    _syscall("seccomp", _SYS_SECCOMP, mode, flags, ctypes.byref(program))
+    syscall("seccomp", _SYS_SECCOMP, mode, flags, ctypes.byref(program))

@@ -14,8 +14,9 @@ import sys
 from importlib import import_module
 from typing import NoReturn
 
+from sandbox.attempt import CHANNEL_DESCRIPTOR, Attempt, carry_out
 from sandbox.channel import Channel
-from sandbox.contain import CHANNEL_DESCRIPTOR, TASK_STEPS, Attempt, carry_out
+from sandbox.contain_task import TASK_STEPS
 from sandbox.errors import SetupError
 
 

@@ -1,0 +1,114 @@
+"""The second half of the confinement, in order: what the task does to itself, before anything that the spec names runs.
+
+The task joins its cgroup first, so that all it ever does is counted; the supervisor stays outside, and can do its work
+when the task's memory or processes are used up. Landlock and seccomp come last, since they deny what the other steps
+are made of; they hold the task alone, the supervisor runs nothing of it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from sandbox import descriptors, identity, kinship, landlock, limits, seccomp, syscalls
+from sandbox.attempt import CHANNEL_DESCRIPTOR, Attempt, Step, always, below_full, full
+from sandbox.spec import Level
+
+
+def _join_cgroups(attempt: Attempt) -> None:
+    for cgroup in attempt.cgroups:
+        os.write(cgroup, b"0")
+
+
+def _begin_session(attempt: Attempt) -> None:
+    os.setsid()
+    kinship.die_with_parent()
+    syscalls.set_process_name(attempt.spec.name)
+
+
+def _take_descriptors(attempt: Attempt) -> None:
+    null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    # Above everything that is to be overwritten first: a source may be one of the targets.
+    sources = [descriptors.duplicate_above(CHANNEL_DESCRIPTOR, fd) for fd in (null, attempt.stdout, attempt.stderr)]
+    channel = descriptors.duplicate_above(CHANNEL_DESCRIPTOR, attempt.channel)
+    control = descriptors.duplicate_above(CHANNEL_DESCRIPTOR, attempt.control)
+    for target, source in enumerate(sources):
+        os.dup2(source, target, inheritable=True)
+    os.dup2(channel, CHANNEL_DESCRIPTOR, inheritable=False)
+    attempt.control = control
+    descriptors.keep_only((0, 1, 2, CHANNEL_DESCRIPTOR, control))
+
+
+def _limit(attempt: Attempt) -> None:
+    limits.apply(attempt.spec.limits, attempt.level, counted_memory=bool(attempt.cgroups))
+
+
+def _clear_environment(attempt: Attempt) -> None:
+    os.environ.clear()
+    os.environ.update(attempt.spec.environment)
+    os.umask(0o022)
+    if attempt.scratch:
+        os.environ.update(HOME=attempt.scratch, TMPDIR=attempt.scratch)
+    os.chdir(attempt.scratch or "/tmp")
+
+
+def _set_path(attempt: Attempt) -> None:
+    own = [_visible(path, attempt) for path in attempt.spec.path]
+    sys.path[:0] = own
+    for path in list(sys.path_importer_cache):  # the launcher's; what is not of this attempt stays true, and is costly
+        if any(path == folder or path.startswith(folder + "/") for folder in own):
+            del sys.path_importer_cache[path]
+    sys.argv[:] = [attempt.spec.entry]
+
+
+def _visible(path: str, attempt: Attempt) -> str:
+    """Where `path` inside is to be found: below full there is no inside, so at the mount's source."""
+    if below_full(attempt):
+        for mount in attempt.spec.mounts:
+            if path == mount.target or path.startswith(mount.target + "/"):
+                return mount.source + path[len(mount.target) :]
+    return path
+
+
+def _reset_signals(_: Attempt) -> None:
+    syscalls.set_signal_mask(0)
+    identity.expose()  # so that its own files under /proc are its own; what shields the supervisor stays
+
+
+def _restrict_files(attempt: Attempt) -> None:
+    spec, layout = attempt.spec, attempt.layout
+    writable = [mount for mount in spec.mounts if mount.writable]
+    if full(attempt):
+        read: tuple[str, ...] = ("/",)
+        write = ("/tmp", "/dev/shm", *(mount.target for mount in writable))
+        devices: tuple[str, ...] = ("/dev",)
+    else:
+        read = (*layout.shown, *layout.files, *layout.with_network, "/proc", *(mount.source for mount in spec.mounts))
+        write = (attempt.scratch, *(mount.source for mount in writable))
+        devices = layout.devices
+    landlock.restrict(landlock.Grants(read, write, devices, tcp=spec.network))
+
+
+def _filter_calls(attempt: Attempt) -> None:
+    seccomp.load(seccomp.program(network=attempt.spec.network, namespaces=full(attempt)))
+
+
+def _with_landlock(attempt: Attempt) -> bool:
+    return attempt.level is Level.RESTRICTED or (full(attempt) and not landlock.missing())
+
+
+def _with_filter(attempt: Attempt) -> bool:
+    return attempt.level is Level.RESTRICTED or (full(attempt) and not seccomp.missing())
+
+
+TASK_STEPS: tuple[Step, ...] = (
+    Step("cgroup", _join_cgroups, always),
+    Step("session", _begin_session, always, "session"),
+    Step("descriptors", _take_descriptors, always, "no inherited descriptors"),
+    Step("rlimits", _limit, always, "rlimits"),
+    Step("environment", _clear_environment, always, "cleared environment"),
+    Step("import path", _set_path, always),
+    Step("signals", _reset_signals, always),
+    Step("landlock", _restrict_files, _with_landlock, landlock.describe()),
+    Step("seccomp", _filter_calls, _with_filter, "seccomp"),
+)
