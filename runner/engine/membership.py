@@ -54,13 +54,16 @@ class Membership:
         self._keeping.cancel()
         await asyncio.gather(self._keeping, return_exceptions=True)
         self._keeping = None
-        self._parts.node.is_member = False
+        node = self._parts.node
+        node.is_member = False
         if self._heartbeat is not None:
             await asyncio.to_thread(self._heartbeat.stop)
+            self._heartbeat = None
         try:
-            await self._parts.store.leave(self._parts.node.identity.id)
+            await self._parts.store.leave(node.identity.id)
         except RunnerError as error:
             _logger.warning("other nodes will notice by themselves that this one is gone: %s", error)
+        node.identity = Identity(node.identity.id, None)  # nothing of it runs: its lease is given back
 
     async def _keep(self, heartbeat: Heartbeat) -> None:
         node = self._parts.node

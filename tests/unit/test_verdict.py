@@ -9,10 +9,12 @@ MB = 1 << 20
 TIMEOUT = Decision(reason=Reason.TIMEOUT, why="passed its timeout of 3s")
 
 
-def outcome(*, exit_code: int | None = None, signal: int | None = None, memory_kills: int = 0) -> Outcome:
+def outcome(
+    *, exit_code: int | None = None, signal: int | None = None, memory_kills: int = 0, lease_over: bool = False
+) -> Outcome:
     return Outcome(
         exit_code=exit_code, signal=signal, memory_kills=memory_kills, peak_memory_bytes=None, cpu_time_s=None,
-        wall_time_s=1.0, walls="",
+        wall_time_s=1.0, walls="", lease_over=lease_over,
     )  # fmt: skip
 
 
@@ -28,6 +30,15 @@ def test_a_response_goes_before_everything() -> None:
 
 def test_a_decision_goes_before_memory_and_exit() -> None:
     assert judge(None, TIMEOUT, outcome(signal=9, memory_kills=1), None, MB) == (Reason.TIMEOUT, TIMEOUT.why)
+
+
+def test_the_end_of_a_lease_loses_the_attempt_and_is_no_crash_of_the_task() -> None:
+    reason, why = judge(None, None, outcome(lease_over=True, memory_kills=1), "closed its channel", MB)
+
+    assert reason is Reason.LOST
+    assert "could not renew its lease" in why
+    assert judge(None, TIMEOUT, outcome(lease_over=True), None, MB)[0] is Reason.TIMEOUT
+    assert judge(Response(result="1"), None, outcome(lease_over=True), None, MB)[0] is Reason.SUCCESS
 
 
 def test_a_memory_kill_goes_before_the_exit() -> None:
