@@ -29,8 +29,8 @@ Result = TypeVar("Result")
 #: How long a call tries before it tells its caller.
 PATIENCE_S = 10.0
 CONNECT_S = 5.0
-#: A transaction that takes longer hangs.
-_SILENCE_S = 30.0
+#: A transaction that takes longer hangs; less than the patience, so that another connection is tried then.
+_SILENCE_S = 6.0
 _ROLLBACK_S = 2.0
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.02, 1.0
 _CONNECTIONS = 8
@@ -131,9 +131,9 @@ class Database:
             except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 pool.terminate()
 
-    async def write(self, work: Work[Result]) -> Result:
-        """The result of `work`, once it is committed."""
-        return await self.finish(self._try(work, "write", PATIENCE_S))
+    async def write(self, work: Work[Result], *, silence_s: float | None = None) -> Result:
+        """The result of `work`, once it is committed; `silence_s` for work that may take long."""
+        return await self.finish(self._try(work, "write", PATIENCE_S, silence_s))
 
     async def write_last(self, work: Work[Result], *, patience_s: float) -> Result:
         """As `write`, and also once nothing more is accepted."""
@@ -165,13 +165,20 @@ class Database:
         if not task.cancelled():
             task.exception()  # seen, also where its caller is gone
 
-    async def _try(self, work: Work[Result], kind: Literal["write", "read"] | None, patience_s: float) -> Result:
+    async def _try(
+        self,
+        work: Work[Result],
+        kind: Literal["write", "read"] | None,
+        patience_s: float,
+        silence_s: float | None = None,
+    ) -> Result:
         loop = asyncio.get_running_loop()
         async with self._turn(patience_s):
             until, wait_s, repeated = loop.time() + patience_s, _FIRST_WAIT_S, False
             while True:
                 try:
-                    result, notice = await self._once(work, kind, repeated=repeated)
+                    async with asyncio.timeout(silence_s or _SILENCE_S):
+                        result, notice = await self._once(work, kind, repeated=repeated)
                 except Exception as error:
                     if not is_passing(error) or loop.time() + wait_s > until:
                         raise translated(error, self.url) from error
@@ -209,17 +216,17 @@ class Database:
         assert self._pool is not None, "open"
         connection = await self._pool.acquire()
         try:
-            async with asyncio.timeout(_SILENCE_S):
-                transaction = Transaction(connection, repeated=repeated)
-                if kind is None:
-                    return await work(transaction), Notice()
-                await connection.execute(_BEGIN[kind])
-                result = await work(transaction)
-                await connection.execute("COMMIT")
-                return result, transaction.notice
+            transaction = Transaction(connection, repeated=repeated)
+            if kind is None:
+                return await work(transaction), Notice()
+            await connection.execute(_BEGIN[kind])
+            result = await work(transaction)
+            await connection.execute("COMMIT")
         except BaseException as error:
             await _take_back(connection, error)
             raise
+        else:
+            return result, transaction.notice
         finally:
             with contextlib.suppress(Exception):
                 await self._pool.release(connection, timeout=_ROLLBACK_S)

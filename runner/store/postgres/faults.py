@@ -27,6 +27,8 @@ def is_passing(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         return state != _FULL and (state[:2] in _PASSING_CLASSES or state in _PASSING)
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return False  # the URL is wrong
     return isinstance(error, OSError | TimeoutError | EOFError | asyncpg.InterfaceError | asyncpg.InternalClientError)
 
 

@@ -60,15 +60,17 @@ async def page(tx: Transaction, app: str, run: str, after: int, limit: int) -> L
     return LogPage(lines=lines, cursor=lines[-1].number if lines else after)
 
 
-async def delete(database: Database, app: str, run: str) -> None:
-    """Delete a run's log, in parts."""
-    while len(await database.single("delete_lines", app, run, _LINES_AT_ONCE)) == _LINES_AT_ONCE:
-        pass
-    await database.single("delete_log", app, run)
+async def delete(database: Database, runs: Sequence[tuple[str, str]]) -> None:
+    """Delete the logs of these runs, each an app and an id, in parts."""
+    apps, ids = [app for app, _ in runs], [run for _, run in runs]
+    for row in await database.read(lambda tx: tx.rows("logs_of", apps, ids)):
+        key = (row["app"], row["run"])
+        while len(await database.single("delete_lines", *key, _LINES_AT_ONCE)) == _LINES_AT_ONCE:
+            pass
+        await database.single("delete_log", *key)
 
 
 async def prune(database: Database, before: int) -> None:
     """Delete the logs whose last line is older."""
     while old := await database.read(lambda tx: tx.rows("old_logs", before, _LOGS_AT_ONCE)):
-        for row in old:
-            await delete(database, row["app"], row["run"])
+        await delete(database, [(row["app"], row["run"]) for row in old])

@@ -16,6 +16,8 @@ from runner.store.postgres.faults import described
 #: Of the advisory lock: "isol".
 _LOCK = 0x69736F6C
 _AHEAD = 1
+#: How long migrating may take, and waiting for a node that does it.
+_LONGEST_S = 3600.0
 
 
 async def migrate(database: Database) -> None:
@@ -40,4 +42,4 @@ async def migrate(database: Database) -> None:
             await tx.connection.execute(script.read_text(encoding="utf-8"))
             await tx.connection.execute(f"INSERT INTO schema_version (version) VALUES ({number})")  # noqa: S608 - a number
 
-    await database.write(apply)
+    await database.write(apply, silence_s=_LONGEST_S)

@@ -15,6 +15,7 @@ import contextlib
 import json
 import random
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -25,6 +26,7 @@ from runner.errors import StoreError
 from runner.store.contract import Notice
 from runner.store.postgres.clock import DatabaseClock, boot_us
 from runner.store.postgres.database import CONNECT_S, Database, Work, options
+from runner.store.postgres.faults import is_passing
 from runner.store.postgres.statements import SQL
 from runner.store.rows import run_of
 
@@ -34,7 +36,6 @@ _SWEEP_S = 6.0
 _ANSWER_S = 5.0
 _LANES_AT_ONCE = 200
 _KEYS_AT_ONCE = 60  # a payload has at most 8,000 bytes
-_FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class Notices:
@@ -101,7 +102,7 @@ class Notices:
             await self._has_unsent.wait()
             await asyncio.sleep(_GATHER_S)
             # What cannot be sent is found by the sweeps of those who would have heard it.
-            with contextlib.suppress(StoreError):
+            with _going_on():
                 await database.write(self._sending())
 
     def _sending(self) -> Work[object]:
@@ -113,24 +114,26 @@ class Notices:
     # --- hearing ------------------------------------------------------------------------------------------------
 
     async def _hear(self) -> None:
-        wait_s = 0.1
         while True:
-            with contextlib.suppress(*_FAILURES):
-                connection = await asyncpg.connect(
-                    self._url, target_session_attrs="read-write", **options(is_pooled=self._is_pooled)
-                )
-                try:
-                    async with asyncio.timeout(CONNECT_S):
-                        await connection.add_listener(_CHANNEL, self._on_payload)
-                    self._hears.set()
-                    wait_s = 0.1
-                    while True:
-                        await self._sweep(connection)
-                        await _sleep_unless_closed(connection, _SWEEP_S * random.uniform(0.8, 1.2))
-                finally:
-                    connection.terminate()
-            await asyncio.sleep(wait_s * random.uniform(0.5, 1))
-            wait_s = min(2 * wait_s, 2.0)
+            since = time.monotonic()
+            with _going_on():
+                await self._hear_until_lost()
+            lasted_s = time.monotonic() - since
+            await asyncio.sleep(random.uniform(0.1, 0.2) if lasted_s > _SWEEP_S else random.uniform(0.2, 2.0))
+
+    async def _hear_until_lost(self) -> None:
+        connection = await asyncpg.connect(
+            self._url, target_session_attrs="read-write", **options(is_pooled=self._is_pooled)
+        )
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await connection.add_listener(_CHANNEL, self._on_payload)
+            self._hears.set()
+            while True:
+                await self._sweep(connection)
+                await _sleep_unless_closed(connection, _SWEEP_S * random.uniform(0.8, 1.2))
+        finally:
+            connection.terminate()
 
     async def _sweep(self, connection: Any) -> None:
         asked_at = boot_us()
@@ -151,7 +154,7 @@ class Notices:
             await self._has_heard.wait()
             self._has_heard.clear()
             heard, self._heard = self._heard, []
-            with contextlib.suppress(StoreError):
+            with _going_on():
                 self._tell_here(
                     Notice(
                         ready=any(each.get("ready", False) for each in heard),
@@ -160,6 +163,18 @@ class Notices:
                         logged=tuple(dict.fromkeys(run for each in heard for run in each.get("logged", ()))),
                     )
                 )
+
+
+@contextlib.contextmanager
+def _going_on() -> Iterator[None]:
+    """A node must never become deaf or dumb: what fails is tried again, and what nobody thought of is shown."""
+    try:
+        yield
+    except Exception as error:
+        if not is_passing(error) and not isinstance(error, StoreError):
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "the store's notices failed; they go on", "exception": error}
+            )
 
 
 def _payloads(sender: str, notices: Iterable[Notice]) -> Iterator[str]:

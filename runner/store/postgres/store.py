@@ -140,7 +140,7 @@ class PostgresStore(Store):
 
     async def delete(self, app: str, run: str) -> None:
         await self._database.write(lambda tx: endings.delete(tx, app, run, self.now()))
-        await logs.delete(self._logs, app, run)
+        await logs.delete(self._logs, [(app, run)])
 
     async def pause(self, app: str, queue: str, now: int) -> QueueState:
         return await self._database.write(lambda tx: queues.pause(tx, self._policy, app, queue, now))
@@ -170,8 +170,7 @@ class PostgresStore(Store):
         while pruned < limit:
             part = min(_AT_ONCE, limit - pruned)
             gone = await self._database.write(lambda tx, part=part: endings.prune(tx, finished_before, part))  # type: ignore[misc]
-            for app, run in gone:
-                await logs.delete(self._logs, app, run)
+            await logs.delete(self._logs, gone)
             pruned += len(gone)
             if len(gone) < part:
                 break

@@ -28,3 +28,6 @@ RETURNING 1;
 
 -- name: delete_log
 DELETE FROM logs WHERE app = $1 AND run = $2;
+
+-- name: logs_of
+SELECT logs.app, logs.run FROM unnest($1::text[], $2::text[]) AS named (app, run) JOIN logs USING (app, run);
