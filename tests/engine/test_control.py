@@ -6,10 +6,9 @@ import os
 import signal
 from pathlib import Path
 
-import psutil
-
 from runner.app import APP
 from support.nodes import Node, running_node
+from support.processes import launchers
 from support.projects import CONFIG, write_project
 from support.waiting import eventually_async
 
@@ -157,7 +156,7 @@ async def test_a_killed_launcher_loses_the_attempts_and_nothing_else(tmp_path: P
     async with running_node(folder) as node:
         run = await started(node, folder, "control.quick")
         (folder / "shared" / "go").touch()
-        [launcher] = psutil.Process().children()
+        [launcher] = launchers()
         os.kill(launcher.pid, signal.SIGKILL)
 
         ended = await node.ended(run["id"])

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from support.nodes import Node, running_node
+from support.processes import launchers
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -77,10 +78,9 @@ async def test_the_first_of_two_results_stands(node: Node) -> None:
 
 def _attempts_alive() -> list[psutil.Process]:
     """What runs below this process's launchers: attempts that should be dead."""
-    launchers = psutil.Process().children()
     return [
         process
-        for launcher in launchers
+        for launcher in launchers()
         for process in launcher.children(recursive=True)
         if process.status() != psutil.STATUS_ZOMBIE
     ]

@@ -34,3 +34,8 @@ def _is_database(process: psutil.Process) -> bool:
         return bool(process.name() == "postgres")
     except psutil.NoSuchProcess:
         return True
+
+
+def launchers() -> list[psutil.Process]:
+    """The launchers of the nodes in this very process."""
+    return [child for child in psutil.Process().children() if child.name() == "isolane"]
