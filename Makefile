@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 
-.PHONY: run test check fix bench-nodes clean
+.PHONY: run test check fix bench-nodes bench-claim clean
 
 run: $(VENV)/run.stamp
 	@$(BIN)/isolane serve
@@ -44,6 +44,9 @@ $(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
 
 bench-nodes: $(VENV)/dev.stamp
 	$(BIN)/python tests/bench/nodes.py
+
+bench-claim: $(VENV)/dev.stamp
+	$(BIN)/python tests/bench/claim_million.py
 
 clean:
 	rm -rf $(VENV) .isolane .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
