@@ -1,8 +1,8 @@
 """The `isolane` command: arguments in, calls out, answers shown. No logic of the runner lives here.
 
-Commands that look at runs, queues and tasks talk HTTP to a server, also to the one of this very folder. `serve`, `run`
-and `config check` work here and now. A command's module is loaded only when it is called, so that `isolane --help` and
-shell completion answer at once.
+Commands that look at runs, queues and tasks talk HTTP to a server, also to the one of this very folder. `serve`, `run`,
+`store` and `config check` work here and now. A command's module is loaded only when it is called, so that
+`isolane --help` and shell completion answer at once.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ _COMMANDS = {
     "queues": ("runner.cli.queues", "Look at queues, pause and empty them."),
     "nodes": ("runner.cli.nodes", "Look at the nodes, empty one."),
     "tasks": ("runner.cli.tasks", "Look at tasks, write a new one."),
+    "store": ("runner.cli.store", "Bring the store up to date, check it, move it."),
     "doctor": ("runner.cli.doctor", "Say which walls of the sandbox stand on this host."),
     "config": ("runner.cli.config", "Check the config file."),
 }

@@ -33,6 +33,7 @@ from runner.domain.run import (
     Verdict,
 )
 from runner.domain.status import Status
+from runner.store.contents import Contents
 
 Item = TypeVar("Item")
 
@@ -205,14 +206,29 @@ class Store(abc.ABC):
     # --- life ---------------------------------------------------------------------------------------------------
 
     @abc.abstractmethod
-    async def open(self) -> None:
-        """Open it, take the lock and bring the schema up to date.
+    async def open(self, *, as_it_is: bool = False) -> None:
+        """Open it, take the lock, bring the schema up to date and the queues in line with the config.
+
+        Args:
+            as_it_is: change nothing of that: for looking at it, and for copying it.
 
         Raises:
             StoreUnavailableError: the path cannot be written, or it is no database of ours; names the path.
             StoreLockedError: another runner has it open.
-            StoreVersionError: written by a newer isolane.
+            StoreVersionError: written by a newer isolane; or by an older one, and `as_it_is`.
         """
+
+    @abc.abstractmethod
+    async def migrate(self) -> None:
+        """Make it where there is none, and bring its schema up to date, nothing else. It must not be open.
+
+        Raises:
+            StoreError: as `open`.
+        """
+
+    @abc.abstractmethod
+    def contents(self) -> Contents:
+        """All that it holds, row by row, once it is open."""
 
     @abc.abstractmethod
     async def close(self) -> None:
@@ -236,7 +252,11 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     async def register(self, node: NodeInfo) -> None:
-        """Make a node known, with its first beat, and announce as it from now on. Doing it again changes nothing."""
+        """Make a node known, with its first beat, and announce as it from now on. Doing it again changes nothing.
+
+        Raises:
+            StoreUnavailableError: the store is the unfinished copy of another one.
+        """
 
     @abc.abstractmethod
     def lease(self, node: str, *, within_s: float) -> Lease:

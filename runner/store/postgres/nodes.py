@@ -15,6 +15,7 @@ from runner.domain.run import Claim
 from runner.errors import ConflictError, NotFoundError
 from runner.store.contract import Lease, NodeInfo, NodeState
 from runner.store.postgres.claiming import orphans
+from runner.store.postgres.contents import refuse_unfinished
 from runner.store.postgres.database import Transaction, options
 from runner.store.postgres.faults import is_passing, leaves_connection, translated
 from runner.store.postgres.statements import SQL
@@ -22,6 +23,7 @@ from runner.store.postgres.statements import SQL
 
 async def register(tx: Transaction, node: NodeInfo) -> None:
     """Make a node known."""
+    await refuse_unfinished(tx)
     await tx.rows("register_node", node.id, node.name, node.lease_s, node.capacity, node.version, node.sandbox)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from runner.domain.run import Claim, Ending, LogLine, NewRun, QueueState, Run, RunDetail, Verdict
 from runner.domain.status import Status
+from runner.store.contents import Contents
 from runner.store.contract import (
     Claims,
     Firing,
@@ -31,6 +32,7 @@ from runner.store.patience import Patience
 from runner.store.policy import Policy
 from runner.store.postgres import claiming, endings, listing, logs, nodes, queues, schedules
 from runner.store.postgres.clock import DatabaseClock, boot_us
+from runner.store.postgres.contents import PostgresContents
 from runner.store.postgres.database import Database
 from runner.store.postgres.enqueueing import Enqueuer, prepared
 from runner.store.postgres.migrate import migrate
@@ -61,18 +63,29 @@ class PostgresStore(Store):
 
     # --- life ---------------------------------------------------------------------------------------------------
 
-    async def open(self) -> None:
+    async def open(self, *, as_it_is: bool = False) -> None:
         try:
             await self._database.open()
             await self._logs.open()
-            await migrate(self._database)
+            await migrate(self._database, migrating=not as_it_is)
             asked_at = boot_us()
             self._clock.saw((await self._database.single("database_now"))[0][0], asked_at=asked_at)
-            await queues.apply_rules(self._database, self._policy)
-            await self._notices.start(self._database)
+            if not as_it_is:
+                await queues.apply_rules(self._database, self._policy)
+                await self._notices.start(self._database)
         except BaseException:
             await self.close()
             raise
+
+    async def migrate(self) -> None:
+        try:
+            await self._database.open()
+            await migrate(self._database)
+        finally:
+            await self.close()
+
+    def contents(self) -> Contents:
+        return PostgresContents(self._database)
 
     async def close(self) -> None:
         await self._database.settle()

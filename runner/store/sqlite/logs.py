@@ -31,23 +31,25 @@ class Logs:
 
     def __init__(self, path: Path, tell: Callable[[Notice], None]) -> None:
         self._path = path
-        self._writer = Writer(path, self._connect, tell)
-        self._readers = Readers(path)
+        self.writer = Writer(path, self._connect, tell)
+        self.readers = Readers(path)
+        self._migrates = True
 
-    async def open(self) -> None:
-        """Open the file, making it where there is none."""
-        await self._writer.start()
-        self._readers.start()
+    async def open(self, *, migrating: bool = True) -> None:
+        """Open the file, making it where there is none; without `migrating` its schema must be the newest."""
+        self._migrates = migrating
+        await self.writer.start()
+        self.readers.start()
 
     async def close(self) -> None:
         """Write what was accepted and close the file."""
-        await self._readers.close()
-        await self._writer.close()
+        await self.readers.close()
+        await self.writer.close()
 
     async def append(self, app: str, run: str, lines: Sequence[LogLine]) -> None:
         """Add lines to the end of a run's log."""
         if lines:
-            await self._writer.run(lambda tx: _append(tx, app, run, lines))
+            await self.writer.run(lambda tx: _append(tx, app, run, lines))
 
     async def page(self, app: str, run: str, after: int, limit: int) -> LogPage:
         """Lines after the cursor `after`."""
@@ -56,16 +58,16 @@ class Logs:
             lines = tuple(map(line_of, connection.execute(SQL["lines_after"], (app, run, after, limit))))
             return LogPage(lines=lines, cursor=lines[-1].number if lines else after)
 
-        return await self._readers.run(read)
+        return await self.readers.run(read)
 
     async def delete(self, app: str, run: str) -> None:
         """Delete a run's log, in parts, so that others can write between them."""
-        while await self._writer.run(lambda tx: _delete_part(tx, app, run)):
+        while await self.writer.run(lambda tx: _delete_part(tx, app, run)):
             pass
 
     async def prune(self, before: int) -> None:
         """Delete the logs whose last line is older."""
-        while old := await self._readers.run(
+        while old := await self.readers.run(
             lambda connection: connection.execute(SQL["old_logs"], (before, _LOGS_AT_ONCE)).fetchall()
         ):
             await asyncio.gather(*(self.delete(row["app"], row["run"]) for row in old))
@@ -73,7 +75,7 @@ class Logs:
     def _connect(self) -> sqlite3.Connection:
         connection = connect_writer(self._path, synchronous="NORMAL", cache_bytes=_CACHE_BYTES)
         try:
-            migrate(connection, self._path, "log_migrations")
+            migrate(connection, self._path, "log_migrations", migrating=self._migrates)
         except BaseException:
             connection.close()
             raise

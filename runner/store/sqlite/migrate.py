@@ -13,12 +13,12 @@ from runner.errors import StoreUnavailableError, StoreVersionError
 APPLICATION_ID = 0x69736F6C
 
 
-def migrate(connection: sqlite3.Connection, path: Path, folder: str) -> None:
-    """Apply the files of `runner/store/sql/sqlite/<folder>` that this database does not have yet.
+def migrate(connection: sqlite3.Connection, path: Path, folder: str, *, migrating: bool = True) -> None:
+    """Apply the files of `runner/store/sql/sqlite/<folder>` that this database does not have yet, if `migrating`.
 
     Raises:
         StoreUnavailableError: it is somebody else's database.
-        StoreVersionError: a newer isolane wrote it.
+        StoreVersionError: a newer isolane wrote it; or an older one, and nothing may be migrated.
     """
     scripts = sorted(
         (
@@ -40,6 +40,11 @@ def migrate(connection: sqlite3.Connection, path: Path, folder: str) -> None:
         raise StoreVersionError(
             f"{path} was written by a newer isolane (schema {version}, this one knows {len(scripts)}): "
             "upgrade isolane, or name another file in [runner] store"
+        )
+    if version < len(scripts) and not migrating:
+        raise StoreVersionError(
+            f"{path} was written by an older isolane (schema {version}, this one needs {len(scripts)}): "
+            "run `isolane store migrate`"
         )
     for number, script in enumerate(scripts[version:], start=version + 1):
         connection.execute("BEGIN IMMEDIATE")

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from runner.domain.run import Claim, Ending, LogLine, NewRun, QueueState, Run, RunDetail, Verdict
 from runner.domain.status import Status
-from runner.errors import ConflictError
+from runner.errors import ConflictError, StoreUnavailableError
+from runner.store.contents import Contents
 from runner.store.contract import (
     Claims,
     Firing,
@@ -42,6 +43,7 @@ from runner.store.policy import Policy
 from runner.store.rows import schedule_of
 from runner.store.sqlite import claiming, clock, endings, enqueueing, lanes, listing, schedules
 from runner.store.sqlite.connection import connect_writer
+from runner.store.sqlite.contents import SqliteContents, copy_source
 from runner.store.sqlite.lock import FileLock
 from runner.store.sqlite.logs import Logs
 from runner.store.sqlite.migrate import migrate
@@ -69,19 +71,36 @@ class SqliteStore(Store):
         self._logs = Logs(path.with_name(f"{path.stem}-logs.db"), self._tell)
         self._patience = Patience()
         self._nodes = Nodes()
+        self._migrates = True
 
     # --- life ---------------------------------------------------------------------------------------------------
 
-    async def open(self) -> None:
+    async def open(self, *, as_it_is: bool = False) -> None:
+        if as_it_is and not self._path.exists():
+            raise StoreUnavailableError(f"there is no store at {self._path}")
+        self._migrates = not as_it_is
         self._lock.acquire()
         try:
             await self._writer.start()
             self._readers.start()
-            await self._logs.open()
-            await self._writer.run(lambda tx: lanes.apply_rules(tx, self._policy))
+            await self._logs.open(migrating=not as_it_is)
+            if not as_it_is:
+                await self._writer.run(lambda tx: lanes.apply_rules(tx, self._policy))
         except BaseException:
             await self.close()
             raise
+
+    async def migrate(self) -> None:
+        self._migrates = True
+        self._lock.acquire()
+        try:
+            await self._writer.start()
+            await self._logs.open()
+        finally:
+            await self.close()
+
+    def contents(self) -> Contents:
+        return SqliteContents(self._writer, self._readers, self._logs)
 
     async def close(self) -> None:
         await self._readers.close()
@@ -99,6 +118,10 @@ class SqliteStore(Store):
     # --- nodes --------------------------------------------------------------------------------------------------
 
     async def register(self, node: NodeInfo) -> None:
+        if source := await self._readers.run(copy_source):
+            raise StoreUnavailableError(
+                f"the store {self._path} is the unfinished copy of {source}: make the copy again, to its end"
+            )
         self._nodes.register(node)
 
     def lease(self, node: str, *, within_s: float) -> Lease:  # noqa: ARG002 - memory never keeps anybody waiting
@@ -263,7 +286,7 @@ class SqliteStore(Store):
     def _connect(self) -> sqlite3.Connection:
         connection = connect_writer(self._path, synchronous="FULL", cache_bytes=_CACHE_BYTES)
         try:
-            migrate(connection, self._path, "migrations")
+            migrate(connection, self._path, "migrations", migrating=self._migrates)
         except BaseException:
             connection.close()
             raise

@@ -1,0 +1,136 @@
+"""`isolane store`: bring a store up to date, check it, move it to another one. Works here and now, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from runner.cli.options import config_file
+from runner.cli.render import clean, console, print_json
+from runner.config import load
+from runner.errors import ConflictError
+from runner.store import open_store
+from runner.store.contents import TABLES
+from runner.store.contract import QueueRule, Store, StoreLimits
+from runner.store.copying import copy as copy_store
+
+_store_url = click.option(
+    "--store", "url", metavar="URL", help='"sqlite:PATH" or "postgresql://…", instead of the config\'s.'
+)
+
+
+@click.group("store")
+def command() -> None:
+    """Bring the store up to date, check it, move it."""
+
+
+@command.command("migrate")
+@_store_url
+@config_file
+def migrate(url: str | None, config_path: Path | None) -> None:
+    """Bring the schema of the store up to date, or make the store; a runner does so too when it starts."""
+    store, name = _named(url, config_path)
+    asyncio.run(store.migrate())
+    click.echo(f"{clean(name)} is up to date")
+
+
+@command.command("check")
+@_store_url
+@config_file
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.pass_context
+def check(context: click.Context, url: str | None, config_path: Path | None, *, as_json: bool) -> None:
+    """Check the schema and the integrity of the store, and count again what it counts; exit code 1 if it is wrong."""
+    store, name = _named(url, config_path)
+    problems = asyncio.run(_problems(store))
+    if as_json:
+        print_json({"store": name, "problems": problems})
+    else:
+        for problem in problems:
+            click.echo(clean(problem))
+        if not problems:
+            click.echo(f"{clean(name)} is right")
+    if problems:
+        context.exit(1)
+
+
+@command.command("copy")
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+def copy(source: str, target: str) -> None:
+    """Copy all that the store FROM holds to the store TO, which holds no runs; each is "sqlite:PATH" or "postgresql://…".
+
+    No runner may use either meanwhile. A copy that was interrupted goes on when it is made again. FROM stays as it is.
+    """
+    one, name = _at(source)
+    other, other_name = _at(target)
+    if name == other_name:
+        raise ConflictError("FROM and TO are one store")
+    with _progress() as advance:
+        copied = asyncio.run(_copy(one, other, name, advance))
+    click.echo(f"copied {copied['runs']} runs to {clean(other_name)}; name it as `store` in [runner] of the config")
+
+
+async def _copy(source: Store, target: Store, name: str, advance: Callable[[str, int, int], None]) -> dict[str, int]:
+    await source.open(as_it_is=True)
+    try:
+        await target.migrate()
+        await target.open(as_it_is=True)
+        try:
+            return await copy_store(source, target, name, advance)
+        finally:
+            await target.close()
+    finally:
+        await source.close()
+
+
+async def _problems(store: Store) -> list[str]:
+    await store.open(as_it_is=True)
+    try:
+        return await store.contents().check()
+    finally:
+        await store.close()
+
+
+class _progress:  # noqa: N801 - used as a function
+    """A bar for each table on a terminal's stderr, nothing elsewhere."""
+
+    def __enter__(self) -> Callable[[str, int, int], None]:
+        shown = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        self._bars = Progress(*shown, console=console(stderr=True), disable=not sys.stderr.isatty())
+        self._bars.start()
+        self._tasks = {table.name: self._bars.add_task(table.name.replace("_", " "), start=False) for table in TABLES}
+        return self._advance
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def _advance(self, table: str, done: int, total: int) -> None:
+        self._bars.start_task(self._tasks[table])
+        self._bars.update(self._tasks[table], completed=done, total=total)
+
+
+def _named(url: str | None, config_path: Path | None) -> tuple[Store, str]:
+    """The store that was named, else the config's."""
+    if url is not None:
+        return _at(url)
+    settings = load(config_path)
+    return _at(settings.runner.store, settings.project)
+
+
+def _at(url: str, folder: Path | None = None) -> tuple[Store, str]:
+    """The store at a URL, its path from this folder on, and its name without a password."""
+    folder = folder or Path.cwd()
+    store = open_store(url, project=folder, limits=StoreLimits(), queue_rule=lambda _app, _queue: QueueRule())
+    if url.startswith("sqlite:"):
+        return store, f"sqlite:{(folder / url.partition(':')[2]).resolve()}"
+    parts = urlsplit(url)
+    where = urlencode([pair for pair in parse_qsl(parts.query) if pair[0] in {"host", "port", "dbname"}], safe="/")
+    name = f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return store, f"{name}?{where}" if where else name

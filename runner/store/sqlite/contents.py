@@ -1,0 +1,139 @@
+"""The rows of the two files as they are: see `runner.store.contents`."""
+
+# ruff: noqa: D102 - the contract documents its methods
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from runner.errors import ConflictError
+from runner.store.contents import Contents, Numbers, Row, Table, page_is_full, size_of
+from runner.store.queries import load
+from runner.store.sqlite import lanes
+from runner.store.sqlite.logs import Logs
+from runner.store.sqlite.readers import Readers
+from runner.store.sqlite.statements import SQL
+from runner.store.sqlite.writer import Transaction, Writer
+
+_CHECKS: Final = (*load("checks").values(), *load("checks/sqlite").values())
+_QUEUES_AT_ONCE = 200
+# What the shared columns do not say, and these tables want.
+_DEFAULTS = {"attempts": {"token": "''"}}
+
+
+class SqliteContents(Contents):
+    """What the store's file and the one of its logs hold."""
+
+    def __init__(self, writer: Writer, readers: Readers, logs: Logs) -> None:
+        self._writer = writer
+        self._readers = readers
+        self._logs = logs
+
+    async def count(self, table: Table) -> int:
+        statement = f"SELECT count(*) FROM {table.name}"  # noqa: S608 - one of TABLES
+        count: int = await self._of(table).run(lambda connection: connection.execute(statement).fetchone()[0])
+        return count
+
+    async def page(self, table: Table, after: Row | None, limit: int) -> list[Row]:
+        return await self._of(table).run(lambda connection: _page(connection, table, after, limit))
+
+    async def numbers(self) -> Numbers:
+        rows = await self._readers.run(lambda connection: connection.execute(SQL["last_numbers"]).fetchall())
+        last = {row["name"]: row["seq"] for row in rows}
+        return Numbers(seq=last.get("runs", 0), fence=last.get("attempts", 0))
+
+    async def begin_copy(self, source: str) -> None:
+        await self._writer.run(lambda tx: _begin(tx, source))
+
+    async def put(self, table: Table, rows: Sequence[Row]) -> None:
+        writer = self._logs.writer if table.is_log else self._writer
+        await writer.run(lambda tx: _put(tx, table, rows))
+
+    async def end_copy(self, numbers: Numbers) -> None:
+        queues = await self._readers.run(
+            lambda connection: [(row["app"], row["name"]) for row in connection.execute(SQL["all_queues"])]
+        )
+        for begin in range(0, len(queues), _QUEUES_AT_ONCE):
+            part = queues[begin : begin + _QUEUES_AT_ONCE]
+            await self._writer.run(lambda tx, part=part: lanes.refresh_all(tx, part))  # type: ignore[misc]
+        await self._writer.run(lambda tx: _end(tx, numbers))
+
+    async def check(self) -> list[str]:
+        return await self._readers.run(_problems) + await self._logs.readers.run(_damage)
+
+    def _of(self, table: Table) -> Readers:
+        return self._logs.readers if table.is_log else self._readers
+
+
+def copy_source(connection: sqlite3.Connection) -> str | None:
+    """Of which store this one is the unfinished copy."""
+    row = connection.execute(SQL["copy_source"]).fetchone()
+    return row["source"] if row else None
+
+
+def _page(connection: sqlite3.Connection, table: Table, after: Row | None, limit: int) -> list[Row]:
+    key = ", ".join(table.key)
+    test = f"WHERE ({key}) > ({_places(table.key)})" if after is not None else ""
+    statement = f"SELECT {', '.join(table.columns)} FROM {table.name} {test} ORDER BY {key} LIMIT {limit}"  # noqa: S608 - as above
+    rows: list[Row] = []
+    size = 0
+    for row in connection.execute(statement, after or ()):
+        rows.append(tuple(row))
+        size += size_of(row)
+        if page_is_full(rows, size, limit):
+            break
+    return rows
+
+
+def _begin(tx: Transaction, source: str) -> None:
+    earlier = copy_source(tx.connection)
+    if earlier == source:
+        return
+    if earlier is not None:
+        raise ConflictError(f"it is the unfinished copy of {earlier}: finish that copy, or choose another place")
+    if tx.value(SQL["newest_seq"]):
+        raise ConflictError("it holds runs already: a copy is made into a store without runs")
+    tx.execute(SQL["forget_schedules"])
+    tx.execute(SQL["forget_queues"])
+    tx.execute(SQL["begin_copy"], (source,))
+
+
+def _put(tx: Transaction, table: Table, rows: Sequence[Row]) -> None:
+    if not table.is_log:
+        tx.execute(SQL["advance_clock"])
+    more = _DEFAULTS.get(table.name, {})
+    columns, places = ", ".join([*table.columns, *more]), ", ".join([_places(table.columns), *more.values()])
+    key = ", ".join(table.key)
+    statement = f"INSERT INTO {table.name} ({columns}) VALUES ({places}) ON CONFLICT ({key}) DO NOTHING"  # noqa: S608 - as above
+    tx.connection.executemany(statement, rows)
+
+
+def _end(tx: Transaction, numbers: Numbers) -> None:
+    for name, number in (("runs", numbers.seq), ("attempts", numbers.fence)):
+        tx.execute(SQL["forget_number"], (name,))
+        tx.execute(SQL["put_number"], (name, number))
+    tx.execute(SQL["end_copy"])
+
+
+def _problems(connection: sqlite3.Connection) -> list[str]:
+    problems = _damage(connection)
+    if not problems:
+        problems += (
+            f"a row of {row['table']} names a row of {row['parent']} that there is not"
+            for row in connection.execute("PRAGMA foreign_key_check")
+        )
+        problems += (row["problem"] for statement in _CHECKS for row in connection.execute(statement))
+    if source := copy_source(connection):
+        problems.append(f"it is the unfinished copy of {source}: make the copy again, to its end")
+    return problems
+
+
+def _damage(connection: sqlite3.Connection) -> list[str]:
+    said = [row[0] for row in connection.execute("PRAGMA integrity_check")]
+    return [] if said == ["ok"] else [f"the file is damaged: {each}" for each in said]
+
+
+def _places(columns: Sequence[str]) -> str:
+    return ", ".join("?" * len(columns))
