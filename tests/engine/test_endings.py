@@ -25,6 +25,7 @@ ENDINGS = [
     ("returns a set", "failed", "error", 1, 'result["deep"][0] is a set'),
     ("returns nan", "failed", "error", 1, "result[0] is"),
     ("returns a surrogate", "failed", "error", 1, "surrogate"),
+    ("returns too deep", "failed", "error", 1, "deep"),
     ("returns too much", "failed", "error", 1, "result"),
     ("sys.exit", "failed", "crash", 2, "exited with code 0 without a response"),
     ("os._exit(0)", "failed", "crash", 2, "exited with code 0 without a response"),

@@ -69,6 +69,13 @@ def spin():
         pass
 
 
+def deep():
+    value = []
+    for _ in range(100_000):
+        value = [value]
+    return value
+
+
 def raising(error):
     raise error
 
@@ -108,6 +115,7 @@ WAYS = {
     "returns a set": lambda: {"deep": [{1, 2}]},
     "returns nan": lambda: [float("nan")],
     "returns a surrogate": lambda: "\ud800",
+    "returns too deep": deep,
     "returns too much": lambda: "x" * 2_000_000,
     "sys.exit": lambda: sys.exit(0),
     "os._exit(0)": lambda: os._exit(0),
