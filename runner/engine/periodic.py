@@ -90,8 +90,9 @@ class Periodic:
         now, catch_up = self._parts.now(), entry.options.catch_up
         was_missed = now - due_at > _MISSED_US
         one_by_one = was_missed and catch_up == "all"
+        is_folded = was_missed and catch_up == "one"
         is_skipped = (was_missed and catch_up == "none") or (not one_by_one and await self._overlaps(entry, state))
-        run = None if is_skipped else _new_run(entry, state, now, due_at if one_by_one else now)
+        run = None if is_skipped else _new_run(entry, state, now, now if is_folded else due_at)
         next_at = next_fire(entry.options, due_at if one_by_one else max(now, due_at))
         return Firing(app=state.app, name=state.name, due_at=due_at, next_at=next_at, run=run)
 
