@@ -121,7 +121,7 @@ def _named(url: str | None, config_path: Path | None) -> tuple[Store, str]:
     if url is not None:
         return _at(url)
     settings = load(config_path)
-    return _at(settings.runner.store, settings.project)
+    return _at(settings.runner.listen_url or settings.runner.store, settings.project)  # rather not through a pooler
 
 
 def _at(url: str, folder: Path | None = None) -> tuple[Store, str]:

@@ -141,6 +141,12 @@ class Project:
         return printed.decode().replace("\r\n", "\n")
 
 
+@pytest.fixture
+def empty_folder(tmp_path) -> Project:
+    """A folder in which nobody serves."""
+    return Project(tmp_path, url="")
+
+
 @contextlib.contextmanager
 def _serving(folder: Path) -> Iterator[tuple[Project, Server]]:
     with server_in(write_project(folder, TASKS)) as server:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,15 @@ def test_a_store_is_made_checked_and_moved_to_postgres_and_back(isolane, tmp_pat
         checked = isolane("store", "check", "--store", url, "--json")
         assert checked.returncode == 0, checked.stderr
         assert json.loads(checked.stdout)["problems"] == []
+
+
+def test_a_terminal_shows_how_far_each_table_is(empty_folder) -> None:
+    enqueue(empty_folder.folder, "sqlite:old.db", 5)
+
+    printed = empty_folder.on_terminal("store", "copy", "sqlite:old.db", "sqlite:new.db")
+
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", printed).splitlines()
+    assert any(re.match(r"run parameters +━+ +5/5 ", line) for line in lines), lines
 
 
 def test_the_store_of_the_config_is_the_one_that_is_meant(isolane, tmp_path) -> None:
