@@ -14,7 +14,11 @@ from sandbox.spec import Level
 
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-@click.option("--require", type=click.Choice([str(level) for level in Level]), help="Fail if this host allows only a weaker level.")
+@click.option(
+    "--require",
+    type=click.Choice([str(level) for level in Level]),
+    help="Fail if this host allows only a weaker level.",
+)
 @click.pass_context
 def command(context: click.Context, *, as_json: bool, require: str | None) -> None:
     """Try every wall and limit of the sandbox in throwaway processes, and say which stand on this host."""
