@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -98,22 +99,18 @@ async def _problems(store: Store) -> list[str]:
         await store.close()
 
 
-class _progress:  # noqa: N801 - used as a function
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
     """A bar for each table on a terminal's stderr, nothing elsewhere."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console(stderr=True), disable=not sys.stderr.isatty()) as bars:
+        tasks = {table.name: bars.add_task(table.name.replace("_", " "), start=False) for table in TABLES}
 
-    def __enter__(self) -> Callable[[str, int, int], None]:
-        shown = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        self._bars = Progress(*shown, console=console(stderr=True), disable=not sys.stderr.isatty())
-        self._bars.start()
-        self._tasks = {table.name: self._bars.add_task(table.name.replace("_", " "), start=False) for table in TABLES}
-        return self._advance
+        def advance(table: str, done: int, total: int) -> None:
+            bars.start_task(tasks[table])
+            bars.update(tasks[table], completed=done, total=total)
 
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
-
-    def _advance(self, table: str, done: int, total: int) -> None:
-        self._bars.start_task(self._tasks[table])
-        self._bars.update(self._tasks[table], completed=done, total=total)
+        yield advance
 
 
 def _named(url: str | None, config_path: Path | None) -> tuple[Store, str]:
