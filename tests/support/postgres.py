@@ -35,6 +35,7 @@ _SETTINGS = (
     "max_wal_size=2GB",
     "autovacuum_naptime=5s",
 )
+_GUARD = 'read -r _; kill -QUIT "$(head -n 1 "$1/data/postmaster.pid")"; sleep 1; rm -rf "$1"'
 _databases = itertools.count(1)
 
 
@@ -58,6 +59,11 @@ class PostgresServer:
             os.chown(self.folder, _UNPRIVILEGED, _UNPRIVILEGED)
             self._user = {"user": _UNPRIVILEGED, "group": _UNPRIVILEGED, "extra_groups": []}
         self._process: subprocess.Popen[bytes] | None = None
+        # Where the tests are killed, this pipe ends, and the server with it.
+        self._guard = subprocess.Popen(
+            ["/bin/sh", "-c", _GUARD, "sh", self.folder],
+            stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, **self._user,
+        )  # fmt: skip
         subprocess.run(
             [binaries() / "initdb", "--auth=trust", "--encoding=utf8", "--locale=C.UTF-8", "--no-sync",
              "--username=isolane", f"--pgdata={self._data}"],
@@ -101,6 +107,8 @@ class PostgresServer:
     def remove(self) -> None:
         if self._process is not None:
             self.stop(signal.SIGQUIT)
+        self._guard.kill()
+        self._guard.communicate()
         shutil.rmtree(self.folder)
 
     def _signal_all(self, number: signal.Signals) -> None:
