@@ -57,7 +57,10 @@ class QueueRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreLimits:
-    """How much may wait; above it new runs are refused."""
+    """How much may wait; above it new runs are refused.
+
+    Nodes that share a database may pass it by what several of them add at one instant.
+    """
 
     waiting_per_app: int = 2_000_000
     waiting_per_queue: int = 100_000  # and per task, for runs without a queue
