@@ -20,7 +20,7 @@ DENIED = [
         "read secrets",
         "open('/etc/shadow')",
         "os.listdir('/root/.ssh')",
-        "os.listdir('/home')",
+        "os.listdir('/var/log')",
         "open('{host}/canary')",
         "os.listdir('{host}')",
     ),

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+from support.processes import kept_descriptors
 from support.waiting import eventually
 
 _UNPRIVILEGED = 65534  # PostgreSQL refuses to run as root
@@ -69,6 +70,12 @@ class PostgresServer:
              "--username=isolane", f"--pgdata={self._data}"],
             check=True, stdout=subprocess.DEVNULL, cwd=self.folder, env={}, **self._user,
         )  # fmt: skip
+
+    @property
+    def lifeline(self) -> int:
+        """The descriptor with whose end the server ends."""
+        assert self._guard.stdin is not None
+        return self._guard.stdin.fileno()
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://isolane@/{database}?host={self.folder}"
@@ -165,6 +172,7 @@ def shared_server() -> str:
     if named := os.environ.get("ISOLANE_TEST_POSTGRES"):
         return named
     server = PostgresServer()
+    kept_descriptors.add(server.lifeline)
     atexit.register(server.remove)
     server.start()
     return server.url()

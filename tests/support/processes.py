@@ -9,6 +9,9 @@ import psutil
 
 _PR_SET_CHILD_SUBREAPER = 36
 
+#: Descriptors that stay open to the end of the tests, whichever module opened them.
+kept_descriptors: set[int] = set()
+
 
 def adopt_orphans() -> None:
     """Make this process the parent of whatever its children leave behind, so that it can be seen."""
