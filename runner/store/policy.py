@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from runner.domain.run import QueueState
 from runner.store.contract import QueueRule, StoreLimits
 
 
@@ -14,3 +15,18 @@ class Policy:
 
     queue_rule: Callable[[str, str], QueueRule]
     limits: StoreLimits
+
+    def empty_queue(self, app: str, name: str) -> QueueState:
+        """A queue that nothing waits in or holds."""
+        rule = self.queue_rule(app, name)
+        return QueueState(
+            app=app,
+            name=name,
+            concurrency=rule.concurrency,
+            strict=rule.strict,
+            rate=rule.rate,
+            waiting=0,
+            scheduled=0,
+            paused_at=None,
+            opens_at=None,
+        )

@@ -102,18 +102,7 @@ async def state(tx: Transaction, policy: Policy, app: str, queue: str) -> QueueS
     row = await tx.row("queue_by_name", app, queue)
     if row is not None:
         return await state_of(tx, row)
-    rule = policy.queue_rule(app, queue)
-    return QueueState(
-        app=app,
-        name=queue,
-        concurrency=rule.concurrency,
-        strict=rule.strict,
-        rate=rule.rate,
-        waiting=0,
-        scheduled=0,
-        paused_at=None,
-        opens_at=None,
-    )
+    return policy.empty_queue(app, queue)
 
 
 async def state_of(tx: Transaction, row: Any) -> QueueState:

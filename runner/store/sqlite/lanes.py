@@ -133,18 +133,7 @@ def state(connection: sqlite3.Connection, policy: Policy, app: str, queue: str) 
     row = connection.execute(SQL["queue_by_name"], (app, queue)).fetchone()
     if row is not None:
         return state_of(connection, row)
-    rule = policy.queue_rule(app, queue)
-    return QueueState(
-        app=app,
-        name=queue,
-        concurrency=rule.concurrency,
-        strict=rule.strict,
-        rate=rule.rate,
-        waiting=0,
-        scheduled=0,
-        paused_at=None,
-        opens_at=None,
-    )
+    return policy.empty_queue(app, queue)
 
 
 def state_of(connection: sqlite3.Connection, row: sqlite3.Row) -> QueueState:
