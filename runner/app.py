@@ -31,7 +31,7 @@ from runner.domain.status import Status
 from runner.engine.engine import Engine
 from runner.errors import ConfigError, StoreUnavailableError
 from runner.store import open_store
-from runner.store.contract import Notice, RunFilter, StoreLimits
+from runner.store.records import Notice, RunFilter, StoreLimits
 from runner.uuid7 import uuid7
 from runner.web.server import Server
 from sandbox import Level, Sandbox, SandboxError

@@ -26,7 +26,7 @@ from runner.domain.checks import dotted, nearest, shown
 from runner.domain.options import TaskOptions
 from runner.domain.run import TaskError
 from runner.errors import ConfigError, InvalidOptionError, TasksFolderError, UnknownTaskError
-from runner.store.contract import TaskKey
+from runner.store.records import TaskKey
 from sandbox import Limits, Mount, Spec
 
 _APP = "main"

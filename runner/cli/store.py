@@ -18,8 +18,9 @@ from runner.config import load
 from runner.errors import ConflictError
 from runner.store import open_store
 from runner.store.contents import TABLES
-from runner.store.contract import QueueRule, Store, StoreLimits
+from runner.store.contract import Store
 from runner.store.copying import copy as copy_store
+from runner.store.records import QueueRule, StoreLimits
 
 _store_url = click.option(
     "--store", "url", metavar="URL", help='"sqlite:PATH" or "postgresql://…", instead of the config\'s.'

@@ -17,7 +17,7 @@ from runner.domain.checks import flag, known_keys, one_of, shown, text, whole
 from runner.domain.names import check_queue, check_task
 from runner.domain.options import TASK_OPTIONS, Layer, read_options
 from runner.errors import InvalidOptionError
-from runner.store.contract import QueueRule, StoreLimits
+from runner.store.records import QueueRule, StoreLimits
 from runner.units import seconds, size_bytes
 from sandbox.spec import Level
 

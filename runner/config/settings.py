@@ -14,7 +14,7 @@ from runner.config.patterns import is_pattern, matches
 from runner.config.sections import Document, Limits, Retention, Runner, SandboxSection
 from runner.domain.options import Layer, TaskOptions, merge_options, read_options
 from runner.errors import ConfigError
-from runner.store.contract import QueueRule
+from runner.store.records import QueueRule
 from sandbox.spec import Mount
 
 #: Rules that were looked up and are kept; names of queues are users' words, and there is no end of them.

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from runner.store.contract import Room, TaskKey
+from runner.store.records import Room, TaskKey
 
 
 @dataclass(slots=True)

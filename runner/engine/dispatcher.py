@@ -20,7 +20,7 @@ from runner.engine.parts import Parts
 from runner.engine.presenter import Presenter
 from runner.engine.recovery import close
 from runner.errors import StaleClaimError, StoreError
-from runner.store.contract import Claims, Notice, TaskKey
+from runner.store.records import Claims, Notice, TaskKey
 from sandbox import Lease
 
 _RETRY_S = (0.05, 5.0)  # first and longest pause after the store failed

@@ -7,7 +7,8 @@ from collections import defaultdict
 
 from runner.domain.run import RunDetail
 from runner.errors import StoreUnavailableError
-from runner.store.contract import Notice, Store
+from runner.store.contract import Store
+from runner.store.records import Notice
 
 #: How long a notice may be overdue from another node before the store is asked.
 _LOOK_AGAIN_S = 5.0

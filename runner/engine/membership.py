@@ -18,7 +18,7 @@ from runner.engine.heartbeat import Heartbeat
 from runner.engine.node import Identity
 from runner.engine.parts import Parts
 from runner.errors import RunnerError
-from runner.store.contract import NodeInfo
+from runner.store.records import NodeInfo
 from sandbox import Lease
 from sandbox.lease import boot_clock_ns
 

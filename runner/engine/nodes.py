@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runner.domain.documents import Document
-from runner.store.contract import NodeState
+from runner.store.records import NodeState
 from runner.units import rfc3339
 
 

@@ -21,7 +21,7 @@ from runner.engine.parts import Parts
 from runner.engine.patience import patiently
 from runner.engine.presenter import Presenter
 from runner.errors import StoreError, UnknownTaskError
-from runner.store.contract import LogPage, Notice, RunFilter
+from runner.store.records import LogPage, Notice, RunFilter
 from runner.uuid7 import uuid7
 
 #: How long a follower of a log waits, at most, before it looks again although nobody told it to.

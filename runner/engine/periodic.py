@@ -19,7 +19,7 @@ from runner.domain.run import NewRun
 from runner.engine.parts import Parts
 from runner.engine.triggers import next_fire
 from runner.errors import NotFoundError, RunnerError
-from runner.store.contract import Firing, ScheduleState, TaskKey
+from runner.store.records import Firing, ScheduleState, TaskKey
 from runner.uuid7 import uuid7
 
 _RETRY_S = 5.0  # after the store refused a firing

@@ -9,7 +9,7 @@ from runner.domain.run import NewRun, Run, RunDetail
 from runner.domain.status import Status
 from runner.domain.why import NodeView, explain
 from runner.engine.parts import Parts
-from runner.store.contract import TaskKey
+from runner.store.records import TaskKey
 
 
 class Presenter:

@@ -9,7 +9,7 @@ from runner.domain.run import Claim, Ending
 from runner.domain.status import Reason
 from runner.engine.parts import Parts
 from runner.engine.record import record
-from runner.store.contract import TaskKey
+from runner.store.records import TaskKey
 
 _logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from runner.domain.run import Claim
 from runner.domain.status import Reason
 from runner.engine.parts import Parts
 from runner.engine.recovery import close
-from runner.store.contract import NodeState
+from runner.store.records import NodeState
 from sandbox.lease import boot_clock_ns
 
 _EVERY = 1 / 3  # of the own lease, between two looks

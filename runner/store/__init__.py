@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runner.errors import ConfigError
-from runner.store.contract import QueueRule, Store, StoreLimits
+from runner.store.contract import Store
 from runner.store.policy import Policy
 from runner.store.postgres.store import PostgresStore
+from runner.store.records import QueueRule, StoreLimits
 from runner.store.sqlite.store import SqliteStore
 
 

@@ -19,164 +19,24 @@ from __future__ import annotations
 import abc
 import builtins
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar, Generic, NamedTuple, TypeVar
+from typing import ClassVar
 
-from runner.domain.run import (
-    Claim,
-    Ending,
-    LogLine,
-    NewRun,
-    QueueState,
-    Run,
-    RunDetail,
-    Verdict,
-)
+from runner.domain.run import Claim, Ending, LogLine, NewRun, QueueState, Run, RunDetail, Verdict
 from runner.domain.status import Status
 from runner.store.contents import Contents
-
-Item = TypeVar("Item")
-
-
-class TaskKey(NamedTuple):
-    """A task of an app."""
-
-    app: str
-    task: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueRule:
-    """How a queue behaves, as the config says for its name."""
-
-    concurrency: int = 1
-    strict: bool = False  # a retrying run holds its place; only at concurrency 1
-    interval_us: int = 0  # the shortest time between two starts, from `rate`
-    rate: str | None = None  # as written in the config
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreLimits:
-    """How much may wait; above it new runs are refused.
-
-    Nodes that share a database may pass it by what several of them add at one instant.
-    """
-
-    waiting_per_app: int = 2_000_000
-    waiting_per_queue: int = 100_000  # and per task, for runs without a queue
-    children_per_run: int = 10_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
-    """What a node has free, and what it can run."""
-
-    slots: int
-    memory_bytes: int  # free now
-    memory_total_bytes: int  # a task that needs more never runs here
-    needs: Mapping[TaskKey, int]  # the tasks this node has, and the memory limit of each
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claims:
-    """What one call of `Store.claim` gave."""
-
-    claims: tuple[Claim, ...]
-    #: When there will be something to do without anybody telling: a due time, an expiry, a rate's next turn.
-    wake_at: int | None
-    #: The task that waits for more memory than is free; room is kept for it as it appears.
-    reserved_for: TaskKey | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFilter:
-    """Which runs to list; `None` means any."""
-
-    app: str
-    statuses: frozenset[Status] | None = None
-    task: str | None = None
-    queue: str | None = None
-    tag: str | None = None
-    parent: str | None = None
-    schedule: str | None = None
-    cursor: str | None = None
-    limit: int = 50
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page(Generic[Item]):
-    """One page of a list."""
-
-    items: tuple[Item, ...]
-    next_cursor: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogPage:
-    """Lines of a run's log; `cursor` is where the next call goes on."""
-
-    lines: tuple[LogLine, ...]
-    cursor: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Firing:
-    """A schedule that came due: the run it makes, and when it fires next."""
-
-    app: str
-    name: str
-    due_at: int
-    next_at: int | None
-    run: NewRun | None  # `None` where this firing is skipped
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScheduleState:
-    """A schedule as the store keeps it."""
-
-    app: str
-    name: str
-    task: str
-    rule: str  # as written: "every 10m" or "cron 0 7 * * 1-5 Europe/Oslo"
-    next_at: int | None
-    last_at: int | None = None
-    last_run: str | None = None
-    paused_at: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeInfo:
-    """A node as it introduces itself."""
-
-    id: str  # fresh for each start of a runner, and for each return after it was declared dead
-    name: str  # as people call it; several may have one
-    lease_s: float  # how long its claims last unless its lease is renewed
-    capacity: int  # attempts at once
-    version: str  # of isolane
-    sandbox: str  # the level of its walls
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeState:
-    """A node as the store sees it."""
-
-    info: NodeInfo
-    beat: int  # grows by one with every renewal
-    draining: bool  # it was asked to start nothing more
-    buried: bool  # it was declared dead; listed until its claims have ended and it was pruned
-    running: int  # attempts of it that have not ended
-    started_at: int
-    last_seen: int  # for people only: whether it lives is told by its beat
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
-    """Something that happened in the store, told after its commit."""
-
-    ready: bool = False  # there may be something to claim
-    ended: tuple[Run, ...] = field(default=())  # runs that reached a final status
-    cancelling: tuple[Run, ...] = field(default=())  # running runs whose cancellation was asked for
-    logged: tuple[str, ...] = field(default=())  # ids of runs whose log grew
+from runner.store.records import (
+    Claims,
+    Firing,
+    LogPage,
+    NodeInfo,
+    NodeState,
+    Notice,
+    Page,
+    Room,
+    RunFilter,
+    ScheduleState,
+    TaskKey,
+)
 
 
 class Lease(abc.ABC):

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from runner.store.contract import TaskKey
+from runner.store.records import TaskKey
 
 _FIRST_US = 10_000_000
 _LONGEST_US = 900_000_000

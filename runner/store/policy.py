@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runner.domain.run import QueueState
-from runner.store.contract import QueueRule, StoreLimits
+from runner.store.records import QueueRule, StoreLimits
 
 
 @dataclass(frozen=True, slots=True)

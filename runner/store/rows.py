@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from runner.domain.retry import Retry
 from runner.domain.run import Attempt, LogLine, NewRun, QueueState, Run, TaskError
 from runner.domain.status import Reason, Status
-from runner.store.contract import ScheduleState
+from runner.store.records import ScheduleState
 
 
 class Row(Protocol):

@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler
 
 from runner.domain.status import Status
 from runner.errors import InvalidOptionError, InvalidValueError
-from runner.store.contract import RunFilter
+from runner.store.records import RunFilter
 from runner.units import seconds
 from runner.web.exchange import STOPPING, Query, answer, caller, operations, read_json
 

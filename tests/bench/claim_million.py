@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from runner.store.contract import StoreLimits
+from runner.store.records import StoreLimits
 from support.stores import Desk, PostgresBackend, desk_at, new_run
 
 _ROUNDS = 300

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from runner.errors import ShapeError, TasksFolderError, UnknownTaskError
-from runner.store.contract import TaskKey
+from runner.store.records import TaskKey
 from sandbox import Limits, Mount, SetupError
 
 PLAIN = "def run(parameters): pass\n"

@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from runner.store.contract import TaskKey
+from runner.store.records import TaskKey
 
 PLAIN = "def run(parameters): pass\n"
 

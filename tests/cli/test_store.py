@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from runner.store import open_store
-from runner.store.contract import QueueRule, Store, StoreLimits
+from runner.store.contract import Store
+from runner.store.records import QueueRule, StoreLimits
 from support.postgres import create_database, drop_database, shared_server
 from support.stores import desk_at, new_run
 

@@ -9,7 +9,7 @@ import pytest
 from runner.config import load_settings
 from runner.domain.retry import Retry
 from runner.errors import ConfigError
-from runner.store.contract import QueueRule
+from runner.store.records import QueueRule
 from sandbox.spec import Mount
 
 

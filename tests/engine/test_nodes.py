@@ -14,7 +14,7 @@ from runner.domain.status import Reason
 from runner.engine.heartbeat import Heartbeat
 from runner.engine.node import Identity
 from runner.errors import NotFoundError
-from runner.store.contract import NodeState, Room, TaskKey
+from runner.store.records import NodeState, Room, TaskKey
 from sandbox import Lease
 from sandbox.lease import boot_clock_ns
 from support.nodes import Node, running_node

@@ -10,7 +10,7 @@ import pytest
 
 from runner.app import APP
 from runner.domain.status import Status
-from runner.store.contract import RunFilter
+from runner.store.records import RunFilter
 from support.nodes import Node, running_node
 from support.projects import write_project
 from support.waiting import eventually_async

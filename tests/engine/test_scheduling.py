@@ -139,6 +139,6 @@ async def test_waiting_does_not_count_as_time(tmp_path: Path) -> None:
 
 
 def _children_of(run: str) -> object:
-    from runner.store.contract import RunFilter
+    from runner.store.records import RunFilter
 
     return RunFilter(app=APP, parent=run)

@@ -9,7 +9,7 @@ import pytest
 
 from runner.app import APP
 from runner.domain.status import Reason
-from runner.store.contract import Room, TaskKey
+from runner.store.records import Room, TaskKey
 from support.nodes import Node, running_node
 from support.postgres import create_database, drop_database, shared_server
 from support.projects import CONFIG, write_project

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 
 from runner.domain.status import Status
-from runner.store.contract import QueueRule, TaskKey
+from runner.store.records import QueueRule, TaskKey
 from support.stores import SECOND, START, new_run
 
 

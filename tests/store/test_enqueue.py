@@ -7,7 +7,7 @@ import pytest
 from runner.domain.retry import Retry
 from runner.domain.status import Status
 from runner.errors import ConflictError, LimitExceededError
-from runner.store.contract import RunFilter, StoreLimits
+from runner.store.records import RunFilter, StoreLimits
 from support.stores import START, new_run
 
 

@@ -9,7 +9,7 @@ import pytest
 from runner.domain.run import TaskError
 from runner.domain.status import Reason, Status
 from runner.errors import LimitExceededError, NotFoundError, StaleClaimError
-from runner.store.contract import StoreLimits
+from runner.store.records import StoreLimits
 from support.stores import START, new_run
 
 

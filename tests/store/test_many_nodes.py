@@ -9,7 +9,7 @@ import pytest
 
 from runner.domain.run import LogLine
 from runner.domain.status import Reason, Status
-from runner.store.contract import Firing, QueueRule, Room, ScheduleState
+from runner.store.records import Firing, QueueRule, Room, ScheduleState
 from support.stores import SECOND, START, PostgresBackend, desk_at, new_run, node_info
 from support.waiting import eventually_async
 

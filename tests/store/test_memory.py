@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.store.contract import TaskKey
+from runner.store.records import TaskKey
 from support.stores import SECOND, new_run
 
 BIG = TaskKey("main", "big")

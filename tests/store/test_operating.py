@@ -7,7 +7,7 @@ import pytest
 from runner.domain.run import LogLine
 from runner.domain.status import Status
 from runner.errors import ConflictError, NotFoundError
-from runner.store.contract import RunFilter
+from runner.store.records import RunFilter
 from support.stores import START, new_run
 
 LINE = LogLine(attempt=1, at=START, stream="stdout", text="x")

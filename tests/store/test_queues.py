@@ -6,7 +6,7 @@ import pytest
 
 from runner.domain.status import Status
 from runner.errors import ConflictError
-from runner.store.contract import QueueRule
+from runner.store.records import QueueRule
 from support.stores import SECOND, START, new_run
 
 STRICT = {"q": QueueRule(strict=True)}

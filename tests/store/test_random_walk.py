@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from runner.domain.run import Claim
 from runner.domain.status import Status
 from runner.errors import ConflictError
-from runner.store.contract import QueueRule, TaskKey
+from runner.store.records import QueueRule, TaskKey
 from support.stores import SECOND, PostgresBackend, SqliteBackend, desk_at, new_run
 
 RULES = {

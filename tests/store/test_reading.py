@@ -6,7 +6,7 @@ import pytest
 
 from runner.domain.status import Status
 from runner.errors import InvalidOptionError
-from runner.store.contract import RunFilter
+from runner.store.records import RunFilter
 from support.stores import START, new_run
 
 

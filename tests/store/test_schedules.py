@@ -9,7 +9,7 @@ import pytest
 
 from runner.domain.status import Status
 from runner.errors import LimitExceededError
-from runner.store.contract import Firing, ScheduleState, StoreLimits
+from runner.store.records import Firing, ScheduleState, StoreLimits
 from support.stores import START, new_run
 
 NIGHTLY = ScheduleState(app="main", name="nightly", task="a", rule="every 1d", next_at=START)

@@ -25,7 +25,7 @@ from runner.errors import (
     StoreVersionError,
 )
 from runner.store import open_store
-from runner.store.contract import QueueRule, StoreLimits
+from runner.store.records import QueueRule, StoreLimits
 from support.stores import SqliteBackend, desk_at, new_run
 
 ROOT = Path(__file__).parents[2]

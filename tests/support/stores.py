@@ -16,7 +16,8 @@ import asyncpg
 from runner.domain.run import Claim, Ending, NewRun, Run, RunDetail, Verdict
 from runner.domain.status import Reason, Status
 from runner.store import open_store
-from runner.store.contract import Claims, NodeInfo, Notice, QueueRule, Room, Store, StoreLimits, TaskKey
+from runner.store.contract import Store
+from runner.store.records import Claims, NodeInfo, Notice, QueueRule, Room, StoreLimits, TaskKey
 from support.postgres import Shell, create_database, drop_database, shared_server
 
 SECOND = 1_000_000

@@ -13,7 +13,7 @@ import pytest
 from runner.domain.run import LogLine
 from runner.engine.operations import Operations
 from runner.errors import NotFoundError
-from runner.store.contract import LogPage
+from runner.store.records import LogPage
 from runner.web.server import Server
 
 TOKENS = {"s3cret": "main", "other": "another"}

@@ -8,7 +8,7 @@ import pytest
 from yarl import URL
 
 from runner.domain.status import Status
-from runner.store.contract import RunFilter
+from runner.store.records import RunFilter
 
 RUN = "019aa3d4-0000-7000-8000-000000000000"
 #: 2**63 and more are where fast JSON parsers begin to round.

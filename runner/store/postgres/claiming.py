@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 from runner.domain.run import Claim
 from runner.errors import StaleClaimError
-from runner.store.contract import Claims, Room, TaskKey
 from runner.store.patience import Patience
 from runner.store.postgres.database import Database, Transaction
+from runner.store.records import Claims, Room, TaskKey
 from runner.store.rows import run_of
 
 #: Runs that one claim makes due at most.

@@ -21,9 +21,9 @@ import asyncpg
 
 from runner.domain.run import Run
 from runner.errors import StoreUnavailableError
-from runner.store.contract import Notice
 from runner.store.postgres.faults import described, is_passing, leaves_connection, translated
 from runner.store.postgres.statements import SQL
+from runner.store.records import Notice
 
 Result = TypeVar("Result")
 #: How long a call tries before it tells its caller.

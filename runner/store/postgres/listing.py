@@ -9,10 +9,10 @@ import asyncpg
 from runner.domain.run import Attempt, QueueState, Run, RunDetail
 from runner.domain.status import Status
 from runner.errors import NotFoundError
-from runner.store.contract import Page, RunFilter
 from runner.store.cursors import cursor_at, position_of
 from runner.store.postgres.database import Transaction
 from runner.store.postgres.queues import state_of
+from runner.store.records import Page, RunFilter
 from runner.store.rows import attempt_of, error_of, run_of
 
 _PAGE_BYTES = 8_000_000

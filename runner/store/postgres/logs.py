@@ -10,8 +10,8 @@ import secrets
 from collections.abc import Sequence
 
 from runner.domain.run import LogLine
-from runner.store.contract import LogPage
 from runner.store.postgres.database import Database, Transaction
+from runner.store.records import LogPage
 
 _LINES_AT_ONCE = 2000
 _LOGS_AT_ONCE = 200

@@ -13,12 +13,13 @@ import asyncpg
 
 from runner.domain.run import Claim
 from runner.errors import ConflictError, NotFoundError
-from runner.store.contract import Lease, NodeInfo, NodeState
+from runner.store.contract import Lease
 from runner.store.postgres.claiming import orphans
 from runner.store.postgres.contents import refuse_unfinished
 from runner.store.postgres.database import Transaction, options
 from runner.store.postgres.faults import is_passing, leaves_connection, translated
 from runner.store.postgres.statements import SQL
+from runner.store.records import NodeInfo, NodeState
 
 
 async def register(tx: Transaction, node: NodeInfo) -> None:

@@ -23,11 +23,11 @@ import asyncpg
 
 from runner.domain.run import Run
 from runner.errors import StoreError
-from runner.store.contract import Notice
 from runner.store.postgres.clock import DatabaseClock, boot_us
 from runner.store.postgres.database import CONNECT_S, Database, Work, options
 from runner.store.postgres.faults import is_passing
 from runner.store.postgres.statements import SQL
+from runner.store.records import Notice
 from runner.store.rows import run_of
 
 _CHANNEL = "isolane"

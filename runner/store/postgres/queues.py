@@ -8,10 +8,10 @@ from typing import Any
 from runner.domain.run import Holder, QueueState
 from runner.domain.status import Status
 from runner.errors import ConflictError
-from runner.store.contract import QueueRule, TaskKey
 from runner.store.policy import Policy
 from runner.store.postgres.database import Database, Transaction
 from runner.store.postgres.enqueueing import lock_queues
+from runner.store.records import QueueRule, TaskKey
 from runner.store.rows import queue_of
 
 _AT_ONCE = 200

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runner.domain.run import Run
-from runner.store.contract import Firing, ScheduleState
 from runner.store.policy import Policy
 from runner.store.postgres.database import Transaction
 from runner.store.postgres.enqueueing import insert, prepared
+from runner.store.records import Firing, ScheduleState
 from runner.store.rows import run_of
 
 

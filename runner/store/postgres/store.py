@@ -13,21 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from runner.domain.run import Claim, Ending, LogLine, NewRun, QueueState, Run, RunDetail, Verdict
 from runner.domain.status import Status
 from runner.store.contents import Contents
-from runner.store.contract import (
-    Claims,
-    Firing,
-    Lease,
-    LogPage,
-    NodeInfo,
-    NodeState,
-    Notice,
-    Page,
-    Room,
-    RunFilter,
-    ScheduleState,
-    Store,
-    TaskKey,
-)
+from runner.store.contract import Lease, Store
 from runner.store.patience import Patience
 from runner.store.policy import Policy
 from runner.store.postgres import claiming, endings, listing, logs, nodes, queues, schedules
@@ -38,6 +24,19 @@ from runner.store.postgres.enqueueing import Enqueuer, prepared
 from runner.store.postgres.migrate import migrate
 from runner.store.postgres.nodes import ConnectionLease
 from runner.store.postgres.notices import Notices
+from runner.store.records import (
+    Claims,
+    Firing,
+    LogPage,
+    NodeInfo,
+    NodeState,
+    Notice,
+    Page,
+    Room,
+    RunFilter,
+    ScheduleState,
+    TaskKey,
+)
 from runner.store.rows import schedule_of
 
 _AT_ONCE = 200

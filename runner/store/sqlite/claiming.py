@@ -13,8 +13,8 @@ import secrets
 from typing import NamedTuple
 
 from runner.domain.run import Claim
-from runner.store.contract import Claims, Room, TaskKey
 from runner.store.patience import Patience
+from runner.store.records import Claims, Room, TaskKey
 from runner.store.rows import run_of
 from runner.store.sqlite.lanes import refresh, refresh_all
 from runner.store.sqlite.statements import SQL

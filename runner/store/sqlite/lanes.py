@@ -18,8 +18,8 @@ from collections.abc import Iterable
 from runner.domain.run import Holder, QueueState
 from runner.domain.status import Status
 from runner.errors import ConflictError
-from runner.store.contract import QueueRule, TaskKey
 from runner.store.policy import Policy
+from runner.store.records import QueueRule, TaskKey
 from runner.store.rows import queue_of
 from runner.store.sqlite.statements import SQL
 from runner.store.sqlite.writer import Transaction

@@ -8,8 +8,8 @@ import sqlite3
 from runner.domain.run import QueueState, Run, RunDetail
 from runner.domain.status import Status
 from runner.errors import NotFoundError
-from runner.store.contract import Page, RunFilter
 from runner.store.cursors import cursor_at, position_of
+from runner.store.records import Page, RunFilter
 from runner.store.rows import attempt_of, error_of, run_of
 from runner.store.sqlite.lanes import state_of
 from runner.store.sqlite.statements import SQL

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from runner.domain.run import LogLine
-from runner.store.contract import LogPage, Notice
+from runner.store.records import LogPage, Notice
 from runner.store.rows import line_of
 from runner.store.sqlite.connection import connect_writer
 from runner.store.sqlite.migrate import migrate

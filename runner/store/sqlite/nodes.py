@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from runner.errors import NotFoundError, StaleClaimError
-from runner.store.contract import Lease, NodeInfo, NodeState
+from runner.store.contract import Lease
+from runner.store.records import NodeInfo, NodeState
 from runner.store.sqlite.clock import now
 
 

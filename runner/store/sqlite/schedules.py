@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runner.domain.run import Run
-from runner.store.contract import Firing, ScheduleState
 from runner.store.policy import Policy
+from runner.store.records import Firing, ScheduleState
 from runner.store.sqlite.enqueueing import insert, prepared
 from runner.store.sqlite.statements import SQL
 from runner.store.sqlite.writer import Transaction

@@ -23,10 +23,12 @@ from runner.domain.run import Claim, Ending, LogLine, NewRun, QueueState, Run, R
 from runner.domain.status import Status
 from runner.errors import ConflictError, StoreUnavailableError
 from runner.store.contents import Contents
-from runner.store.contract import (
+from runner.store.contract import Lease, Store
+from runner.store.patience import Patience
+from runner.store.policy import Policy
+from runner.store.records import (
     Claims,
     Firing,
-    Lease,
     LogPage,
     NodeInfo,
     NodeState,
@@ -35,11 +37,8 @@ from runner.store.contract import (
     Room,
     RunFilter,
     ScheduleState,
-    Store,
     TaskKey,
 )
-from runner.store.patience import Patience
-from runner.store.policy import Policy
 from runner.store.rows import schedule_of
 from runner.store.sqlite import claiming, clock, endings, enqueueing, lanes, listing, schedules
 from runner.store.sqlite.connection import connect_writer

@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 
 from runner.domain.run import Run
 from runner.errors import StoreUnavailableError
-from runner.store.contract import Notice
+from runner.store.records import Notice
 from runner.store.sqlite.connection import translated
 
 Result = TypeVar("Result")
