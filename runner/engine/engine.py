@@ -25,7 +25,7 @@ from runner.engine.membership import Membership
 from runner.engine.node import Node
 from runner.engine.operations import Operations
 from runner.engine.parts import Parts
-from runner.engine.periodic import Periodic
+from runner.engine.periodic import REFRESH_S, Periodic
 from runner.engine.presenter import Presenter
 from runner.engine.recovery import recover
 from runner.engine.submission import Submission
@@ -99,6 +99,7 @@ class Engine:
                 id="prune",
             )
             await self._periodic.refresh()
+            self._clock.add_job(self._periodic.refresh_later, "interval", seconds=REFRESH_S, id="schedules")
             self._watching = asyncio.create_task(self._watch(), name="watch over tasks")
 
     async def stop(self) -> None:

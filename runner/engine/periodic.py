@@ -4,6 +4,10 @@ APScheduler keeps the clock, the store keeps what is due: each schedule has one 
 names. When it fires, one commit moves the row on and stores the run, so a firing creates exactly one run, however often
 it is tried and on however many nodes. What becomes of firings that were missed while nobody ran, the task says
 (`catch_up`).
+
+Nodes that share a store may have different tasks, while one after the other is upgraded or for good. So each tells what
+its own tasks declare, when that changes and again every minute, and deletes nothing that others declare: the rule that
+was declared last counts, and fires on the nodes that have it; a schedule goes once no node has declared it for a day.
 """
 
 from __future__ import annotations
@@ -25,6 +29,10 @@ from runner.uuid7 import uuid7
 _RETRY_S = 5.0  # after the store refused a firing
 _AT_ONCE = 1000  # a timer may be set again, and be due, before the firing that sets it is over
 _MISSED_US = 60_000_000  # a firing that is later than this was missed
+#: How often a node tells again what it declares.
+REFRESH_S = 60.0
+_SILENT_US = 180_000_000  # whoever has not told for this long is gone, or declares it no more
+_FORGOTTEN_US = 86_400_000_000  # long enough to repair the one node that has a task
 
 _logger = logging.getLogger(__name__)
 
@@ -34,26 +42,42 @@ class Periodic:
 
     def __init__(self, parts: Parts, clock: AsyncIOScheduler) -> None:
         self._parts, self._clock = parts, clock
+        self._rules: dict[tuple[str, str], str] = {}  # as last told
 
     async def refresh(self) -> None:
-        """Make the stored schedules those that the tasks declare, and set their timers."""
-        parts = self._parts
-        now = parts.now()
-        wanted = [
-            ScheduleState(
+        """Tell the store which schedules the tasks declare by now, and set their timers."""
+        parts, now = self._parts, self._parts.now()
+        declared = {
+            (entry.app, entry.name): ScheduleState(
                 app=entry.app, name=entry.name, task=entry.name, rule=rule, next_at=next_fire(entry.options, now)
             )
             for entry in parts.catalog.entries.values()
             if (rule := _rule(entry)) is not None
-        ]
-        await parts.store.put_schedules(wanted)
-        stored = await parts.store.schedules()
-        names = {_job(state) for state in stored}
+        }
+        fresh = [state for key, state in declared.items() if self._rules.get(key) != state.rule]
+        if fresh:
+            await parts.store.put_schedules(fresh, now)
+        # Nobody else works on an embedded store: what this node does not declare, nobody does.
+        silent_us, forgotten_us = (_SILENT_US, _FORGOTTEN_US) if parts.store.is_shared else (0, 0)
+        await parts.store.keep_schedules(list(declared.values()), now, silent_us=silent_us, forgotten_us=forgotten_us)
+        self._rules = {key: state.rule for key, state in declared.items()}
+        own = {_job(state): state for state in await parts.store.schedules() if self._declares(state)}
         for job in self._clock.get_jobs():
-            if job.id.startswith("schedule:") and job.id not in names:
+            if job.id.startswith("schedule:") and job.id not in own:
                 job.remove()
-        for state in stored:
+        for state in own.values():
             self._set_timer(state)
+
+    async def refresh_later(self) -> None:
+        """`refresh`, now and then: what it could not do now it does the next time."""
+        try:
+            await self.refresh()
+        except RunnerError as error:
+            _logger.warning("the schedules are looked at again later: %s", error)
+
+    def _declares(self, state: ScheduleState) -> bool:
+        """Whether this node has the task of a schedule, with this very rule: otherwise it fires on other nodes."""
+        return self._rules.get((state.app, state.name)) == state.rule
 
     def _set_timer(self, state: ScheduleState, *, not_before_s: float = 0.0) -> None:
         if state.next_at is None or state.paused_at is not None:
@@ -70,21 +94,27 @@ class Periodic:
             max_instances=_AT_ONCE,
         )
 
-    async def _fire(self, state: ScheduleState) -> None:
+    async def _fire(self, expected: ScheduleState) -> None:
         parts = self._parts
-        entry = parts.catalog.entries.get(TaskKey(state.app, state.task))
-        if entry is None or state.next_at is None:
-            return
         try:
-            if parts.now() >= state.next_at:  # unless the clock was set back
+            state = await self._stored(expected)
+            entry = parts.catalog.entries.get(TaskKey(expected.app, expected.task))
+            if state is None or entry is None or not self._declares(state):
+                return
+            if state.next_at is not None and parts.now() >= state.next_at:  # unless the clock was set back
                 await parts.store.fire(await self._firing(entry, state, state.next_at))
-            current = [other for other in await parts.store.schedules(state.app) if other.name == state.name]
+                state = await self._stored(expected)
         except RunnerError as error:
-            _logger.warning("schedule %s is tried again: %s", state.name, error)
-            self._set_timer(state, not_before_s=_RETRY_S)
+            _logger.warning("schedule %s is tried again: %s", expected.name, error)
+            self._set_timer(expected, not_before_s=_RETRY_S)
             return
-        for moved in current:
-            self._set_timer(moved)
+        if state is not None:
+            self._set_timer(state)
+
+    async def _stored(self, expected: ScheduleState) -> ScheduleState | None:
+        """The schedule as it is by now, `None` where it is gone."""
+        states = await self._parts.store.schedules(expected.app)
+        return next((state for state in states if state.name == expected.name), None)
 
     async def _firing(self, entry: TaskEntry, state: ScheduleState, due_at: int) -> Firing:
         now, catch_up = self._parts.now(), entry.options.catch_up
@@ -98,16 +128,13 @@ class Periodic:
 
     async def _overlaps(self, entry: TaskEntry, state: ScheduleState) -> bool:
         """Whether this firing is skipped since the run of the one before has not ended."""
-        if entry.options.overlap != "skip":
+        if entry.options.overlap != "skip" or state.last_run is None:
             return False
-        for current in await self._parts.store.schedules(state.app):
-            if current.name == state.name and current.last_run is not None:
-                try:
-                    last = await self._parts.store.get(state.app, current.last_run)
-                except NotFoundError:
-                    return False
-                return not last.run.status.is_final
-        return False
+        try:
+            last = await self._parts.store.get(state.app, state.last_run)
+        except NotFoundError:
+            return False
+        return not last.run.status.is_final
 
 
 def _job(state: ScheduleState) -> str:

@@ -314,8 +314,19 @@ class Store(abc.ABC):
         """All schedules, by name."""
 
     @abc.abstractmethod
-    async def put_schedules(self, wanted: Sequence[ScheduleState]) -> None:
-        """Make the stored schedules these, and no others; one whose rule is unchanged keeps its times."""
+    async def put_schedules(self, declared: Sequence[ScheduleState], now: int) -> None:
+        """Store what was declared just now: it counts from now on. One whose rule is unchanged keeps its times."""
+
+    @abc.abstractmethod
+    async def keep_schedules(
+        self, declared: Sequence[ScheduleState], now: int, *, silent_us: int, forgotten_us: int
+    ) -> None:
+        """Tell again what a node declares, which others may since have declared otherwise.
+
+        Where the stored rule is another, it stands unless whoever declared it has kept silent for longer than
+        `silent_us`. Schedules that nobody declared for `forgotten_us` of the time in which anybody declared anything
+        are deleted.
+        """
 
     @abc.abstractmethod
     async def fire(self, firing: Firing) -> Run | None:

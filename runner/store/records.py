@@ -116,6 +116,7 @@ class ScheduleState:
     last_at: int | None = None
     last_run: str | None = None
     paused_at: int | None = None
+    declared_at: int = 0  # when a node last told that its tasks declare it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,10 @@
-"""Schedules whose times passed while nobody ran."""
+"""Schedules whose times passed while nobody ran, and those that only some of several nodes have."""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from runner.app import APP
 from runner.domain.status import Status
 from runner.store.records import RunFilter
 from support.nodes import Node, running_node
-from support.projects import write_project
+from support.postgres import create_database, drop_database, shared_server
+from support.projects import CONFIG, write_project
 from support.waiting import eventually_async
 
 HOUR = 3_600_000_000
@@ -23,6 +25,20 @@ CLOCK = """
     def chime():
         return "gong"
 """
+HOURLY = """
+    from runner import task
+
+    @task(every="1h")
+    def run():
+        pass
+"""
+SECONDLY = HOURLY.replace("1h", "1s")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def postgres() -> str:
+    """Started before any test looks which processes there are."""
+    return shared_server()
 
 
 @pytest.mark.parametrize(("catch_up", "expected"), [("one", 1), ("all", 3), ("none", 0)])
@@ -54,6 +70,54 @@ async def test_a_firing_that_is_hardly_late_was_not_missed(tmp_path: Path) -> No
         await eventually_async(lambda: _count(node, Status.SUCCEEDED, 1), within_s=30)
 
 
+async def test_nodes_with_different_tasks_leave_each_other_their_schedules(
+    two_projects: Callable[..., list[Path]],
+) -> None:
+    projects = two_projects({"old.py": HOURLY, "both.py": HOURLY}, {"both.py": SECONDLY, "new.py": HOURLY})
+    async with running_node(projects[0], periodic=True) as old, running_node(projects[1], periodic=True) as new:
+        before = {state.name: state for state in await new.store.schedules(APP)}
+        for node in (old, new, old):
+            await node.engine.reload()
+
+        after = {state.name: state for state in await new.store.schedules(APP)}
+        assert set(after) == {"old", "both", "new"}
+        assert after["both"].rule == "every 1s"  # as the node has it that came last
+        assert all(after[name].next_at == before[name].next_at for name in ("old", "new"))
+        await eventually_async(lambda: _count_at_least(new, Status.SUCCEEDED, 3), within_s=30)
+
+
+async def test_a_schedule_waits_for_its_node_to_come_back(two_projects: Callable[..., list[Path]]) -> None:
+    projects = two_projects({"lasting.py": HOURLY}, {"rare.py": HOURLY})
+    async with running_node(projects[0], periodic=True) as lasting:
+        async with running_node(projects[1], periodic=True):
+            declared = await lasting.store.schedules(APP)
+        await lasting.engine.reload()
+        kept = await lasting.store.schedules(APP)
+
+    assert kept[1] == declared[1]
+    assert [state.name for state in kept] == ["lasting", "rare"]
+
+
+async def test_a_task_that_is_no_longer_periodic_loses_its_schedule_at_once(tmp_path: Path) -> None:
+    project = write_project(tmp_path, {"clock.py": HOURLY, "other.py": HOURLY})
+    async with running_node(project, periodic=True) as node:
+        assert len(await node.store.schedules(APP)) == 2
+        write_project(project, {"clock.py": "def run():\n    pass\n"})
+        await node.engine.reload()
+
+        assert [state.name for state in await node.store.schedules(APP)] == ["other"]
+
+
+@pytest.fixture
+def two_projects(tmp_path: Path) -> Iterator[Callable[..., list[Path]]]:
+    """Makes projects of these tasks, whose nodes share one database."""
+    server = shared_server()
+    database = create_database(server)
+    config = CONFIG.replace("[runner]", f'[runner]\nstore = "{database}"')
+    yield lambda *folders: [write_project(tmp_path / str(at), tasks, config) for at, tasks in enumerate(folders)]
+    drop_database(server, database)
+
+
 async def _next_at(node: Node) -> int:
     [schedule] = await node.store.schedules(APP)
     assert schedule.next_at is not None
@@ -66,6 +130,10 @@ async def _has_caught_up(node: Node, following: int, runs: int) -> bool:
 
 async def _count(node: Node, status: Status, runs: int) -> bool:
     return (await node.store.count(APP)).get(status, 0) == runs
+
+
+async def _count_at_least(node: Node, status: Status, runs: int) -> bool:
+    return (await node.store.count(APP)).get(status, 0) >= runs
 
 
 def _set_next_at(project: Path, instant: int) -> None:

@@ -102,7 +102,7 @@ async def fill(backend) -> None:
         await desk.enqueue(id="gone", task="c", queue="paused")
         await store.cancel("main", "gone", desk.now)
         await store.put_schedules(
-            [ScheduleState(app="main", name="daily", task="a", rule="every 1d", next_at=START + 5, last_at=None)]
+            [ScheduleState(app="main", name="daily", task="a", rule="every 1d", next_at=START + 5, last_at=None)], START
         )
         await store.put_token(DIGEST, "main", "local", START)
         await store.announce({})

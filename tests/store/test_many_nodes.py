@@ -125,7 +125,7 @@ async def test_all_nodes_share_what_comes_due(open_desks) -> None:
 async def test_a_schedule_fires_once_however_many_nodes_see_it_due(open_desks) -> None:
     desks = await open_desks(3)
     schedule = ScheduleState(app="main", name="s", task="a", rule="every 1d", next_at=START)
-    await asyncio.gather(*(desk.store.put_schedules([schedule]) for desk in desks))
+    await asyncio.gather(*(desk.store.put_schedules([schedule], START) for desk in desks))
 
     fired = await asyncio.gather(
         *(

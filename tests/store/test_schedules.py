@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 
 import pytest
@@ -10,9 +11,15 @@ import pytest
 from runner.domain.status import Status
 from runner.errors import LimitExceededError
 from runner.store.records import Firing, ScheduleState, StoreLimits
-from support.stores import START, new_run
+from support.stores import SECOND, START, new_run
 
 NIGHTLY = ScheduleState(app="main", name="nightly", task="a", rule="every 1d", next_at=START)
+MINUTE = 60 * SECOND
+PATIENCE = {"silent_us": 3 * MINUTE, "forgotten_us": 5 * MINUTE}
+
+
+def declared(state: ScheduleState, at: int) -> ScheduleState:
+    return dataclasses.replace(state, declared_at=at)
 
 
 def _firing(**options) -> Firing:
@@ -22,7 +29,7 @@ def _firing(**options) -> Firing:
 
 
 async def test_a_firing_makes_its_run_and_moves_on(desk) -> None:
-    await desk.store.put_schedules([NIGHTLY])
+    await desk.store.put_schedules([NIGHTLY], START)
 
     run = await desk.store.fire(_firing())
 
@@ -33,7 +40,7 @@ async def test_a_firing_makes_its_run_and_moves_on(desk) -> None:
 
 
 async def test_of_many_firings_for_one_instant_one_counts(desk) -> None:
-    await desk.store.put_schedules([NIGHTLY])
+    await desk.store.put_schedules([NIGHTLY], START)
 
     fired = await asyncio.gather(*(desk.store.fire(_firing()) for _ in range(20)))
 
@@ -42,7 +49,7 @@ async def test_of_many_firings_for_one_instant_one_counts(desk) -> None:
 
 
 async def test_a_skipped_firing_moves_on_without_a_run(desk) -> None:
-    await desk.store.put_schedules([NIGHTLY])
+    await desk.store.put_schedules([NIGHTLY], START)
 
     assert await desk.store.fire(_firing(run=None)) is None
 
@@ -51,8 +58,8 @@ async def test_a_skipped_firing_moves_on_without_a_run(desk) -> None:
 
 
 async def test_a_schedule_that_is_gone_does_not_fire(desk) -> None:
-    await desk.store.put_schedules([NIGHTLY])
-    await desk.store.put_schedules([])
+    await desk.store.put_schedules([NIGHTLY], START)
+    await desk.store.keep_schedules([], START + 1, silent_us=0, forgotten_us=0)
 
     assert await desk.store.fire(_firing()) is None
     assert await desk.store.count("main") == {}
@@ -60,28 +67,71 @@ async def test_a_schedule_that_is_gone_does_not_fire(desk) -> None:
 
 async def test_a_firing_that_is_refused_does_not_move_the_schedule(open_desk) -> None:
     desk = await open_desk(limits=StoreLimits(waiting_per_app=0))
-    await desk.store.put_schedules([NIGHTLY])
+    await desk.store.put_schedules([NIGHTLY], START)
 
     with pytest.raises(LimitExceededError):
         await desk.store.fire(_firing())
 
-    assert await desk.store.schedules() == [NIGHTLY]
+    assert await desk.store.schedules() == [declared(NIGHTLY, START)]
 
 
 async def test_an_unchanged_rule_keeps_its_times_and_a_changed_one_begins_anew(desk) -> None:
-    await desk.store.put_schedules([NIGHTLY])
+    await desk.store.put_schedules([NIGHTLY], START)
     run = await desk.store.fire(_firing())
 
     fresh = ScheduleState(app="main", name="nightly", task="b", rule="every 1d", next_at=START + 500)
-    await desk.store.put_schedules([fresh])
+    await desk.store.put_schedules([fresh], START)
     (kept,) = await desk.store.schedules()
     assert (kept.next_at, kept.last_run, kept.task) == (START + 9, run.id, "b")
 
     await desk.store.put_schedules(
-        [ScheduleState(app="main", name="nightly", task="b", rule="every 2d", next_at=START + 500)]
+        [ScheduleState(app="main", name="nightly", task="b", rule="every 2d", next_at=START + 500)], START
     )
     (changed,) = await desk.store.schedules()
     assert (changed.next_at, changed.rule) == (START + 500, "every 2d")
+
+
+async def test_a_schedule_stays_as_long_as_one_of_several_nodes_declares_it(desk) -> None:
+    weekly = dataclasses.replace(NIGHTLY, name="weekly")
+    await desk.store.put_schedules([NIGHTLY, weekly], START)
+
+    for minute in range(1, 9):  # one node has both, another one only the first
+        await desk.store.keep_schedules([NIGHTLY], START + minute * MINUTE, **PATIENCE)
+        if minute <= 4:
+            await desk.store.keep_schedules([NIGHTLY, weekly], START + minute * MINUTE, **PATIENCE)
+            assert [state.name for state in await desk.store.schedules()] == ["nightly", "weekly"]
+
+    assert await desk.store.schedules() == [declared(NIGHTLY, START + 8 * MINUTE), declared(weekly, START + 4 * MINUTE)]
+    await desk.store.keep_schedules([NIGHTLY], START + 9 * MINUTE, **PATIENCE)
+    await desk.store.keep_schedules([NIGHTLY], START + 10 * MINUTE, **PATIENCE)
+    assert [state.name for state in await desk.store.schedules()] == ["nightly"]
+
+
+async def test_a_time_in_which_no_node_ran_makes_no_schedule_forgotten(desk) -> None:
+    weekly = dataclasses.replace(NIGHTLY, name="weekly")
+    await desk.store.put_schedules([NIGHTLY, weekly], START)
+
+    await desk.store.keep_schedules([NIGHTLY], START + 1000 * MINUTE, **PATIENCE)
+    await desk.store.keep_schedules([weekly], START + 1000 * MINUTE + 1, **PATIENCE)
+
+    assert len(await desk.store.schedules()) == 2
+
+
+async def test_the_rule_declared_last_stands_until_whoever_declared_it_keeps_silent(desk) -> None:
+    newer = dataclasses.replace(NIGHTLY, rule="every 2d", next_at=START + 7)
+    await desk.store.put_schedules([NIGHTLY], START)
+    await desk.store.put_schedules([newer], START + 1)
+
+    for minute in range(1, 4):  # the older node goes on telling what it knows, and so does the newer one
+        await desk.store.keep_schedules([NIGHTLY], START + minute * MINUTE, **PATIENCE)
+        [stored] = await desk.store.schedules()
+        assert (stored.rule, stored.next_at) == ("every 2d", START + 7)
+        await desk.store.keep_schedules([newer], START + minute * MINUTE, **PATIENCE)
+
+    await desk.store.keep_schedules([NIGHTLY], START + 5 * MINUTE, **PATIENCE)
+    assert (await desk.store.schedules())[0].rule == "every 2d"
+    await desk.store.keep_schedules([NIGHTLY], START + 6 * MINUTE + 1, **PATIENCE)
+    assert await desk.store.schedules() == [declared(NIGHTLY, START + 6 * MINUTE + 1)]
 
 
 async def test_schedules_are_listed_by_name_for_one_app_or_all(desk) -> None:
@@ -89,7 +139,8 @@ async def test_schedules_are_listed_by_name_for_one_app_or_all(desk) -> None:
         [
             ScheduleState(app=app, name=name, task="a", rule="r", next_at=None)
             for app, name in [("z", "b"), ("main", "c"), ("main", "a")]
-        ]
+        ],
+        START,
     )
 
     assert [(state.app, state.name) for state in await desk.store.schedules()] == [

@@ -11,13 +11,33 @@ from runner.store.postgres.enqueueing import insert, prepared
 from runner.store.records import Firing, ScheduleState
 from runner.store.rows import run_of
 
+#: Later than any declaration: no other rule stands.
+ALWAYS = 1 << 62
 
-async def put(tx: Transaction, wanted: Sequence[ScheduleState]) -> None:
-    """Make the stored schedules these."""
+
+async def put(tx: Transaction, declared: Sequence[ScheduleState], now: int, *, since: int) -> None:
+    """Store what is declared; another rule stands where it was declared at `since` or later."""
     await tx.rows("lock_schedules")
-    await tx.rows("delete_schedules_but", [each.app for each in wanted], [each.name for each in wanted])
-    for each in wanted:
-        await tx.rows("put_schedule", each.app, each.name, each.task, each.rule, each.next_at)
+    await tx.rows(
+        "put_schedules",
+        [each.app for each in declared],
+        [each.name for each in declared],
+        [each.task for each in declared],
+        [each.rule for each in declared],
+        [each.next_at for each in declared],
+        now,
+        since,
+    )
+
+
+async def keep(
+    tx: Transaction, declared: Sequence[ScheduleState], now: int, *, silent_us: int, forgotten_us: int
+) -> None:
+    """Tell again what is declared, and delete what was declared by nobody for so long."""
+    await tx.rows("lock_schedules")
+    last = await tx.value("last_declared")
+    await put(tx, declared, now, since=now - silent_us)
+    await tx.rows("forget_undeclared", last, forgotten_us, now)
 
 
 async def fire(tx: Transaction, firing: Firing, policy: Policy) -> Run | None:

@@ -224,8 +224,15 @@ class PostgresStore(Store):
     async def schedules(self, app: str | None = None) -> builtins.list[ScheduleState]:
         return [schedule_of(row) for row in await self._database.single("all_schedules", app)]
 
-    async def put_schedules(self, wanted: Sequence[ScheduleState]) -> None:
-        await self._database.write(lambda tx: schedules.put(tx, wanted))
+    async def put_schedules(self, declared: Sequence[ScheduleState], now: int) -> None:
+        await self._database.write(lambda tx: schedules.put(tx, declared, now, since=schedules.ALWAYS))
+
+    async def keep_schedules(
+        self, declared: Sequence[ScheduleState], now: int, *, silent_us: int, forgotten_us: int
+    ) -> None:
+        await self._database.write(
+            lambda tx: schedules.keep(tx, declared, now, silent_us=silent_us, forgotten_us=forgotten_us)
+        )
 
     async def fire(self, firing: Firing) -> Run | None:
         return await self._database.write(lambda tx: schedules.fire(tx, firing, self._policy))

@@ -11,24 +11,32 @@ from runner.store.sqlite.enqueueing import insert, prepared
 from runner.store.sqlite.statements import SQL
 from runner.store.sqlite.writer import Transaction
 
+#: Later than any declaration: no other rule stands.
+ALWAYS = 1 << 62
 
-def put(tx: Transaction, wanted: Sequence[ScheduleState]) -> None:
-    """Make the stored schedules these."""
-    names = {(schedule.app, schedule.name) for schedule in wanted}
-    for row in tx.rows(SQL["all_schedules"], {"app": None}):
-        if (row["app"], row["name"]) not in names:
-            tx.execute(SQL["delete_schedule"], (row["app"], row["name"]))
-    for schedule in wanted:
+
+def put(tx: Transaction, declared: Sequence[ScheduleState], now: int, *, since: int) -> None:
+    """Store what is declared; another rule stands where it was declared at `since` or later."""
+    for each in declared:
         tx.execute(
             SQL["put_schedule"],
             {
-                "app": schedule.app,
-                "name": schedule.name,
-                "task": schedule.task,
-                "rule": schedule.rule,
-                "next_at": schedule.next_at,
+                "app": each.app,
+                "name": each.name,
+                "task": each.task,
+                "rule": each.rule,
+                "next_at": each.next_at,
+                "now": now,
+                "since": since,
             },
         )
+
+
+def keep(tx: Transaction, declared: Sequence[ScheduleState], now: int, *, silent_us: int, forgotten_us: int) -> None:
+    """Tell again what is declared, and delete what was declared by nobody for so long."""
+    last = tx.value(SQL["last_declared"])
+    put(tx, declared, now, since=now - silent_us)
+    tx.execute(SQL["forget_undeclared"], {"last": last, "forgotten": forgotten_us, "now": now})
 
 
 def fire(tx: Transaction, firing: Firing, policy: Policy) -> Run | None:

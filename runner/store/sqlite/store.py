@@ -259,8 +259,15 @@ class SqliteStore(Store):
         )
         return [schedule_of(row) for row in rows]
 
-    async def put_schedules(self, wanted: Sequence[ScheduleState]) -> None:
-        await self._writer.run(lambda tx: schedules.put(tx, wanted))
+    async def put_schedules(self, declared: Sequence[ScheduleState], now: int) -> None:
+        await self._writer.run(lambda tx: schedules.put(tx, declared, now, since=schedules.ALWAYS))
+
+    async def keep_schedules(
+        self, declared: Sequence[ScheduleState], now: int, *, silent_us: int, forgotten_us: int
+    ) -> None:
+        await self._writer.run(
+            lambda tx: schedules.keep(tx, declared, now, silent_us=silent_us, forgotten_us=forgotten_us)
+        )
 
     async def fire(self, firing: Firing) -> Run | None:
         return await self._writer.run(lambda tx: schedules.fire(tx, firing, self._policy))

@@ -6,13 +6,20 @@ SELECT * FROM schedules WHERE $1::text IS NULL OR app = $1 ORDER BY app, name;
 -- name: lock_schedules
 LOCK TABLE schedules IN SHARE ROW EXCLUSIVE MODE;
 
--- name: put_schedule
-INSERT INTO schedules (app, name, task, rule, next_at) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (app, name) DO UPDATE SET task = excluded.task, rule = excluded.rule,
-    next_at = CASE WHEN schedules.rule = excluded.rule THEN schedules.next_at ELSE excluded.next_at END;
+-- name: put_schedules
+-- Another rule takes the place only of one that nobody declared since.
+INSERT INTO schedules (app, name, task, rule, next_at, declared_at)
+SELECT app, name, task, rule, next_at, $6::bigint
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[]) AS declared (app, name, task, rule, next_at)
+ON CONFLICT (app, name) DO UPDATE SET task = excluded.task, rule = excluded.rule, declared_at = excluded.declared_at,
+    next_at = CASE WHEN schedules.rule = excluded.rule THEN schedules.next_at ELSE excluded.next_at END
+WHERE schedules.rule = excluded.rule OR schedules.declared_at < $7::bigint;
 
--- name: delete_schedules_but
-DELETE FROM schedules WHERE (app, name) NOT IN (SELECT * FROM unnest($1::text[], $2::text[]));
+-- name: last_declared
+SELECT max(declared_at) FROM schedules;
+
+-- name: forget_undeclared
+DELETE FROM schedules WHERE declared_at <= $1::bigint - $2::bigint AND declared_at < $3::bigint;
 
 -- name: fire_schedule
 -- Moves on only from the instant that the caller saw: whoever comes second changes nothing.

@@ -4,12 +4,18 @@
 SELECT * FROM schedules WHERE :app IS NULL OR app = :app ORDER BY app, name;
 
 -- name: put_schedule
-INSERT INTO schedules (app, name, task, rule, next_at) VALUES (:app, :name, :task, :rule, :next_at)
-ON CONFLICT (app, name) DO UPDATE SET task = excluded.task, rule = excluded.rule,
-    next_at = CASE WHEN rule = excluded.rule THEN next_at ELSE excluded.next_at END;
+-- Another rule takes the place only of one that nobody declared since.
+INSERT INTO schedules (app, name, task, rule, next_at, declared_at)
+VALUES (:app, :name, :task, :rule, :next_at, :now)
+ON CONFLICT (app, name) DO UPDATE SET task = excluded.task, rule = excluded.rule, declared_at = excluded.declared_at,
+    next_at = CASE WHEN rule = excluded.rule THEN next_at ELSE excluded.next_at END
+WHERE rule = excluded.rule OR declared_at < :since;
 
--- name: delete_schedule
-DELETE FROM schedules WHERE app = ? AND name = ?;
+-- name: last_declared
+SELECT max(declared_at) FROM schedules;
+
+-- name: forget_undeclared
+DELETE FROM schedules WHERE declared_at <= :last - :forgotten AND declared_at < :now;
 
 -- name: fire_schedule
 -- Moves on only from the instant that the caller saw: whoever comes second changes nothing.
