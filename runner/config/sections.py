@@ -7,6 +7,7 @@ has the former as its alias.
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -88,6 +89,20 @@ def _rate(value: Any) -> str:
     if rate is None or int(rate[1]) > _PER_US["s"]:
         raise InvalidOptionError(f' must be a rate such as "10/s", "100/m", "5/h" or "20/d": got {shown(value)}')
     return written
+
+
+def _modules(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise InvalidOptionError(f' must be a list of modules such as ["numpy"]: got {shown(value)}')
+    for index, name in enumerate(value):
+        words = name.split(".") if isinstance(name, str) else [""]
+        if not all(word.isidentifier() and not keyword.iskeyword(word) for word in words):
+            raise InvalidOptionError(f'[{index}] must be a module\'s dotted name such as "numpy": got {shown(name)}')
+        if words[0] == "tasks":
+            raise InvalidOptionError(
+                f"[{index}] must be an installed module; tasks are loaded by themselves: got {name}"
+            )
+    return tuple(dict.fromkeys(value))
 
 
 def _task_name(value: str) -> str:
@@ -185,6 +200,7 @@ class SandboxSection(Section):
 
     level: Annotated[str, _word("auto", *Level)] = "auto"
     require: Annotated[str, _word(*Level)] | None = None
+    preload: Annotated[tuple[str, ...], BeforeValidator(_modules)] = ()
 
 
 class Limits(Section):

@@ -151,6 +151,11 @@ def test_a_file_nested_without_end_is_refused(settings_of):
         (f"[[mounts]]\nsource = 'data'\ntarget = '{sys.prefix}'", "as it is; choose a path such as"),
         ("[sandbox]\nlevel = 'none'", 'sandbox.level must be one of "auto", "full", "restricted", "basic": got "none"'),
         ("[sandbox]\nrequire = 'auto'", 'sandbox.require must be one of "full", "restricted", "basic": got "auto"'),
+        ("[sandbox]\npreload = 'numpy'", 'sandbox.preload must be a list of modules such as ["numpy"]: got "numpy"'),
+        ("[sandbox]\npreload = ['a b']", "sandbox.preload[0] must be a module's dotted name such as"),
+        ("[sandbox]\npreload = ['json', 'a.class']", "sandbox.preload[1] must be a module's dotted name"),
+        ("[sandbox]\npreload = [3]", "sandbox.preload[0] must be a module's dotted name"),
+        ("[sandbox]\npreload = ['tasks.mail']", "sandbox.preload[0] must be an installed module"),
         ("[limits]\nparameters = '1GB'", 'limits.parameters must be from 1KB to 15MB: got "1GB"'),
         ("[limits]\nchildren_per_run = 0", "limits.children_per_run must be a whole number from 1"),
         ("[retention]\nruns = 'ever'", "retention.runs must be a duration"),
@@ -175,6 +180,11 @@ def test_all_that_is_wrong_is_told_at_once(settings_of):
 def test_a_mount_must_not_show_the_store_wherever_it_is(settings_of):
     with pytest.raises(ConfigError, match="must not show tasks"):
         settings_of("[runner]\nstore = 'sqlite:data/runs.db'\n[[mounts]]\nsource = 'data'\ntarget = '/data'")
+
+
+def test_modules_to_preload_are_kept_in_their_order_and_once(settings_of):
+    assert settings_of("").sandbox.preload == ()
+    assert settings_of("[sandbox]\npreload = ['numpy', 'xml.dom', 'numpy']").sandbox.preload == ("numpy", "xml.dom")
 
 
 def test_an_exact_queue_goes_before_patterns_and_the_first_pattern_before_others(settings_of):

@@ -36,6 +36,7 @@ def test_it_has_every_key():
     assert written["runner"].keys() == keys_of(type(document.runner))
     assert written["limits"].keys() == keys_of(type(document.limits))
     assert written["retention"].keys() == keys_of(type(document.retention))
+    assert written["sandbox"].keys() == keys_of(type(document.sandbox)) - {"require"}
     assert written["defaults"].keys() == TASK_OPTIONS.keys() - {"description"}
     assert written["defaults"]["retry"].keys() == Retry().document().keys()
 
