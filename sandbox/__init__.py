@@ -1,10 +1,11 @@
-"""Run a Python function confined, talk to it over one channel, and tell how it ended. Standard library only.
+"""Run a Python file or function confined, with limits, and tell how it ended. Standard library only.
 
-    sandbox = Sandbox(lock_file=Path(".lock"))
-    await sandbox.start()
-    confined = await sandbox.launch(Spec(entry="module:function"))
-    ...
-    outcome = await confined.wait()
+    with Sandbox() as sandbox:                                # or `async with`, and `await`
+        outcome = sandbox.run("untrusted.py", timeout_s=5)
+        outcome = sandbox.call("untrusted.py:work", 21)
+    print(outcome.reason, outcome.value, outcome.output)
+
+Below that, `launch` runs a `Spec` and gives a `Confined` to talk to over one channel; the runner is built on it.
 
 Names load when they are touched: what runs inside the sandbox imports this package too, and must not pay for asyncio.
 """
@@ -14,21 +15,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sandbox.client import Sandbox
+    from sandbox.blocking import BlockingSandbox
+    from sandbox.completed import Completed, Error, Reason
     from sandbox.confined import Confined
     from sandbox.errors import LauncherError, SandboxError, SetupError, WireError
     from sandbox.lease import Lease
     from sandbox.outcome import Outcome
     from sandbox.spec import Level, Limits, Mount, Spec
+    from sandbox.standalone import Sandbox
 
 __all__ = [
+    "BlockingSandbox",
+    "Completed",
     "Confined",
+    "Error",
     "LauncherError",
     "Lease",
     "Level",
     "Limits",
     "Mount",
     "Outcome",
+    "Reason",
     "Sandbox",
     "SandboxError",
     "SetupError",
@@ -37,14 +44,18 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BlockingSandbox": "blocking",
+    "Completed": "completed",
     "Confined": "confined",
+    "Error": "completed",
     "LauncherError": "errors",
     "Lease": "lease",
     "Level": "spec",
     "Limits": "spec",
     "Mount": "spec",
     "Outcome": "outcome",
-    "Sandbox": "client",
+    "Reason": "completed",
+    "Sandbox": "standalone",
     "SandboxError": "errors",
     "SetupError": "errors",
     "Spec": "spec",

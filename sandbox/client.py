@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sandbox import cgroup, lock, probe
+from sandbox import cgroup, lock, private, probe
 from sandbox.confined import Confined
 from sandbox.errors import LauncherError, SandboxError, SetupError
 from sandbox.lease import Lease
@@ -25,14 +25,14 @@ from sandbox.link import Link, until_readable
 from sandbox.spec import Level, Limits, Spec
 
 _PROBE_LIMITS = Limits(memory_bytes=128 << 20, processes=16, disk_bytes=1 << 20, open_files=64)
-_NO_GROUPS = "rlimits of each process, memory is the caller's to watch"
+_NO_GROUPS = "processes by rlimits, memory by a watchdog, cpu not"
 
 
 class Sandbox:
     """Launches confined processes. `start` it, `launch`, and `close` it, which kills whatever still runs.
 
     Args:
-        lock_file: one for each runner; proves that what an earlier runner launched is dead.
+        lock_file: one for each runner; proves that what an earlier runner launched is dead. `None`: one of its own.
         level: this or none; `None` takes the strongest that the host allows.
         packages: importable packages that are shown inside, at the host's path, beside this one.
         preload: modules that the launcher imports once for all attempts. They are trusted, and start no thread.
@@ -46,9 +46,15 @@ class Sandbox:
     walls: str
 
     def __init__(
-        self, *, lock_file: Path, level: Level | None = None, packages: Sequence[str] = (), preload: Sequence[str] = ()
+        self,
+        *,
+        lock_file: Path | None = None,
+        level: Level | None = None,
+        packages: Sequence[str] = (),
+        preload: Sequence[str] = (),
     ) -> None:
         self._lock_file = lock_file
+        self._private_lock_file: Path | None = None
         self._demanded = level
         self._packages = packages
         self._preload = preload
@@ -69,9 +75,12 @@ class Sandbox:
         """
         if self._link is not None:
             return
-        held = await lock.acquire(self._lock_file)
+        lock_file = self._lock_file
+        if lock_file is None:
+            lock_file = self._private_lock_file = private.make()
+        held = await lock.acquire(lock_file)
         try:
-            self._groups = cgroup.find(self._lock_file)
+            self._groups = cgroup.find(lock_file)
             if self._groups is not None:
                 self._groups.sweep()
             self._is_dead = False
@@ -97,6 +106,8 @@ class Sandbox:
         await link.close()
         if self._groups is not None:
             self._groups.close()
+        if self._private_lock_file is not None:
+            private.clear(self._private_lock_file)
 
     async def launch(self, spec: Spec, lease: Lease | None = None) -> Confined:
         """Run what `spec` names, confined; returns when it is, just before its entry is called.

@@ -66,19 +66,13 @@ async def _levels() -> list[Finding]:
             try:
                 await sandbox.start()
             except SandboxError as error:
-                findings.append(Finding("level", level, stands=False, detail=str(error), remedy=_remedy(level)))
+                findings.append(
+                    Finding("level", level, stands=False, detail=str(error), remedy=remedies.for_level(level))
+                )
             else:
                 findings.append(Finding("level", level, stands=True, detail=sandbox.walls.partition(": ")[2]))
                 await sandbox.close()
     return findings
-
-
-def _remedy(level: Level) -> str:
-    if level is Level.FULL:
-        return remedies.for_namespaces()
-    if level is Level.RESTRICTED:
-        return remedies.for_landlock() if landlock.missing() else remedies.for_seccomp()
-    return "Linux, and a folder for temporary files that can be written"
 
 
 def _walls() -> list[Finding]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+from sandbox import landlock
+from sandbox.spec import Level
+
 _APPARMOR = (
     "AppArmor takes the rights out of ordinary users' namespaces (Ubuntu 23.10 and later). Give the interpreter of "
     "this virtual environment, a copy and not a link to the system's (python -m venv --copies), a profile of its own: "
@@ -16,6 +19,15 @@ _CONTAINER = (
     "--security-opt systempaths=unconfined (Docker, Podman), or as a privileged pod of its own node pool (Kubernetes)"
 )
 _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv", "/var/run/secrets/kubernetes.io")
+
+
+def for_level(level: Level) -> str:
+    """How to get a level."""
+    if level is Level.FULL:
+        return for_namespaces()
+    if level is Level.RESTRICTED:
+        return for_landlock() if landlock.missing() else for_seccomp()
+    return "Linux, and a folder for temporary files that can be written"
 
 
 def for_namespaces() -> str:

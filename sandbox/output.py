@@ -1,0 +1,89 @@
+"""What a confined process writes: read as it comes, kept up to a limit, thrown away beyond it.
+
+It is never kept waiting for long: past the limit its pipes are still read, with a rest between two reads, so that
+a flood waits for itself and not for anybody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+_CHUNK_BYTES = 1 << 16
+_REST_S = 0.005
+
+
+class Output:
+    """The output of one process, of both its streams together.
+
+    Attributes:
+        dropped_bytes: how much came beyond the limit.
+    """
+
+    def __init__(self, stdout: int, stderr: int, limit_bytes: int) -> None:
+        self.dropped_bytes = 0
+        self._left = limit_bytes
+        self._kept: list[tuple[int, bytes]] = []
+        self._stdout, self._stderr = stdout, stderr
+        self._open = {stdout, stderr}
+        self._resting: dict[int, asyncio.TimerHandle] = {}
+        self._loop = asyncio.get_running_loop()
+        for descriptor in (stdout, stderr):
+            self._loop.add_reader(descriptor, self._on_readable, descriptor)
+
+    @property
+    def stdout(self) -> str:
+        """What was kept of it; every `str` of this class marks at its end that something is missing."""
+        return self._text(self._stdout)
+
+    @property
+    def stderr(self) -> str:
+        """As `stdout`."""
+        return self._text(self._stderr)
+
+    @property
+    def both(self) -> str:
+        """Both as they came in."""
+        return self._text(self._stdout, self._stderr)
+
+    def close(self) -> None:
+        """Take what is left in the pipes, whose writers are dead, and close them."""
+        for descriptor in list(self._open):
+            while self._read(descriptor):
+                pass
+            self._end(descriptor)
+
+    def _on_readable(self, descriptor: int) -> None:
+        if not self._read(descriptor):
+            self._end(descriptor)
+        elif self.dropped_bytes:
+            self._loop.remove_reader(descriptor)
+            self._resting[descriptor] = self._loop.call_later(_REST_S, self._listen_again, descriptor)
+
+    def _listen_again(self, descriptor: int) -> None:
+        self._loop.add_reader(descriptor, self._on_readable, descriptor)
+
+    def _read(self, descriptor: int) -> bool:
+        """Whether there may be more."""
+        try:
+            chunk = os.read(descriptor, _CHUNK_BYTES)
+        except OSError:  # nothing more to read now, or ever
+            return False
+        kept = chunk[: self._left]
+        self._left -= len(kept)
+        self.dropped_bytes += len(chunk) - len(kept)
+        if kept:
+            self._kept.append((descriptor, kept))
+        return bool(chunk)
+
+    def _end(self, descriptor: int) -> None:
+        if descriptor in self._resting:
+            self._resting.pop(descriptor).cancel()
+        self._loop.remove_reader(descriptor)
+        os.close(descriptor)
+        self._open.discard(descriptor)
+
+    def _text(self, *descriptors: int) -> str:
+        text = b"".join(chunk for descriptor, chunk in self._kept if descriptor in descriptors)
+        mark = f"\n[cut here: {self.dropped_bytes} bytes more]\n" if self.dropped_bytes else ""
+        return text.decode(errors="backslashreplace") + mark
