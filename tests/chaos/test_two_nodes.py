@@ -207,11 +207,11 @@ def test_a_schedule_fires_once_on_many_nodes_and_outlives_one(pair: Pair) -> Non
         (node.project / "tasks" / "clock.py").write_text(CHIME)
     pair.first.start().close()
     client = pair.second.start()
-    eventually(lambda: len(_chimes(client)) >= 2)
+    eventually(lambda: len(_chimes(client)) >= 2, within_s=30)
 
     pair.first.kill()
     survived = len(_chimes(client))
-    eventually(lambda: len(_chimes(client)) >= survived + 3)
+    eventually(lambda: len(_chimes(client)) >= survived + 3, within_s=30)
 
     due = [shown["due_at"] for shown in _chimes(client)]
     assert len(due) == len(set(due)), "one firing made two runs"
@@ -229,7 +229,7 @@ async def test_while_only_its_loop_is_blocked_a_node_keeps_its_lease_and_the_att
     database = create_database(postgres)
     shared = tmp_path / "shared"
     shared.mkdir()
-    config = CONFIG.format(name="blocked", store=database, shared=shared)
+    config = CONFIG.format(name="blocked", store=database, shared=shared, lease_s=LEASE_S)
     try:
         async with running_node(write_project(tmp_path, {"linger.py": LINGER}, config)) as node:
             run = await node.schedule("linger")

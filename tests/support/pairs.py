@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ store = "{store}"
 store_patience = "3s"
 concurrency = 2
 memory = "2GB"
-lease = "1s"
+lease = "{lease_s:g}s"
 [defaults]
 timeout = "60s"
 memory = "128MB"
@@ -50,6 +50,7 @@ def run(parameters, context):
     os.write(log, f"end {context.attempt}\\n".encode())
     return context.attempt
 """
+LINGERING = {"linger.py": LINGER}
 
 
 @dataclass
@@ -79,7 +80,9 @@ class Pair:
 
 
 @contextlib.contextmanager
-def two_nodes(folder: Path, postgres: str) -> Iterator[Pair]:
+def two_nodes(
+    folder: Path, postgres: str, tasks: Mapping[str, str] = LINGERING, lease_s: float = LEASE_S
+) -> Iterator[Pair]:
     """Two nodes that are not started yet, on a database of their own of the server `postgres`."""
     database = create_database(postgres)
     relay, through = relay_to(database)
@@ -89,8 +92,8 @@ def two_nodes(folder: Path, postgres: str) -> Iterator[Pair]:
         with contextlib.ExitStack() as stack:
             servers = []
             for name, store in (("first", through), ("second", database)):
-                config = CONFIG.format(name=name, store=store, shared=shared)
-                project = write_project(folder / name, {"linger.py": LINGER}, config)
+                config = CONFIG.format(name=name, store=store, shared=shared, lease_s=lease_s)
+                project = write_project(folder / name, tasks, config)
                 servers.append(stack.enter_context(server_in(project)))
             yield Pair(*servers, relay, shared, database)
             for server in servers:  # before either looks what is left

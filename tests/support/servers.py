@@ -29,7 +29,7 @@ class Server:
                 [sys.executable, "-m", "runner", "serve", "--port", "0"], cwd=self.project, stdout=log, stderr=log
             )
         pid = self.process.pid
-        eventually(lambda: self._is_up(address, pid), within_s=30)
+        eventually(lambda: self._is_up(address, pid), within_s=60)
         url = json.loads(address.read_text())["url"]
         return Client(url, (self.project / ".isolane" / "token").read_text().strip())
 
