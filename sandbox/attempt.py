@@ -90,6 +90,11 @@ def full_as_user(attempt: Attempt) -> bool:
     return full(attempt) and attempt.identity.own
 
 
+def granted_hosts(attempt: Attempt) -> bool:
+    """At level full, with single hosts granted."""
+    return full(attempt) and bool(attempt.spec.endpoints())
+
+
 def below_full(attempt: Attempt) -> bool:
     """At the levels without namespaces."""
     return not full(attempt)

@@ -14,6 +14,7 @@ import itertools
 import os
 import socket
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from sandbox.confined import Confined
 from sandbox.errors import LauncherError, SandboxError, SetupError
 from sandbox.lease import Lease
 from sandbox.link import Link, until_readable
+from sandbox.relay_link import RelayLink
 from sandbox.spec import Level, Limits, Spec
 
 _PROBE_LIMITS = Limits(memory_bytes=128 << 20, processes=16, disk_bytes=1 << 20, open_files=64)
@@ -59,6 +61,7 @@ class Sandbox:
         self._packages = packages
         self._preload = preload
         self._link: Link | None = None
+        self._relay = RelayLink()
         self._groups: cgroup.Groups | None = None
         self._is_dead = False
         self._numbers = itertools.count(1)
@@ -104,6 +107,7 @@ class Sandbox:
             self._idle.clear()
             await self._idle.wait()
         await link.close()
+        await self._relay.close()
         if self._groups is not None:
             self._groups.close()
         if self._private_lock_file is not None:
@@ -134,6 +138,12 @@ class Sandbox:
     async def _launch(self, spec: Spec, level: Level, lease: Lease | None = None) -> Confined:
         if self._link is None or self._is_dead:
             raise LauncherError("the launcher is not running")
+        if spec.endpoints():
+            if level is not Level.FULL:
+                raise SetupError(
+                    "network", f"single hosts can be granted at level full only, and this is {level}: {self.walls}"
+                )
+            self._relay.start()
         number = next(self._numbers)
         launch = self._prepare(spec, number, lease)
         confined = launch.confined
@@ -170,6 +180,7 @@ class Sandbox:
             raise SetupError.caused_by("cgroup", error) from error
         try:
             launch = _Launch(slot, group, lease)
+            launch.confined.relay = partial(self._relay.take, spec.endpoints())
         except OSError as error:
             if group is not None:
                 group.remove()

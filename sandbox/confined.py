@@ -8,10 +8,11 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sandbox.cgroup import Group
+from sandbox.endpoint import MOST
 from sandbox.errors import SandboxError, SetupError
 from sandbox.outcome import Outcome
 from sandbox.stream import FrameStream
@@ -33,6 +34,7 @@ class Confined:
         limits_memory: whether the kernel limits the memory of the tree; if not, the caller has to watch it, and to
             `kill_for_memory`.
         walls: the level and the walls that stand around it, in one line.
+        relay: takes the listeners of its granted hosts over; set by the `Sandbox`.
     """
 
     def __init__(
@@ -46,6 +48,9 @@ class Confined:
         self._group = group
         self._control = control
         self._stream = FrameStream(channel)
+        self.relay: Callable[[list[int]], socket.socket] | None = None
+        self._relay_tells: socket.socket | None = None
+        self._told: Callable[[str], None] = lambda _: None
         self._pidfd = -1
         self._killed = False
         self._alarmed = asyncio.Event()
@@ -119,6 +124,26 @@ class Confined:
                 self._group.clear_alarm()
                 self._alarmed.clear()
 
+    def watch_network(self, told: Callable[[str], None]) -> None:
+        """Have `told` be called with a line for each granted host that could not be connected to, and why; once."""
+        self._told = told
+        if self._relay_tells is not None:
+            asyncio.get_running_loop().add_reader(self._relay_tells, self._hear_relay)
+
+    def _hear_relay(self) -> None:
+        assert self._relay_tells is not None
+        while True:
+            try:
+                line = self._relay_tells.recv(_CONTROL_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                line = b""
+            self._told(line.decode() or "network: the relay has died, and with it every connection")
+            if not line:
+                asyncio.get_running_loop().remove_reader(self._relay_tells)
+                return
+
     async def wait(self) -> Outcome:
         """Wait until everything of it is dead.
 
@@ -149,22 +174,37 @@ class Confined:
         """Take in what the supervisor, and the task before it runs anything of the spec, has to say."""
         while True:
             try:
-                data = self._control.recv(_CONTROL_BYTES)
+                data, descriptors, _, _ = socket.recv_fds(self._control, _CONTROL_BYTES, MOST, socket.MSG_CMSG_CLOEXEC)
             except BlockingIOError:
                 return
             except OSError:
-                data = b""
+                data, descriptors = b"", []
             if not data:
                 asyncio.get_running_loop().remove_reader(self._control)
                 return
             message = json.loads(data)
             if "exit_code" in message:
                 self._report = message
+            elif "listening" in message:
+                self._have_relayed(descriptors)
             elif not self._standing.done():
                 if "step" in message:
                     self._standing.set_exception(SetupError(message["step"], message["reason"], message["errno"]))
                 else:
                     self._standing.set_result(None)
+
+    def _have_relayed(self, listeners: list[int]) -> None:
+        """Give the listeners of its network to the relay. An attempt that cannot have its network does not begin."""
+        assert self.relay is not None
+        try:
+            self._relay_tells = self.relay(listeners)
+        except SetupError as error:
+            if not self._standing.done():
+                self._standing.set_exception(error)
+            self.kill()
+        finally:
+            for listener in listeners:
+                os.close(listener)
 
     def ended(self, cpu_time_s: float | None, peak_bytes: int | None, error: SandboxError | None = None) -> None:
         """All of it is dead: settle the outcome and let go of everything.
@@ -190,6 +230,11 @@ class Confined:
             self._group = None
             self._alarmed.set()
         self._stream.finish()
+        if self._relay_tells is not None:
+            self._hear_relay()
+            asyncio.get_running_loop().remove_reader(self._relay_tells)
+            self._relay_tells.close()
+            self._relay_tells = None
         asyncio.get_running_loop().remove_reader(self._control)
         self._control.close()
         if self._pidfd >= 0:

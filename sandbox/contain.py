@@ -16,8 +16,30 @@ from __future__ import annotations
 import os
 import socket
 
-from sandbox import descriptors, identity, kinship, landlock, lease, mounts, namespaces, rootfs, seccomp, syscalls
-from sandbox.attempt import Attempt, Step, above_basic, always, below_full, full, full_as_root, full_as_user
+from sandbox import (
+    descriptors,
+    identity,
+    kinship,
+    landlock,
+    lease,
+    mounts,
+    namespaces,
+    network,
+    rootfs,
+    seccomp,
+    syscalls,
+)
+from sandbox.attempt import (
+    Attempt,
+    Step,
+    above_basic,
+    always,
+    below_full,
+    full,
+    full_as_root,
+    full_as_user,
+    granted_hosts,
+)
 from sandbox.contain_task import TASK_STEPS
 from sandbox.errors import SetupError
 
@@ -46,9 +68,13 @@ def _name_host(_: Attempt) -> None:
     socket.sethostname("isolane")
 
 
+def _open_network(attempt: Attempt) -> None:
+    network.hand_out(attempt.control, network.open_listeners(attempt.spec.endpoints()))
+
+
 def _open_trees(attempt: Attempt) -> None:
     layout = attempt.layout
-    shown = (*layout.shown, *layout.with_network) if attempt.spec.network else layout.shown
+    shown = (*layout.shown, *layout.with_network) if attempt.spec.shares_network else layout.shown
     attempt.trees += [mounts.open_shown(path, path) for path in shown]
     attempt.trees += [mounts.open_device(path) for path in layout.devices]
     for mount in sorted(attempt.spec.mounts, key=lambda mount: mount.target):
@@ -70,7 +96,8 @@ def _leave_host(_: Attempt) -> None:
 
 
 def _furnish(attempt: Attempt) -> None:
-    rootfs.furnish(attempt.layout, network=attempt.spec.network)
+    hosts = network.hosts_file(attempt.spec.endpoints())
+    rootfs.furnish(attempt.layout, hosts, network=attempt.spec.shares_network)
 
 
 def _mount_scratch(attempt: Attempt) -> None:
@@ -124,6 +151,7 @@ SUPERVISOR_STEPS: tuple[Step, ...] = (
     Step("adoption of orphans", _adopt, below_full),
     Step("user namespace", _enter_user_namespace, full_as_user),
     Step("host name", _name_host, full),
+    Step("network", _open_network, granted_hosts, "granted hosts by relay"),
     Step("mounts", _open_trees, full),
     Step("private root", _enter_root, full, "private root"),
     Step("files of the root", _furnish, full),
@@ -147,7 +175,7 @@ def walls(attempt: Attempt) -> str:
     """The level and every wall that stands around `attempt` once all steps are done, in one line."""
     standing = []
     if full(attempt):
-        standing.append(f"user pid mount{'' if attempt.spec.network else ' net'} ipc uts cgroup")
+        standing.append(f"user pid mount{'' if attempt.spec.shares_network else ' net'} ipc uts cgroup")
         if attempt.identity.own:
             standing.append("the runner's own uid")
     standing += [step.wall for step in (*SUPERVISOR_STEPS, *TASK_STEPS) if step.wall and step.applies(attempt)]

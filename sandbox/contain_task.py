@@ -77,6 +77,7 @@ def _reset_signals(_: Attempt) -> None:
 
 def _restrict_files(attempt: Attempt) -> None:
     spec, layout = attempt.spec, attempt.layout
+    ports = tuple(endpoint.port for endpoint in spec.endpoints())
     writable = [mount for mount in spec.mounts if mount.writable]
     if full(attempt):
         read: tuple[str, ...] = ("/",)
@@ -86,11 +87,11 @@ def _restrict_files(attempt: Attempt) -> None:
         read = (*layout.shown, *layout.files, *layout.with_network, "/proc", *(mount.source for mount in spec.mounts))
         write = (attempt.scratch, *(mount.source for mount in writable))
         devices = layout.devices
-    landlock.restrict(landlock.Grants(read, write, devices, tcp=spec.network))
+    landlock.restrict(landlock.Grants(read, write, devices, tcp=spec.shares_network, ports=ports))
 
 
 def _filter_calls(attempt: Attempt) -> None:
-    seccomp.load(seccomp.program(network=attempt.spec.network, namespaces=full(attempt)))
+    seccomp.load(seccomp.program(network=attempt.spec.shares_network, namespaces=full(attempt)))
 
 
 def _with_landlock(attempt: Attempt) -> bool:

@@ -22,7 +22,7 @@ from sandbox import syscalls
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = (1 << bit for bit in range(4))
 _REFER, _TRUNCATE, _IOCTL_DEVICE = 1 << 13, 1 << 14, 1 << 15
-_BIND_AND_CONNECT_TCP = 0b11
+_BIND_TCP, _CONNECT_TCP = 1, 2
 _ABSTRACT_SOCKETS_AND_SIGNALS = 0b11
 
 #: The least ABI of each group of rights on files. Without "refer" (ABI 1) no file can change its folder.
@@ -53,12 +53,14 @@ class Grants:
         write: folders and files to do everything with.
         devices: folders and files to read, write and control, not to make or remove.
         tcp: whether TCP sockets may be bound and connected.
+        ports: of TCP that may be connected to, wherever they are, where `tcp` does not hold.
     """
 
     read: tuple[str, ...]
     write: tuple[str, ...]
     devices: tuple[str, ...]
     tcp: bool
+    ports: tuple[int, ...] = ()
 
 
 @functools.cache
@@ -93,6 +95,9 @@ def restrict(grants: Grants) -> None:
     try:
         for paths, rights in ((grants.read, _READ), (grants.devices, _DEVICE), (grants.write, handled)):
             _grant(ruleset, paths, rights & handled)
+        if abi() >= _TCP_ABI and not grants.tcp:
+            for port in grants.ports:
+                syscalls.landlock_grant_port(ruleset, port, _CONNECT_TCP)
         syscalls.landlock_restrict(ruleset, _NO_AUDIT if abi() >= _QUIET_ABI else 0)
     finally:
         os.close(ruleset)
@@ -106,7 +111,7 @@ def _attributes(handled: int, *, tcp: bool) -> bytes:
     """`struct landlock_ruleset_attr` in the length that this ABI knows."""
     words = [handled]
     if abi() >= _TCP_ABI:
-        words.append(0 if tcp else _BIND_AND_CONNECT_TCP)
+        words.append(0 if tcp else _BIND_TCP | _CONNECT_TCP)
     if abi() >= _SCOPES_ABI:
         words.append(_ABSTRACT_SOCKETS_AND_SIGNALS)
     return struct.pack(f"{len(words)}Q", *words)

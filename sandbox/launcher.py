@@ -127,7 +127,7 @@ class Launcher:
         attempt = self._attempt(request, given)
         flags = 0
         if attempt.level is Level.FULL:
-            flags = namespaces.clone_flags(attempt.identity, network=attempt.spec.network)
+            flags = namespaces.clone_flags(attempt.identity, network=attempt.spec.shares_network)
         elif not self._adopts:
             kinship.adopt_orphans()
             self._adopts = True

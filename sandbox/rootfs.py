@@ -27,7 +27,7 @@ from sandbox.identity import INNER_ID
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")
 _ETC = ("ld.so.cache", "alternatives", "ssl", "pki", "ca-certificates", "crypto-policies", "mime.types")
-_ETC_WITH_NETWORK = ("resolv.conf", "nsswitch.conf", "services", "protocols", "gai.conf")
+_ETC_WITH_NETWORK = ("hosts", "resolv.conf", "nsswitch.conf", "services", "protocols", "gai.conf")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _DEV_LINKS = {
     "/dev/fd": "/proc/self/fd",
@@ -45,7 +45,6 @@ _MADE_FILES = {
         "nobody:x:65534:65534:nobody:/:/sbin/nologin\n"
     ),
     "/etc/group": f"root:x:0:\ntask:x:{INNER_ID}:\nnogroup:x:65534:\n",
-    "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
     "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
 }
 
@@ -147,11 +146,11 @@ def leave_host() -> None:
     os.chdir("/")
 
 
-def furnish(layout: Layout, *, network: bool) -> None:
-    """Make the files and links of the new root, except those for which the host's are shown."""
+def furnish(layout: Layout, hosts: str, *, network: bool) -> None:
+    """Make the files and links of the new root, except those for which the host's are shown; `hosts` is /etc/hosts."""
     for folder in layout.folders:
         os.mkdir(folder, 0o755)
-    for path, text in layout.files.items():
+    for path, text in {**layout.files, "/etc/hosts": hosts}.items():
         if not (network and path in layout.with_network):
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
             os.write(file, text.encode())

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from sandbox import endpoint
+from sandbox.endpoint import Endpoint
+
 _ENTRY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 #: What the sandbox lays out itself; a mount there would take walls away.
@@ -68,7 +71,8 @@ class Spec:
         mounts: what is seen of the host beside the interpreter, its packages and the system's libraries.
         path: folders inside that are put first on `sys.path`.
         environment: all the environment there is.
-        network: whether it shares the host's network; without it there is none.
+        network: `False` for none, `True` to share the host's, or a few hosts and ports ("smtp.example.com:587") to
+            connect to by TCP, which takes level full.
         name: for people, in the process list and in cgroup names; letters, digits and dashes, at most 64.
     """
 
@@ -77,7 +81,7 @@ class Spec:
     mounts: tuple[Mount, ...] = ()
     path: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
-    network: bool = False
+    network: bool | tuple[str, ...] = False
     name: str = "attempt"
 
     def __post_init__(self) -> None:
@@ -88,6 +92,19 @@ class Spec:
         for key, value in self.environment.items():
             if not key or "=" in key or "\0" in key + value:
                 raise ValueError(f"environment variable {key!r} has a name or value that no environment can hold")
+        try:
+            self.endpoints()
+        except ValueError as error:
+            raise ValueError(f"network {error}") from None
+
+    @property
+    def shares_network(self) -> bool:
+        """Whether the host's network is its own."""
+        return self.network is True
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The single hosts and ports that are granted."""
+        return () if isinstance(self.network, bool) else endpoint.parse_all(self.network)
 
     def to_document(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -97,9 +114,11 @@ class Spec:
     def from_document(cls, document: dict[str, Any]) -> Spec:
         """What `to_document` gave."""
         given = dict(document)
+        network = given.pop("network")
         return cls(
             limits=Limits(**given.pop("limits")),
             mounts=tuple(Mount(**mount) for mount in given.pop("mounts")),
             path=tuple(given.pop("path")),
+            network=network if isinstance(network, bool) else tuple(network),
             **given,
         )

@@ -57,7 +57,7 @@ class Sandbox(client.Sandbox):
         limits: Limits = Limits(),  # noqa: B008 - a frozen value
         mounts: Sequence[Mount] = (),
         environment: Mapping[str, str] | None = None,
-        network: bool = False,
+        network: bool | tuple[str, ...] = False,
         output_bytes: int = 1 << 20,
     ) -> Completed:
         """Run a Python file as a program.
@@ -70,7 +70,7 @@ class Sandbox(client.Sandbox):
             limits: of all its processes together.
             mounts: files and folders that are shown inside too.
             environment: all its environment variables.
-            network: whether it shares the host's network; without it there is none.
+            network: none, the single hosts and ports that are named ("example.com:443"), or `True` for the host's own.
             output_bytes: how much of what it writes is kept; the rest is thrown away.
 
         Raises:
@@ -93,7 +93,7 @@ class Sandbox(client.Sandbox):
         limits: Limits = Limits(),  # noqa: B008 - a frozen value
         mounts: Sequence[Mount] = (),
         environment: Mapping[str, str] | None = None,
-        network: bool = False,
+        network: bool | tuple[str, ...] = False,
         output_bytes: int = 1 << 20,
     ) -> Completed:
         """Call a function, plain or async, that stands in a module. What goes in and out is JSON.
@@ -108,7 +108,7 @@ class Sandbox(client.Sandbox):
             limits: of all its processes together.
             mounts: files and folders that are shown inside too.
             environment: all its environment variables.
-            network: whether it shares the host's network; without it there is none.
+            network: none, the single hosts and ports that are named ("example.com:443"), or `True` for the host's own.
             output_bytes: how much of what it writes is kept; the rest is thrown away.
 
         Raises:

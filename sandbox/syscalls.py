@@ -44,7 +44,7 @@ PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 _CAPABILITY_VERSION_3 = 0x20080522
 _LANDLOCK_CREATE_RULESET_VERSION = 1
-_LANDLOCK_RULE_PATH_BENEATH = 1
+_LANDLOCK_RULE_PATH_BENEATH, _LANDLOCK_RULE_NET_PORT = 1, 2
 _SECCOMP_SET_MODE_FILTER = 1
 _CLOCK_BOOTTIME = 7
 
@@ -168,9 +168,17 @@ def landlock_ruleset(attributes: bytes) -> int:
 
 def landlock_grant(ruleset: int, place: int, rights: int) -> None:
     """Allow `rights` on the file or folder `place` and all below it."""
-    rule = struct.pack("=Qi", rights, place)
-    kind, flags = ctypes.c_int(_LANDLOCK_RULE_PATH_BENEATH), ctypes.c_uint(0)
-    syscall("landlock_add_rule", _SYS_LANDLOCK_ADD_RULE, ctypes.c_int(ruleset), kind, rule, flags)
+    _add_rule(ruleset, _LANDLOCK_RULE_PATH_BENEATH, struct.pack("=Qi", rights, place))
+
+
+def landlock_grant_port(ruleset: int, port: int, rights: int) -> None:
+    """Allow `rights` on a TCP port."""
+    _add_rule(ruleset, _LANDLOCK_RULE_NET_PORT, struct.pack("=QQ", rights, port))
+
+
+def _add_rule(ruleset: int, kind: int, rule: bytes) -> None:
+    flags = ctypes.c_uint(0)
+    syscall("landlock_add_rule", _SYS_LANDLOCK_ADD_RULE, ctypes.c_int(ruleset), ctypes.c_int(kind), rule, flags)
 
 
 def landlock_restrict(ruleset: int, flags: int) -> None:

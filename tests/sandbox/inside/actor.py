@@ -188,3 +188,66 @@ def spin(seconds):
     end = time.process_time() + seconds
     while time.process_time() < end:
         pass
+
+
+def open_to(address, port):
+    return socket.create_connection((address, port), timeout=15)
+
+
+kept = []
+
+
+def keep(value):
+    kept.append(value)
+    return True
+
+
+def error_of(call):
+    try:
+        call()
+    except Exception as error:
+        return str(error)
+
+
+def tls_to(name, port, authority):
+    import ssl
+
+    context = ssl.create_default_context(cadata=authority)
+    with open_to(name, port) as plain, context.wrap_socket(plain, server_hostname=name) as private:
+        return private.makefile("rb").read().decode()
+
+
+def echo_much(address, port, size):
+    """Whether so many bytes, sent while they come back, come back as they were."""
+    data = os.urandom(1 << 16) * (size >> 16)
+    with open_to(address, port) as connection:
+
+        def send():
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+
+        sending = threading.Thread(target=send)
+        sending.start()
+        came = connection.makefile("rb").read()
+        sending.join()
+    return came == data
+
+
+def flood_to(address, port, size):
+    """How much somebody takes who does not read."""
+    connection = open_to(address, port)
+    kept.append(connection)
+    connection.settimeout(1)
+    sent = 0
+    try:
+        while sent < size:
+            sent += connection.send(bytes(1 << 16))
+    except TimeoutError:
+        pass
+    return sent
+
+
+def ask_for(port):
+    with open_to("localhost", port) as connection:
+        connection.shutdown(socket.SHUT_WR)
+        return connection.makefile("rb").read().decode()

@@ -1,0 +1,84 @@
+"""The runner's link to its relay: starts the process when it is first needed, and hands it listeners."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sandbox.endpoint import Endpoint
+from sandbox.errors import LauncherError, SetupError
+from sandbox.link import until_readable
+
+_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from sandbox.relay import main; main(int(sys.argv[2]))"
+_HOME = str(Path(__file__).resolve().parent.parent)
+
+
+class RelayLink:
+    """A relay, or none yet."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+
+    def start(self) -> None:
+        """Start the process, unless it runs. Raises `LauncherError`."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        if self._socket is not None:
+            self._socket.close()
+        self._socket, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.setblocking(False)
+        command = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT, _HOME, str(far_end.fileno())]
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - a fork, no more
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env={name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ},
+                pass_fds=(far_end.fileno(),),
+                start_new_session=True,  # Ctrl-C is for the runner
+            )
+        except OSError as error:
+            raise LauncherError(f"the relay of granted hosts cannot be started: {error}") from error
+        finally:
+            far_end.close()
+
+    def take(self, endpoints: Sequence[Endpoint], listeners: list[int]) -> socket.socket:
+        """Have it relay from each of these listeners to its endpoint.
+
+        Returns a socket on which it tells what went wrong, until this is closed, which ends all of it.
+        Raises `SetupError`.
+        """
+        if len(listeners) != len(endpoints):
+            raise SetupError("network", "too many open files in the runner")
+        tells, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            assert self._socket is not None
+            tells.setblocking(False)
+            message = json.dumps([str(endpoint) for endpoint in endpoints]).encode()
+            socket.send_fds(self._socket, [message], [far_end.fileno(), *listeners])
+        except OSError as error:
+            tells.close()
+            raise SetupError("network", f"the relay does not answer: {error.strerror}", error.errno) from error
+        finally:
+            far_end.close()
+        return tells
+
+    async def close(self) -> None:
+        """End it, and wait for that."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        process, self._process = self._process, None
+        if process is not None and process.poll() is None:
+            pidfd = os.pidfd_open(process.pid)
+            try:
+                await until_readable(pidfd)
+            finally:
+                os.close(pidfd)
+            process.wait()

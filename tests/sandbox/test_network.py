@@ -1,0 +1,441 @@
+"""Single hosts and ports, granted to an attempt that has no other network."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+import socket
+import struct
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sandbox import Level, Limits, Sandbox, SetupError, Spec, network
+from sandbox.endpoint import Endpoint, parse, parse_all
+from support.tls import AUTHORITY, server_context
+from support.waiting import eventually_async
+
+#: What the task's side of a conversation is made of.
+SAY = "(lambda s: (s.sendall(b'{text}'), s.shutdown(1), s.makefile('rb').read().decode())[2])(open_to({to}, {port}))"
+FLOOD_BYTES = 64 << 20
+INSIDE = Path(__file__).parent / "inside"
+LIMITS = Limits(memory_bytes=128 << 20, processes=32, disk_bytes=4 << 20, open_files=128)
+
+
+def say(to, port, text="hello"):
+    return SAY.format(to=repr(to), port=port, text=text)
+
+
+@contextlib.asynccontextmanager
+async def served(answer, address="127.0.0.1", port=0, **options):
+    """A server on the host; `answer` takes each connection's streams."""
+
+    serving = set()
+
+    async def serve(reader, writer):
+        serving.add(asyncio.current_task())
+        try:
+            await answer(reader, writer)
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, address, port, **options)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+
+
+async def echo(reader, writer):
+    """Answer only when the other side has ended."""
+    writer.write(b"you said " + await reader.read())
+    await writer.drain()
+
+
+def saying(text):
+    async def answer(reader, writer):
+        await reader.read()
+        writer.write(text)
+        await writer.drain()
+
+    return answer
+
+
+async def greet(_, writer):
+    writer.write(b"in private")
+    await writer.drain()
+
+
+async def silent(reader, _):
+    """Read nothing; end when the connection breaks."""
+    reader._transport.pause_reading()
+    await asyncio.Event().wait()
+
+
+@pytest.fixture
+async def granted(sandbox, actor):
+    """Launches attempts that are granted hosts; each is asked, and has its `notes`."""
+    launched = []
+
+    async def launch(*hosts):
+        confined = await sandbox.launch(actor.spec("evaluate", network=hosts, limits=LIMITS))
+        launched.append(confined)
+        ask = actor.Inside(confined)
+        ask.notes = []
+        confined.watch_network(ask.notes.append)
+        return ask
+
+    yield launch
+    for confined in launched:
+        confined.kill()
+        await actor.finish(confined)
+
+
+def relay_of(sandbox):
+    return psutil.Process(sandbox._relay._process.pid)
+
+
+async def test_a_granted_host_is_reached_by_its_name_and_nothing_else_of_it(granted):
+    async with served(echo) as port, served(echo) as other:
+        ask = await granted(f"localhost:{port}")
+
+        assert await ask(say("localhost", port)) == "you said hello"
+        assert (await ask(f"connect('localhost', {other})")).errno == errno.EACCES
+        assert (await ask(f"connect('127.0.0.1', {port})")).errno == errno.ECONNREFUSED
+        assert ask.notes == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+async def test_a_granted_address_is_reached_as_it_is_written(granted, address):
+    async with served(echo, address) as port:
+        ask = await granted(f"[{address}]:{port}" if ":" in address else f"{address}:{port}")
+
+        assert await ask(say(address, port)) == "you said hello"
+
+
+async def test_hosts_with_the_same_port_are_told_apart(granted):
+    async with served(saying(b"one")) as port, served(saying(b"two"), "127.0.0.2", port):
+        ask = await granted(f"127.0.0.2:{port}", f"localhost:{port}")
+
+        assert await ask(say("localhost", port)) == "one"
+        assert await ask(say("127.0.0.2", port)) == "two"
+
+
+async def test_tls_holds_to_the_name_that_was_asked_for(granted):
+    async with served(greet, ssl=server_context()) as port:
+        ask = await granted(f"localhost:{port}", f"127.0.0.1:{port}")
+        wrapped = f"tls_to({{}}, {port}, {AUTHORITY!r})"
+
+        assert await ask(wrapped.format("'localhost'")) == "in private"
+        assert "certificate" in str(await ask(f"error_of(lambda: {wrapped.format(repr('127.0.0.1'))})"))
+
+
+async def test_an_address_that_is_far_away_and_a_port_below_1024_have_a_listener(granted):
+    ask = await granted("192.0.2.77:25", "mail.invalid:587")
+
+    assert await ask("connect('192.0.2.77', 25)") is True
+    assert await ask("connect('mail.invalid', 587)") is True
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "connect('127.0.0.1', 1)",
+        "connect('192.0.2.1', {port})",
+        "connect('1.1.1.1', 443)",
+        "connect('169.254.169.254', 80)",
+        "connect('169.254.169.254', {port})",
+        "connect('2001:db8::1', {port})",
+        "connect('::1', {port})",
+        "socket.getaddrinfo('example.com', {port})",
+        "socket.create_server(('127.0.0.1', 0))",
+        "socket.socket(2, 2).sendto(b'x', ('192.0.2.1', 53))",
+        "socket.socket(2, 2).sendto(b'x', ('169.254.169.254', {port}))",
+        "socket.socket(10, 2).sendto(b'x', ('2001:db8::1', 53))",
+        "socket.socket(2, 1, 262)",
+        "socket.socket(2, 1, 132)",
+        "socket.socket(2, 3, 1)",
+        "socket.socket(16, 3, 0)",
+        "socket.socket(40, 1)",
+        "socket.socket(1, 1).connect('/run/docker.sock')",
+        "socket.socket(1, 1).connect('{path}')",
+        "socket.socket(1, 1).connect(chr(0) + '{abstract}')",
+    ],
+)
+async def test_everything_else_stays_denied(granted, tmp_path, attempt):
+    abstract = f"isolane-network-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as by_path, socket.socket(socket.AF_UNIX) as by_name:
+        path = tmp_path / "socket"
+        by_path.bind(os.path.relpath(path))
+        path.chmod(0o777)
+        by_name.bind("\0" + abstract)
+        for server in (by_path, by_name):
+            server.listen()
+        async with served(echo) as port:
+            ask = await granted(f"localhost:{port}")
+            for name, value in {"port": port, "path": path, "abstract": abstract}.items():
+                attempt = attempt.replace("{" + name + "}", str(value))
+
+            assert isinstance(await ask(attempt), OSError)
+            assert await ask(say("localhost", port)) == "you said hello"
+
+
+async def test_a_sibling_without_the_grant_has_no_network(granted, inside):
+    async with served(echo) as port:
+        await granted(f"localhost:{port}")
+
+        assert (await inside(f"connect('localhost', {port})")).errno in (errno.EACCES, errno.ENETUNREACH)
+
+
+async def test_a_server_that_refuses_is_a_reset_to_the_task_and_a_line_to_the_runner(granted):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        ask = await granted(f"localhost:{port}", "nowhere.invalid:443")
+
+        for _ in range(3):
+            assert (await ask(f"open_to('localhost', {port}).recv(1)")).errno == errno.ECONNRESET
+        assert (await ask("open_to('nowhere.invalid', 443).recv(1)")).errno == errno.ECONNRESET
+        assert ask.notes[0] == f"network: cannot connect to localhost:{port}: Connection refused"
+        assert ask.notes[1].startswith("network: cannot connect to nowhere.invalid:443: ")
+        assert len(ask.notes) == 2
+
+
+async def test_what_went_wrong_is_told_even_if_the_attempt_ends_at_once(sandbox, actor):
+    confined = await sandbox.launch(actor.spec("evaluate", network=("nowhere.invalid:443",)))
+    notes = []
+    confined.watch_network(notes.append)
+    await confined.send({"eval": "error_of(lambda: open_to('nowhere.invalid', 443).recv(1)) and os._exit(0)"})
+    await actor.finish(confined)
+
+    assert [note.split(":")[:2] for note in notes] == [["network", " cannot connect to nowhere.invalid"]]
+
+
+async def test_a_reset_by_the_server_is_a_reset_to_the_task(granted):
+    async def break_off(reader, writer):
+        await reader.read(1)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    async with served(break_off) as port:
+        ask = await granted(f"localhost:{port}")
+
+        answer = await ask(
+            f"(lambda s: (s.sendall(bytes(1 << 16)), s.makefile('rb').read()))(open_to('localhost', {port}))"
+        )
+        assert answer.errno in (errno.ECONNRESET, errno.EPIPE)
+
+
+async def test_much_passes_whole_in_both_directions_at_once(granted):
+    async def echo_at_once(reader, writer):
+        while piece := await reader.read(1 << 16):
+            writer.write(piece)
+            await writer.drain()
+
+    async with served(echo_at_once) as port:
+        ask = await granted(f"localhost:{port}")
+
+        assert await ask(f"echo_much('localhost', {port}, {8 << 20})") is True
+
+
+async def test_a_flood_that_nobody_reads_fills_no_memory_and_delays_nobody(granted, sandbox):
+    async with served(silent) as deaf, served(echo) as port:
+        flooding, other = await granted(f"localhost:{deaf}"), await granted(f"localhost:{port}")
+
+        sent = await flooding(f"flood_to('localhost', {deaf}, {FLOOD_BYTES})")
+        assert 0 < sent < FLOOD_BYTES / 2
+        assert await other(say("localhost", port)) == "you said hello"
+        assert relay_of(sandbox).memory_info().rss < FLOOD_BYTES
+
+
+async def test_of_too_many_connections_the_further_ones_wait(granted):
+    connected = []
+
+    async def hold(reader, writer):
+        connected.append(writer)
+        await reader.read()
+
+    async with served(hold) as port, served(echo) as echoing:
+        ask, other = await granted(f"localhost:{port}", f"localhost:{echoing}"), await granted(f"localhost:{echoing}")
+        assert await ask(f"keep([open_to('localhost', {port}) for _ in range(70)])") is True
+
+        await eventually_async(lambda: ask.notes)
+        assert ask.notes == ["network: 64 connections are open, which is the most; further ones wait"]
+        assert await other(say("localhost", echoing)) == "you said hello"
+        assert len(connected) == 64
+        assert await ask("kept.clear()") is None
+        assert await ask(say("localhost", echoing)) == "you said hello"
+
+
+async def test_with_an_attempt_all_of_its_connections_end(sandbox, actor):
+    held, broken = asyncio.Queue(), asyncio.Event()
+
+    async def hold(reader, _):
+        held.put_nowait(reader)
+        try:
+            await reader.read()
+        finally:
+            broken.set()
+
+    async with served(hold) as port, asyncio.timeout(20):
+        hosts = (f"localhost:{port}", "192.0.2.1:25")
+        sibling, confined = [await sandbox.launch(actor.spec("evaluate", network=hosts)) for _ in range(2)]
+        await actor.Inside(sibling)(f"keep(open_to('localhost', {port}))")
+        await held.get()
+        relay = relay_of(sandbox)
+        is_root = os.geteuid() == 0  # others may not look: the relay is shielded
+        before = relay.num_fds() if is_root else 0
+        await actor.Inside(confined)(f"keep(open_to('localhost', {port}))")
+        await held.get()
+
+        confined.kill()
+        await actor.finish(confined)
+        await broken.wait()
+        # Its two listeners are gone too, and the end on which the relay heard of it.
+        await eventually_async(lambda: not is_root or relay.num_fds() == before - 3)
+        sibling.kill()
+        await actor.finish(sibling)
+
+
+async def test_a_relay_that_died_is_told_and_replaced(granted, sandbox):
+    async with served(echo) as port:
+        ask = await granted(f"localhost:{port}")
+        relay_of(sandbox).kill()
+
+        await eventually_async(lambda: ask.notes == ["network: the relay has died, and with it every connection"])
+        assert (await ask(f"connect('localhost', {port})")).errno == errno.ECONNREFUSED
+        assert await (await granted(f"localhost:{port}"))(say("localhost", port)) == "you said hello"
+
+
+async def test_a_relay_that_is_stopped_holds_up_no_other_attempt(granted, sandbox, actor):
+    async with served(echo) as port:
+        ask = await granted(f"localhost:{port}")
+        relay = relay_of(sandbox)
+        relay.send_signal(signal.SIGSTOP)
+        try:
+            ended = await actor.finish(await sandbox.launch(actor.spec("nothing")))
+        finally:
+            relay.send_signal(signal.SIGCONT)
+
+        assert ended.outcome.exit_code == 0
+        assert await ask(say("localhost", port)) == "you said hello"
+
+
+async def test_a_sandbox_by_itself_grants_hosts_too(tmp_path):
+    async with served(saying(b"welcome")) as port, Sandbox(lock_file=tmp_path / "lock") as sandbox:
+        completed = await sandbox.call(f"{INSIDE}/actor.py:ask_for", port, network=(f"localhost:{port}",))
+
+        assert completed.value == "welcome"
+
+
+@pytest.mark.parametrize("level", [Level.RESTRICTED, Level.BASIC])
+async def test_below_level_full_nothing_is_run(tmp_path, actor, level):
+    try:
+        sandbox = await actor.start(tmp_path, level)
+    except SetupError as error:
+        pytest.skip(str(error))
+    try:
+        with pytest.raises(SetupError, match=f"network: single hosts can be granted at level full only, .* {level}"):
+            await sandbox.launch(actor.spec("nothing", network=("localhost:80",)))
+    finally:
+        await sandbox.close()
+
+
+async def test_the_hosts_file_holds_the_names_that_are_granted(granted):
+    ask = await granted("db:5432", "DB:5433", "10.0.0.5:5432", "127.64.0.1:80", "mail.example.com:25")
+
+    assert await ask("Path('/etc/hosts').read_text()") == (
+        "127.0.0.1 localhost\n::1 localhost\n127.64.0.2 db\n127.64.0.3 mail.example.com\n"
+    )
+    assert (await ask("write('/etc/hosts')")).errno == errno.EROFS
+    assert not Path("/etc/hosts").read_text().count("127.64.0.2")
+
+
+def test_one_name_has_one_address_and_a_granted_localhost_no_other():
+    endpoints = parse_all(("localhost:80", "localhost:81", "[::1]:80"))
+
+    assert network.hosts_file(endpoints) == "127.64.0.1 localhost\n"
+    assert network.hosts_file(()) == "127.0.0.1 localhost\n::1 localhost\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [
+        ("smtp.example.com:587", Endpoint("smtp.example.com", 587)),
+        ("SMTP.Example.com:1", Endpoint("smtp.example.com", 1)),
+        ("bücher.example:443", Endpoint("xn--bcher-kva.example", 443)),
+        ("my_db:65535", Endpoint("my_db", 65535)),
+        ("10.0.0.5:5432", Endpoint("10.0.0.5", 5432, socket.AF_INET)),
+        ("[2001:DB8:0::5]:443", Endpoint("2001:db8::5", 443, socket.AF_INET6)),
+    ],
+)
+def test_an_endpoint_is_read_and_written_back(text, endpoint):
+    assert parse(text) == endpoint
+    assert parse(str(endpoint)) == endpoint
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("*.example.com:443", "wildcard"),
+        ("*:443", "wildcard"),
+        ("https://example.com:443", 'without "https://"'),
+        ("https://example.com", 'without "https://"'),
+        ("user@example.com:443", 'without "https://"'),
+        ("example.com", "the port is a number and cannot be left out"),
+        ("example.com:", "the port is a number"),
+        ("example.com:https", "the port is a number"),
+        ("example.com:0", "a port from 1 to 65535"),
+        ("example.com:65536", "a port from 1 to 65535"),
+        ("example.com:٣", "the port is a number"),
+        (":443", "a host is letters"),
+        ("2001:db8::5:443", "goes in brackets"),
+        ("[2001:db8::5]", "the port is a number"),
+        ("[fe80::1%eth0]:80", "no zone"),
+        ("[fe80::1]:80", "link-local"),
+        ("[ff02::1]:80", "TCP can connect to"),
+        ("[::]:80", "TCP can connect to"),
+        ("[::ffff:10.0.0.5]:80", "write it as IPv4"),
+        ("[10.0.0.5]:80", "IPv6 address in its brackets"),
+        ("0.0.0.0:80", "TCP can connect to"),
+        ("224.0.0.1:80", "TCP can connect to"),
+        ("255.255.255.255:80", "TCP can connect to"),
+        ("127.1:80", "a whole address"),
+        ("2130706433:80", "a whole address"),
+        ("0x7f000001:80", "a whole address"),
+        ("1.2.3.4.5:80", "a whole address"),
+        ("example.com.:80", "a host is letters"),
+        ("exa mple.com:80", "a host is letters"),
+        ("a\n127.0.0.1 b:80", "a host is letters"),
+        ("-a.example:80", "a host is letters"),
+        ("a" * 64 + ".example:80", "a host is letters"),
+        ("ü" * 100 + ":80", "DNS can name"),
+        ("\ud800:80", "DNS can name"),
+        (443, "must be text"),
+    ],
+)
+def test_what_is_no_endpoint_is_refused_with_the_reason(text, why):
+    with pytest.raises(ValueError, match=why):
+        parse(text)
+
+
+def test_a_list_names_the_place_of_what_is_wrong():
+    with pytest.raises(ValueError, match=r"network \[1\] must be .*: got 'b'"):
+        Spec(entry="a:b", network=("a:1", "b"))
+    with pytest.raises(ValueError, match=r"network \[2\] stands there twice: a:1"):
+        Spec(entry="a:b", network=("a:1", "b:1", "A:1"))
+    with pytest.raises(ValueError, match="at most 32 hosts and ports: got 33"):
+        Spec(entry="a:b", network=tuple(f"a:{port}" for port in range(1, 34)))
+    spec = Spec(entry="a:b", network=("a:1", "b:1"))
+    assert Spec.from_document(spec.to_document()) == spec
