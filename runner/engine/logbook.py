@@ -3,21 +3,29 @@
 What a task writes is hostile: a line is a record of its own in the store, so nothing printed can pass for another line,
 another stream or isolane itself, and control characters are escaped so that they cannot move a terminal's cursor.
 Past the bound lines are dropped, once marked where the log was cut and once more at the end with how much was lost.
+
+A store that cannot be reached keeps no attempt waiting: its lines are held until the store is back, as far as a bound
+on memory allows; what does not fit is counted, and a mark says so at its place. The log is complete before the run's
+end is recorded. Only where the store answers and takes everything but the log does a run end without its last lines.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections.abc import Callable
 
 from runner.domain.run import LogLine
-from runner.errors import RunnerError
+from runner.errors import RunnerError, StoreError, StoreUnavailableError
 from runner.store.contract import Store
 
 _LINE_BYTES = 16 << 10  # a longer line is kept in pieces
+_HELD_BYTES = 16 << 20  # what lines that wait for the store may take in memory, for one attempt
+_LINE_OVERHEAD = 200  # what a line takes in memory beside its text
 _BATCH_S = 0.05  # how long lines are gathered before they are written
+_DELAY_S = (0.05, 2.0)  # first and longest pause after the store failed
 #: Everything that a terminal or a log viewer could take for a control: C0 and C1, DEL, line and paragraph separators.
 _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -33,21 +41,27 @@ class Logbook:
         self._store, self._app, self._run, self._attempt = store, app, run, attempt
         self._limit_bytes, self._now = limit_bytes, now
         self._kept_bytes = 0
-        self._dropped_bytes = 0
+        self._dropped_bytes = 0  # past the limit
+        self._held_bytes = 0  # what lines that are not written yet take in memory
+        self._missed_bytes = 0  # dropped since too much was held
         self._partial: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         self._lines: list[LogLine] = []
         self._writing: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
 
     @property
-    def is_cut(self) -> bool:
-        """Whether the bound is reached; what comes now is dropped."""
+    def is_dropping(self) -> bool:
+        """Whether what comes now is dropped: the log is as long as it may be, or too much of it waits for the store."""
+        return self._is_cut or self._held_bytes >= _HELD_BYTES
+
+    @property
+    def _is_cut(self) -> bool:
         return self._dropped_bytes > 0
 
     def write(self, stream: str, chunk: bytes) -> None:
         """Take raw output of "stdout" or "stderr"."""
-        if self.is_cut:
-            self._dropped_bytes += len(chunk)
+        if self.is_dropping:
+            self._drop(len(chunk))
             return
         partial = self._partial[stream]
         partial += chunk
@@ -72,7 +86,7 @@ class Logbook:
         self._append(LogLine(attempt=self._attempt, at=self._now(), stream="system", text=_clean(text)))
 
     async def flush(self) -> None:
-        """Write out everything, unfinished lines too."""
+        """Write out everything, unfinished lines too, however long the store is away."""
         for stream, partial in self._partial.items():
             if partial:
                 self._keep(stream, partial.decode("utf-8", "backslashreplace"), self._now())
@@ -85,37 +99,69 @@ class Logbook:
 
     def _keep(self, stream: str, text: str, at: int, level: str | None = None) -> None:
         size = len(text) + 1
-        if self.is_cut or self._kept_bytes + size > self._limit_bytes:
-            if not self.is_cut:
-                self.mark(f"the log is cut here: it reached its limit of {self._limit_bytes} bytes")
+        if self.is_dropping:
+            self._drop(size)
+            return
+        if self._kept_bytes + size > self._limit_bytes:
+            self.mark(f"the log is cut here: it reached its limit of {self._limit_bytes} bytes")
             self._dropped_bytes += size
             return
         self._kept_bytes += size
         self._append(LogLine(attempt=self._attempt, at=at, stream=stream, text=_clean(text), level=level))
 
+    def _drop(self, size: int) -> None:
+        if self._is_cut:
+            self._dropped_bytes += size
+        else:
+            self._missed_bytes += size
+
     def _append(self, line: LogLine) -> None:
         self._lines.append(line)
+        self._held_bytes += _held(line)
         if self._writing is None:
-            self._writing = asyncio.get_running_loop().create_task(self._write_soon())
-
-    async def _write_soon(self) -> None:
-        try:
-            await asyncio.wait_for(self._hurry.wait(), _BATCH_S)
-        except TimeoutError:
-            pass
-        await self._write()
+            self._writing = asyncio.get_running_loop().create_task(self._write())
 
     async def _write(self) -> None:
-        lines, self._lines = self._lines, []
         try:
-            await self._store.append_logs(self._app, self._run, lines)
-        except RunnerError as error:
-            # A log is worth less than the run it belongs to: a full disk costs lines, never the attempt.
-            _logger.warning("lost %d lines of the log of run %s: %s", len(lines), self._run, error)
+            while self._lines:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._hurry.wait(), _BATCH_S)
+                lines, self._lines = self._lines, []
+                is_kept = await self._store_in_the_end(lines)
+                self._held_bytes -= sum(map(_held, lines))
+                if is_kept and self._missed_bytes:
+                    self.mark(f"{self._missed_bytes} bytes were dropped here: the store did not keep up")
+                    self._missed_bytes = 0
         finally:
             self._writing = None
-            if self._lines:
-                self._writing = asyncio.get_running_loop().create_task(self._write_soon())
+
+    async def _store_in_the_end(self, lines: list[LogLine]) -> bool:
+        """Whether the store has taken the lines; `False` where it would keep the end of the run waiting for ever."""
+        delay_s, store_answers = _DELAY_S[0], False
+        while True:
+            try:
+                await self._store.append_logs(self._app, self._run, lines)
+            except RunnerError as error:
+                if store_answers and self._hurry.is_set():
+                    _logger.warning("lost %d lines of the log of run %s: %s", len(lines), self._run, error)
+                    return False
+                _logger.warning("%d lines of the log of run %s wait for the store: %s", len(lines), self._run, error)
+                store_answers = not isinstance(error, StoreUnavailableError) or await self._store_answers()
+                await asyncio.sleep(delay_s)
+                delay_s = min(delay_s * 2, _DELAY_S[1])
+            else:
+                return True
+
+    async def _store_answers(self) -> bool:
+        try:
+            await self._store.token_app(b"")  # any question will do
+        except StoreError:
+            return False
+        return True
+
+
+def _held(line: LogLine) -> int:
+    return len(line.text) + _LINE_OVERHEAD
 
 
 def _clean(text: str) -> str:

@@ -8,7 +8,7 @@ import os
 from runner.engine.logbook import Logbook
 
 _CHUNK_BYTES = 1 << 16
-#: How long a stream whose log is cut already rests between two reads: a flood waits for itself, in its own full pipe.
+#: How long a stream whose output is dropped rests between two reads: a flood waits for itself, in its own full pipe.
 _REST_S = 0.005
 
 
@@ -36,7 +36,7 @@ class OutputReader:
     def _on_readable(self) -> None:
         if not self._read():
             self._end()
-        elif self._logbook.is_cut and self._descriptor is not None:
+        elif self._logbook.is_dropping and self._descriptor is not None:
             self._loop.remove_reader(self._descriptor)
             self._resting = self._loop.call_later(_REST_S, self._listen)
 

@@ -301,7 +301,10 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     async def append_logs(self, app: str, run: str, lines: Sequence[LogLine]) -> None:
-        """Keep lines of a run's log. Durable soon, not at once."""
+        """Keep lines of a run's log. Durable soon, not at once.
+
+        After a call that failed the same lines may be given again; they are kept once.
+        """
 
     @abc.abstractmethod
     async def logs(self, app: str, run: str, after: int = 0, limit: int = 1000) -> LogPage:

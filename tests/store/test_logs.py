@@ -26,6 +26,15 @@ async def test_lines_come_back_in_order_from_any_cursor(desk) -> None:
     assert (await desk.store.logs("main", "run", rest.cursor)).cursor == rest.cursor
 
 
+async def test_lines_that_are_given_again_at_once_are_kept_once(desk, backend) -> None:
+    await desk.store.append_logs("main", "run", _lines(2))
+    if desk.store.is_shared:  # elsewhere a call that failed has kept nothing
+        await desk.store.append_logs("main", "run", _lines(2))
+    await desk.store.append_logs("main", "run", _lines(1, "more"))
+
+    assert [line.text for line in (await desk.store.logs("main", "run")).lines] == ["line 0", "line 1", "more 0"]
+
+
 async def test_runs_and_apps_have_logs_of_their_own(desk) -> None:
     await desk.store.append_logs("main", "run", _lines(1))
 

@@ -145,13 +145,20 @@ class Shell:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="psql")
         self._thread.start()
-        self._connection = self._do(asyncpg.connect(url))
+        try:
+            self._connection = self._do(asyncpg.connect(url))
+        except BaseException:
+            self._end()
+            raise
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in self._do(self._connection.fetch(statement, *values))]
 
     def close(self) -> None:
         self._do(self._connection.close())
+        self._end()
+
+    def _end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

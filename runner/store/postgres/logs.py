@@ -6,7 +6,7 @@ lines are numbered from 1; the number is a follower's cursor.
 
 from __future__ import annotations
 
-import secrets
+import hashlib
 from collections.abc import Sequence
 
 from runner.domain.run import LogLine
@@ -21,13 +21,13 @@ async def append(database: Database, app: str, run: str, lines: Sequence[LogLine
     """Add lines to the end of a run's log."""
     if not lines:
         return
-    batch, last_at = secrets.token_hex(8), max(line.at for line in lines)
+    batch, last_at = _batch(lines), max(line.at for line in lines)
 
     async def work(tx: Transaction) -> None:
         await tx.connection.execute("SET LOCAL synchronous_commit = off")
         last_number = await tx.value("extend_log", app, run, len(lines), last_at, batch)
         if last_number is None:
-            return  # a try whose answer was lost has stored them
+            return  # a try whose answer was lost has stored them, in this call or one before
         await tx.rows(
             "insert_lines",
             app,
@@ -42,6 +42,12 @@ async def append(database: Database, app: str, run: str, lines: Sequence[LogLine
         tx.logged.append(run)
 
     await database.write(work)
+
+
+def _batch(lines: Sequence[LogLine]) -> str:
+    """The same for the same lines, and for no others that follow them: they have other instants."""
+    said = "\n".join(f"{line.attempt} {line.at} {line.stream} {line.text}" for line in lines)
+    return hashlib.blake2b(said.encode(), digest_size=8).hexdigest()
 
 
 async def page(tx: Transaction, app: str, run: str, after: int, limit: int) -> LogPage:
