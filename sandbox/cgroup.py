@@ -5,8 +5,8 @@ there is: in the v1 hierarchies of memory, pids, cpu and cpuacct, or in v2 where
 runner makes the group and keeps it; the task joins it through descriptors before it does anything, and cannot reach it
 afterwards.
 
-A group is removed when its attempt is dead. What a killed runner left is found by the folder's name: killed, awaited,
-removed.
+When its attempt is dead, a group is kept for another one (`cgroup_pool`). What a killed runner left is found by the
+folder's name: killed, awaited, removed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sandbox.spec import Limits
 class Group(Protocol):
     """The group of one attempt."""
 
-    #: Files of the runner to which the task writes "0" in order to join.
+    #: Files of the runner to which the task writes "0", while it has one thread, in order to join.
     procs: tuple[int, ...]
     #: Readable when it may be that the kernel killed something for memory; `kills` says whether.
     alarm: int
@@ -42,7 +42,7 @@ class Group(Protocol):
         """User and system time of all that was in it, `None` if it was not counted."""
 
     def remove(self) -> None:
-        """Remove the group, in which nothing lives any more."""
+        """Have done with the group, in which nothing lives any more."""
 
 
 class Groups(Protocol):
@@ -51,14 +51,14 @@ class Groups(Protocol):
     #: Such as "cgroup v1 memory pids cpu".
     description: str
 
-    def create(self, name: str, limits: Limits) -> Group:
-        """Make a group with limits. Raises `OSError`."""
+    def create(self, limits: Limits) -> Group:
+        """A group with limits, in which nothing was ever run or nothing of that shows. Raises `OSError`."""
 
     def sweep(self) -> None:
         """Kill and remove every group of this lock file. Raises `SetupError` if something does not die."""
 
     def close(self) -> None:
-        """Remove the folder itself, if nothing is left in it."""
+        """Remove the groups that are kept, and the folder itself if nothing is left in it."""
 
 
 def find(lock_file: Path) -> Groups | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
 from sandbox import cgroupfs
+from sandbox.cgroup_pool import LEFT_BEHIND_BYTES, Pool
 from sandbox.spec import Limits
 
 _PERIOD_US = 100_000
@@ -35,12 +37,19 @@ class V1Groups:
 
     def __init__(self, folders: dict[str, Path]) -> None:
         self._folders = folders
+        self._numbers = itertools.count(1)
+        self._pool: Pool[V1Group] = Pool()
         shown = [controller for controller in (*_NEEDED, "cpu") if controller in folders]
         self.description = f"cgroup v1 {' '.join(shown)}"
 
-    def create(self, name: str, limits: Limits) -> V1Group:
-        """Make a group with limits. Raises `OSError`."""
-        return V1Group({controller: folder / name for controller, folder in self._folders.items()}, limits)
+    def create(self, limits: Limits) -> V1Group:
+        """A group with limits. Raises `OSError`."""
+        return self._pool.take(limits) or self._make(limits)
+
+    def _make(self, limits: Limits) -> V1Group:
+        name = str(next(self._numbers))
+        paths = {controller: folder / name for controller, folder in self._folders.items()}
+        return V1Group(paths, limits, self._pool)
 
     def sweep(self) -> None:
         """Kill and remove every group of this lock file."""
@@ -48,7 +57,8 @@ class V1Groups:
             cgroupfs.sweep_folder(folder)
 
     def close(self) -> None:
-        """Remove the folder itself, if nothing is left in it."""
+        """Remove the groups that are kept, and the folder itself if nothing is left in it."""
+        self._pool.clear()
         for folder in set(self._folders.values()):
             cgroupfs.remove_folder(folder)
 
@@ -56,8 +66,11 @@ class V1Groups:
 class V1Group:
     """The group of one attempt: a folder of the same name in each hierarchy."""
 
-    def __init__(self, paths: dict[str, Path], limits: Limits) -> None:
+    def __init__(self, paths: dict[str, Path], limits: Limits, pool: Pool[V1Group]) -> None:
         self._paths = paths
+        self._pool = pool
+        self._has_swap = (paths["memory"].parent / "memory.memsw.limit_in_bytes").exists()
+        self._limits: Limits | None = None
         self._open: list[int] = []
         self.procs: tuple[int, ...] = ()
         try:
@@ -65,13 +78,15 @@ class V1Group:
                 path.mkdir()
             self._limit(limits)
             self.alarm = self._arm()
+            # By `tasks` a process of one thread moves at once; by `cgroup.procs` the kernel first waits, 10 ms on an
+            # idle machine, until nobody on any processor forks.
             self.procs = tuple(
-                self._keep(os.open(path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC))
+                self._keep(os.open(path / "tasks", os.O_WRONLY | os.O_CLOEXEC))
                 for path in dict.fromkeys(paths.values())
             )
             self._control = self._keep(os.open(paths["memory"] / "memory.oom_control", os.O_RDONLY | os.O_CLOEXEC))
         except OSError:
-            self.remove()
+            self.discard()
             raise
 
     def _keep(self, descriptor: int) -> int:
@@ -79,13 +94,22 @@ class V1Group:
         return descriptor
 
     def _limit(self, limits: Limits) -> None:
-        memory = self._paths["memory"]
-        cgroupfs.write(memory / "memory.limit_in_bytes", str(limits.memory_bytes))
-        if (memory / "memory.memsw.limit_in_bytes").exists():  # no swap on top of it
-            cgroupfs.write(memory / "memory.memsw.limit_in_bytes", str(limits.memory_bytes))
-        cgroupfs.write(self._paths["pids"] / "pids.max", str(limits.processes))
-        if limits.cpus is not None and "cpu" in self._paths:
-            quota = max(int(limits.cpus * _PERIOD_US), 1000)  # the kernel's least is 1 ms
+        before, self._limits = self._limits, limits
+        if before is None or before.memory_bytes != limits.memory_bytes:
+            memory = self._paths["memory"]
+            if self._has_swap:  # never less than the memory alone, so it makes way first
+                cgroupfs.write(memory / "memory.memsw.limit_in_bytes", "-1")
+            cgroupfs.write(memory / "memory.limit_in_bytes", str(limits.memory_bytes))
+            if self._has_swap:  # no swap on top of it
+                cgroupfs.write(memory / "memory.memsw.limit_in_bytes", str(limits.memory_bytes))
+        if before is None or before.processes != limits.processes:
+            cgroupfs.write(self._paths["pids"] / "pids.max", str(limits.processes))
+        was_limited = before is not None and before.cpus is not None
+        if "cpu" in self._paths and (limits.cpus is not None or was_limited):
+            # Also where it stays the same: it forgives what the last attempt overdrew.
+            quota = (
+                -1 if limits.cpus is None else max(int(limits.cpus * _PERIOD_US), 1000)
+            )  # the kernel's least is 1 ms
             cgroupfs.write(self._paths["cpu"] / "cpu.cfs_quota_us", str(quota))
 
     def _arm(self) -> int:
@@ -99,9 +123,25 @@ class V1Group:
             os.close(control)
         return alarm
 
+    def renew(self, limits: Limits) -> bool:
+        """Make it as new, with these limits; `False` if that cannot be done."""
+        memory = self._paths["memory"]
+        if (
+            int(cgroupfs.read(self._paths["pids"] / "pids.current"))
+            or self.kills()
+            or int(cgroupfs.read(memory / "memory.usage_in_bytes")) > LEFT_BEHIND_BYTES
+        ):
+            return False
+        self.clear_alarm()
+        self._limit(limits)
+        cgroupfs.write(memory / "memory.max_usage_in_bytes", "0")
+        if "cpuacct" in self._paths:
+            cgroupfs.write(self._paths["cpuacct"] / "cpuacct.usage", "0")
+        return True
+
     def kills(self) -> int:
         """How many processes the kernel has killed for memory."""
-        return int(_table(os.pread(self._control, 4096, 0))[b"oom_kill"])
+        return cgroupfs.table(os.pread(self._control, 4096, 0))[b"oom_kill"]
 
     def clear_alarm(self) -> None:
         """Make `alarm` unreadable again."""
@@ -112,21 +152,21 @@ class V1Group:
 
     def peak_bytes(self) -> int | None:
         """The most memory that was in use at once."""
-        return int((self._paths["memory"] / "memory.max_usage_in_bytes").read_bytes())
+        return int(cgroupfs.read(self._paths["memory"] / "memory.max_usage_in_bytes"))
 
     def cpu_time_s(self) -> float | None:
         """User and system time of all that was in it."""
         if "cpuacct" not in self._paths:
             return None
-        return int((self._paths["cpuacct"] / "cpuacct.usage").read_bytes()) / 1e9
+        return int(cgroupfs.read(self._paths["cpuacct"] / "cpuacct.usage")) / 1e9
 
     def remove(self) -> None:
-        """Remove the group, in which nothing lives any more."""
+        """Have done with the group, in which nothing lives any more."""
+        self._pool.keep(self)
+
+    def discard(self) -> None:
+        """Remove it from the kernel."""
         while self._open:
             os.close(self._open.pop())
         for path in set(self._paths.values()):
             cgroupfs.remove_folder(path)
-
-
-def _table(text: bytes) -> dict[bytes, bytes]:
-    return dict(line.split() for line in text.splitlines() if len(line.split()) == 2)

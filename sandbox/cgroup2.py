@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
 from sandbox import cgroupfs, syscalls
+from sandbox.cgroup_pool import LEFT_BEHIND_BYTES, Pool
 from sandbox.spec import Limits
 
 _PERIOD_US = 100_000
@@ -70,53 +72,98 @@ class V2Groups:
 
     def __init__(self, folder: Path, controllers: set[str]) -> None:
         self._folder = folder
+        self._numbers = itertools.count(1)
+        self._pool: Pool[V2Group] = Pool()
         self._has_cpu = "cpu" in controllers
         shown = [controller for controller in (*_NEEDED, *_WELCOME) if controller in controllers]
         self.description = f"cgroup v2 {' '.join(shown)}"
 
-    def create(self, name: str, limits: Limits) -> V2Group:
-        """Make a group with limits. Raises `OSError`."""
-        return V2Group(self._folder / name, limits, has_cpu=self._has_cpu)
+    def create(self, limits: Limits) -> V2Group:
+        """A group with limits. Raises `OSError`."""
+        return self._pool.take(limits) or self._make(limits)
+
+    def _make(self, limits: Limits) -> V2Group:
+        return V2Group(self._folder / str(next(self._numbers)), limits, self._pool, has_cpu=self._has_cpu)
 
     def sweep(self) -> None:
         """Kill and remove every group of this lock file."""
         cgroupfs.sweep_folder(self._folder)
 
     def close(self) -> None:
-        """Remove the folder itself, if nothing is left in it."""
+        """Remove the groups that are kept, and the folder itself if nothing is left in it."""
+        self._pool.clear()
         cgroupfs.remove_folder(self._folder)
 
 
 class V2Group:
     """The group of one attempt."""
 
-    def __init__(self, path: Path, limits: Limits, *, has_cpu: bool) -> None:
+    def __init__(self, path: Path, limits: Limits, pool: Pool[V2Group], *, has_cpu: bool) -> None:
         self._path = path
+        self._pool = pool
+        self._has_cpu = has_cpu
+        self._limits: Limits | None = None
+        self._earlier_cpu_time_s = 0.0
         self._open: list[int] = []
         self.procs: tuple[int, ...] = ()
         try:
             path.mkdir()
-            cgroupfs.write(path / "memory.max", str(limits.memory_bytes))
             if (path / "memory.swap.max").exists():
                 cgroupfs.write(path / "memory.swap.max", "0")
             cgroupfs.write(path / "memory.oom.group", "1")  # one killed, all killed: no crippled tree goes on
-            cgroupfs.write(path / "pids.max", str(limits.processes))
-            if limits.cpus is not None and has_cpu:
-                quota = max(int(limits.cpus * _PERIOD_US), 1000)  # the kernel's least is 1 ms
-                cgroupfs.write(path / "cpu.max", f"{quota} {_PERIOD_US}")
+            self._limit(limits)
             self.alarm = self._keep(syscalls.inotify_modified(str(path / "memory.events")))
             self.procs = (self._keep(os.open(path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)),)
+            self._peak = self._open_peak()
         except OSError:
-            self.remove()
+            self.discard()
             raise
 
     def _keep(self, descriptor: int) -> int:
         self._open.append(descriptor)
         return descriptor
 
+    def _open_peak(self) -> int | None:
+        """What counts the peak since it was last told to begin anew: from Linux 6.12, for each descriptor by itself."""
+        try:
+            return self._keep(os.open(self._path / "memory.peak", os.O_RDWR | os.O_CLOEXEC))
+        except OSError:
+            return None
+
+    def _limit(self, limits: Limits) -> None:
+        before, self._limits = self._limits, limits
+        if before is None or before.memory_bytes != limits.memory_bytes:
+            cgroupfs.write(self._path / "memory.max", str(limits.memory_bytes))
+        if before is None or before.processes != limits.processes:
+            cgroupfs.write(self._path / "pids.max", str(limits.processes))
+        was_limited = before is not None and before.cpus is not None
+        if self._has_cpu and (limits.cpus is not None or was_limited):
+            # Also where it stays the same: it forgives what the last attempt overdrew.
+            quota = (
+                "max" if limits.cpus is None else max(int(limits.cpus * _PERIOD_US), 1000)
+            )  # the kernel's least is 1 ms
+            cgroupfs.write(self._path / "cpu.max", f"{quota} {_PERIOD_US}")
+
+    def renew(self, limits: Limits) -> bool:
+        """Make it as new, with these limits; `False` if that cannot be done, as where the peak stays for ever."""
+        if self._peak is None and (self._path / "memory.peak").exists():
+            return False
+        if (
+            cgroupfs.table(cgroupfs.read(self._path / "cgroup.events"))[b"populated"]
+            or self.kills()
+            or int(cgroupfs.read(self._path / "memory.current")) > LEFT_BEHIND_BYTES
+        ):
+            return False
+        self.clear_alarm()
+        self._limit(limits)
+        if self._peak is not None:
+            os.write(self._peak, b"reset")
+        self._earlier_cpu_time_s = self._cpu_time_s()
+        return True
+
     def kills(self) -> int:
         """How many processes the kernel has killed for memory."""
-        return self._read("memory.events", "oom_kill") or 0
+        return cgroupfs.table(cgroupfs.read(self._path / "memory.events"))[b"oom_kill"]
 
     def clear_alarm(self) -> None:
         """Make `alarm` unreadable again."""
@@ -127,25 +174,27 @@ class V2Group:
 
     def peak_bytes(self) -> int | None:
         """The most memory that was in use at once, `None` before Linux 5.19."""
+        if self._peak is not None:
+            return int(os.pread(self._peak, 64, 0))
         try:
-            return int((self._path / "memory.peak").read_bytes())
+            return int(cgroupfs.read(self._path / "memory.peak"))
         except FileNotFoundError:
             return None
 
     def cpu_time_s(self) -> float | None:
         """User and system time of all that was in it."""
-        usage = self._read("cpu.stat", "usage_usec")  # there without the cpu controller too
-        return None if usage is None else usage / 1e6
+        return self._cpu_time_s() - self._earlier_cpu_time_s
 
-    def _read(self, file: str, key: str) -> int | None:
-        for line in (self._path / file).read_text().splitlines():
-            name, _, value = line.partition(" ")
-            if name == key:
-                return int(value)
-        return None
+    def _cpu_time_s(self) -> float:
+        # There without the cpu controller too.
+        return cgroupfs.table(cgroupfs.read(self._path / "cpu.stat"))[b"usage_usec"] / 1e6
 
     def remove(self) -> None:
-        """Remove the group, in which nothing lives any more."""
+        """Have done with the group, in which nothing lives any more."""
+        self._pool.keep(self)
+
+    def discard(self) -> None:
+        """Remove it from the kernel."""
         while self._open:
             os.close(self._open.pop())
         cgroupfs.remove_folder(self._path)

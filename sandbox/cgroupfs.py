@@ -32,6 +32,20 @@ def write(path: Path, text: str) -> None:
         os.close(descriptor)
 
 
+def read(path: Path) -> bytes:
+    """Read a control file."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 4096)
+    finally:
+        os.close(descriptor)
+
+
+def table(text: bytes) -> dict[bytes, int]:
+    """What a control file says that consists of names and numbers."""
+    return {name: int(value) for name, value in (line.split() for line in text.splitlines())}
+
+
 def sweep_folder(folder: Path) -> None:
     """Kill everything in the groups of `folder`, wait until they are empty, and remove them."""
     deadline = time.monotonic() + _SWEEP_PATIENCE_S

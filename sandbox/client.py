@@ -175,7 +175,7 @@ class Sandbox:
         slots = {launch.slot for launch in self._live.values()}
         slot = next(free for free in itertools.count() if free not in slots)
         try:
-            group = self._groups.create(f"{number}-{spec.name}", spec.limits) if self._groups is not None else None
+            group = self._groups.create(spec.limits) if self._groups is not None else None
         except OSError as error:
             raise SetupError.caused_by("cgroup", error) from error
         try:

