@@ -25,7 +25,7 @@ from sandbox import Lease
 
 _RETRY_S = (0.05, 5.0)  # first and longest pause after the store failed
 _LONGEST_SLEEP_S = 30.0  # a wall clock that was set forward makes runs due that seemed far off
-_SWEEP_S = 5.0
+_SWEEP_S = 10.0
 _RECORD_S = 10.0  # what a stopping node gives the store to hear how its last attempts ended
 _NOTHING = Claims(claims=(), wake_at=None)
 

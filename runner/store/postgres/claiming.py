@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import asyncpg
+
 from runner.domain.run import Claim
 from runner.errors import StaleClaimError
 from runner.store.patience import Patience
@@ -138,9 +140,15 @@ async def _next(database: Database, after: _Round, patience: Patience, now: int)
     return min((instant for instant in instants if instant is not None), default=None)
 
 
-async def orphans(tx: Transaction, node: str | None) -> list[Claim]:
+async def orphans(database: Database, node: str | None) -> list[Claim]:
     """The claims whose attempts have not ended."""
-    rows = await (tx.rows("open_attempts") if node is None else tx.rows("open_attempts_of_node", node))
+    if node is None:
+        return claims_of(await database.single("open_attempts"))
+    return claims_of(await database.single("open_attempts_of_node", node))
+
+
+def claims_of(rows: Sequence[asyncpg.Record]) -> list[Claim]:
+    """What `open_attempts…` found."""
     return [
         Claim(run=run_of(row), parameters="", attempt=row["number"], token=row["token"], fence=row["fence"])
         for row in rows

@@ -68,6 +68,8 @@ async def page(tx: Transaction, app: str, run: str, after: int, limit: int) -> L
 
 async def delete(database: Database, runs: Sequence[tuple[str, str]]) -> None:
     """Delete the logs of these runs, each an app and an id, in parts."""
+    if not runs:
+        return
     apps, ids = [app for app, _ in runs], [run for _, run in runs]
     for row in await database.read(lambda tx: tx.rows("logs_of", apps, ids)):
         key = (row["app"], row["run"])

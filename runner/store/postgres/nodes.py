@@ -14,7 +14,7 @@ import asyncpg
 from runner.domain.run import Claim
 from runner.errors import ConflictError, NotFoundError
 from runner.store.contract import Lease
-from runner.store.postgres.claiming import orphans
+from runner.store.postgres.claiming import claims_of
 from runner.store.postgres.contents import refuse_unfinished
 from runner.store.postgres.database import Transaction, options
 from runner.store.postgres.faults import is_passing, leaves_connection, translated
@@ -56,7 +56,7 @@ async def bury(tx: Transaction, node: str, beat: int) -> list[Claim] | None:
     if not row["buried"]:
         await tx.rows("bury_node", node)
         await tx.rows("withdraw_tasks", node, [], [])
-    return await orphans(tx, node)
+    return claims_of(await tx.rows("open_attempts_of_node", node))
 
 
 async def leave(tx: Transaction, node: str) -> None:

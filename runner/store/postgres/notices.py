@@ -2,10 +2,10 @@
 
 What happens is told to this node's own listeners at once, and to others by NOTIFY: not in the commit of each change,
 for a commit with a NOTIFY waits for all others that have one, but collected for some milliseconds and sent together. A
-payload names runs; who hears it reads them. One connection listens. It also carries the sweep every few seconds, the
-net under everything that was not heard: it asks the database's clock, brings lanes in line with what is announced,
-finds attempts of this node that should end, and tells that there may be something to claim. A connection that does not
-answer the sweep is cut and made again, for ever, and the first thing told then is that there may be something.
+payload names runs; who hears it reads them. One connection listens. It also carries the sweep every few seconds: it
+asks the database's clock, brings lanes in line with what is announced, and finds attempts of this node that should end.
+A connection that does not answer the sweep is cut and made again, for ever, and the first thing told then is that there
+may be something to claim. What else was not heard, a node finds when it next looks by itself.
 """
 
 from __future__ import annotations
@@ -129,19 +129,21 @@ class Notices:
             async with asyncio.timeout(CONNECT_S):
                 await connection.add_listener(_CHANNEL, self._on_payload)
             self._hears.set()
+            was_deaf = True
             while True:
-                await self._sweep(connection)
+                await self._sweep(connection, was_deaf=was_deaf)
+                was_deaf = False
                 await _sleep_unless_closed(connection, _SWEEP_S * random.uniform(0.8, 1.2))
         finally:
             connection.terminate()
 
-    async def _sweep(self, connection: Any) -> None:
+    async def _sweep(self, connection: Any, *, was_deaf: bool) -> None:
         asked_at = boot_us()
         async with asyncio.timeout(_ANSWER_S):
             row = await connection.fetchrow(SQL["sweep"], self.node, _LANES_AT_ONCE)
             self._clock.saw(row["now"], asked_at=asked_at)
             cancelling = await connection.fetch(SQL["cancelling_of_node"], self.node) if row["cancelling"] else ()
-        self._tell_here(Notice(ready=True, cancelling=tuple(map(run_of, cancelling))))
+        self._tell_here(Notice(ready=was_deaf or row["opened"], cancelling=tuple(map(run_of, cancelling))))
 
     def _on_payload(self, _connection: Any, _pid: int, _channel: str, payload: Any) -> None:
         heard = json.loads(payload)

@@ -36,7 +36,8 @@ async def keep(
     """Tell again what is declared, and delete what was declared by nobody for so long."""
     await tx.rows("lock_schedules")
     last = await tx.value("last_declared")
-    await put(tx, declared, now, since=now - silent_us)
+    if declared:
+        await put(tx, declared, now, since=now - silent_us)
     await tx.rows("forget_undeclared", last, forgotten_us, now)
 
 

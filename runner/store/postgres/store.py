@@ -140,7 +140,7 @@ class PostgresStore(Store):
         )
 
     async def orphans(self, node: str | None = None) -> list[Claim]:
-        return await self._database.read(lambda tx: claiming.orphans(tx, node))
+        return await claiming.orphans(self._database, node)
 
     async def progress(self, claim: Claim, progress: str) -> None:
         await self._database.write(lambda tx: endings.progress(tx, claim, progress))
