@@ -1,13 +1,15 @@
 # Everything a checkout needs, from nothing but Python 3.11 or later.
 #   make run      set up, start the runner with the example tasks
 #   make test     set up, check everything: format, lint, types, import contracts, tests
+#   make fuzz     say hostile things to every part that listens, for MINUTES=20
 #   make bench-…  measure something, as ratios in one run; keep the machine quiet meanwhile
 PYTHON ?= python3
+MINUTES ?= 20
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 
-.PHONY: run test check fix bench-nodes bench-claim clean
+.PHONY: run test check fix fuzz bench-nodes bench-claim clean
 
 run: $(VENV)/run.stamp
 	@$(BIN)/isolane serve
@@ -41,6 +43,9 @@ $(VENV)/run.stamp: requirements/run.txt requirements/build.txt pyproject.toml | 
 $(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
 	@$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
+
+fuzz: $(VENV)/dev.stamp
+	$(BIN)/python tests/fuzz/long.py $(MINUTES)
 
 bench-nodes: $(VENV)/dev.stamp
 	$(BIN)/python tests/bench/nodes.py

@@ -180,7 +180,8 @@ class Sandbox:
             raise SetupError.caused_by("cgroup", error) from error
         try:
             launch = _Launch(slot, group, lease)
-            launch.confined.relay = partial(self._relay.take, spec.endpoints())
+            if endpoints := spec.endpoints():
+                launch.confined.relay = partial(self._relay.take, endpoints)
         except OSError as error:
             if group is not None:
                 group.remove()
@@ -189,14 +190,18 @@ class Sandbox:
         return launch
 
     def _on_message(self, message: dict[str, Any], descriptors: list[int]) -> None:
-        if "started" in message:
-            walls = f"{message['walls']}; limits: {self._groups.description if self._groups else _NO_GROUPS}"
-            self._live[message["started"]].confined.started(message["pid"], descriptors[0], walls)
-        elif "ended" in message:
-            self._live.pop(message["ended"]).confined.ended(message["cpu_time_s"], message["peak_bytes"])
-            self._idle.set()
-        elif "refused" in message:
-            self._bury(message["refused"], SetupError(message["step"], message["reason"], message["errno"]))
+        match message:
+            case {"started": int(number), "pid": int(pid), "walls": str(walls)} if number in self._live:
+                walls = f"{walls}; limits: {self._groups.description if self._groups else _NO_GROUPS}"
+                # Where this process has no descriptor left, the kernel has dropped the pidfd.
+                self._live[number].confined.started(pid, descriptors.pop() if descriptors else -1, walls)
+            case {"ended": int(number), "cpu_time_s": float(cpu_s), "peak_bytes": int(peak)} if number in self._live:
+                self._live.pop(number).confined.ended(cpu_s, peak)
+                self._idle.set()
+            case {"refused": int() | None as number, "step": str(step), "reason": str(reason), "errno": errno}:
+                self._bury(number, SetupError(step, reason, errno))
+            case _:
+                raise LauncherError("the launcher said what no launcher says")
 
     def _on_death(self) -> None:
         """The launcher is gone: what it launched is dying by the kernel's hand. Say so of each when it is dead."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import socket
@@ -13,12 +12,12 @@ from typing import Any
 
 from sandbox.cgroup import Group
 from sandbox.endpoint import MOST
-from sandbox.errors import SandboxError, SetupError
+from sandbox.errors import SandboxError, SetupError, WireError
 from sandbox.outcome import Outcome
+from sandbox.report import MESSAGE_BYTES, Ended, Listening, Standing, read
 from sandbox.stream import FrameStream
 from sandbox.supervisor import TERMINATE
 
-_CONTROL_BYTES = 4096
 #: v1 gives the alarm before it kills; a kill comes within this or, since memory was found after all, not at all.
 _KILL_PATIENCE_S = 1.0
 _KILL_PAUSE_S = 0.005
@@ -57,7 +56,8 @@ class Confined:
         self._memory_kills = 0
         self._excess = asyncio.Event()
         self._launched_at = time.monotonic()
-        self._report: dict[str, Any] | None = None
+        self._report: Ended | None = None
+        self._hears = True
         self._standing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
@@ -78,6 +78,11 @@ class Confined:
         """
         return await self._stream.receive()
 
+    @property
+    def frame_bytes(self) -> int:
+        """What the frame that was received last took on its way."""
+        return self._stream.frame_bytes
+
     def terminate(self) -> None:
         """Send SIGTERM to the task's process, if there still is one."""
         try:
@@ -93,6 +98,8 @@ class Confined:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
             except ProcessLookupError:
                 pass
+        elif self.pid and not self._outcome.done():
+            self._control.shutdown(socket.SHUT_RDWR)  # on which its supervisor ends, as when this process is no more
 
     def kill_for_memory(self) -> None:
         """Kill the whole tree since the caller, who watches its memory, measured too much: a kill for memory."""
@@ -134,7 +141,7 @@ class Confined:
         assert self._relay_tells is not None
         while True:
             try:
-                line = self._relay_tells.recv(_CONTROL_BYTES)
+                line = self._relay_tells.recv(MESSAGE_BYTES)
             except BlockingIOError:
                 return
             except OSError:
@@ -164,47 +171,63 @@ class Confined:
         await asyncio.shield(self._standing)
 
     def started(self, pid: int, pidfd: int, walls: str) -> None:
-        """The launcher has forked it."""
+        """The launcher has forked it; a `pidfd` of -1 means that there was no room for it, and so it must end."""
         self.pid, self._pidfd, self.walls = pid, pidfd, walls
-        if self._killed:
+        if self._killed or pidfd < 0:
             self.kill()
         asyncio.get_running_loop().add_reader(self._control, self._hear)
 
     def _hear(self) -> None:
         """Take in what the supervisor, and the task before it runs anything of the spec, has to say."""
-        while True:
+        while self._hears:
             try:
-                data, descriptors, _, _ = socket.recv_fds(self._control, _CONTROL_BYTES, MOST, socket.MSG_CMSG_CLOEXEC)
+                data, descriptors, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES, MOST, socket.MSG_CMSG_CLOEXEC)
             except BlockingIOError:
                 return
             except OSError:
                 data, descriptors = b"", []
-            if not data:
-                asyncio.get_running_loop().remove_reader(self._control)
-                return
-            message = json.loads(data)
-            if "exit_code" in message:
-                self._report = message
-            elif "listening" in message:
+            try:
+                self._hears = bool(data) and self._understand(data, descriptors)
+            except WireError as error:
+                self._hears = False
+                self.kill()
+                self._fail(SetupError("supervision", str(error)))
+            finally:
+                for descriptor in descriptors:
+                    os.close(descriptor)
+        asyncio.get_running_loop().remove_reader(self._control)
+
+    def _understand(self, data: bytes, descriptors: list[int]) -> bool:
+        """Take in one message; whether another may follow. Raises `WireError`."""
+        match read(data):
+            case Ended() as last:
+                self._report = last
+                return False  # more would only be a way to keep us busy
+            case _ if self._standing.done():
+                raise WireError("a report comes when the confinement stands already")
+            case Listening():
                 self._have_relayed(descriptors)
-            elif not self._standing.done():
-                if "step" in message:
-                    self._standing.set_exception(SetupError(message["step"], message["reason"], message["errno"]))
-                else:
-                    self._standing.set_result(None)
+            case Standing():
+                self._standing.set_result(None)
+            case error:
+                self._standing.set_exception(error)
+        return True
+
+    def _fail(self, error: SandboxError) -> None:
+        """Whoever waits for the confinement to stand waits no longer."""
+        if not self._standing.done():
+            self._standing.set_exception(error)
+        self._standing.exception()  # whoever launched may have been cancelled
 
     def _have_relayed(self, listeners: list[int]) -> None:
         """Give the listeners of its network to the relay. An attempt that cannot have its network does not begin."""
-        assert self.relay is not None
+        if self.relay is None or self._relay_tells is not None:
+            raise WireError("a report gives listeners that nobody asked for")
         try:
             self._relay_tells = self.relay(listeners)
         except SetupError as error:
-            if not self._standing.done():
-                self._standing.set_exception(error)
+            self._fail(error)
             self.kill()
-        finally:
-            for listener in listeners:
-                os.close(listener)
 
     def ended(self, cpu_time_s: float | None, peak_bytes: int | None, error: SandboxError | None = None) -> None:
         """All of it is dead: settle the outcome and let go of everything.
@@ -215,10 +238,7 @@ class Confined:
             error: why there is no outcome, unless the supervisor has told of one.
         """
         self._hear()
-        if not self._standing.done():
-            cause = error or SetupError("supervision", "the process died while its confinement was set up")
-            self._standing.set_exception(cause)
-        self._standing.exception()  # whoever launched may have been cancelled
+        self._fail(error or SetupError("supervision", "the process died while its confinement was set up"))
         if self._report is None and self._group is None:
             cpu_time_s = None  # the kernel's sum lacks what was killed with the supervisor
         if self._group is not None:
@@ -244,16 +264,16 @@ class Confined:
             self._outcome.set_exception(error)
             self._outcome.exception()  # nobody has to ask
             return
-        report = self._report or {}
+        report = self._report or Ended()
         self._outcome.set_result(
             Outcome(
-                exit_code=report.get("exit_code"),
-                signal=report.get("signal"),
+                exit_code=report.exit_code,
+                signal=report.signal,
                 memory_kills=self._memory_kills,
                 peak_memory_bytes=peak_bytes,
                 cpu_time_s=cpu_time_s,
                 wall_time_s=time.monotonic() - self._launched_at,
                 walls=self.walls,
-                lease_over=report.get("lease_over", False),
+                lease_over=report.lease_over,
             )
         )

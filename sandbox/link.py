@@ -22,7 +22,13 @@ _MOST_DESCRIPTORS = 4
 
 
 class Link:
-    """A running launcher. `on_message` gets each message with its descriptors, `on_death` is called when it is gone."""
+    """A running launcher.
+
+    Args:
+        on_message: gets each message with its descriptors, which it owns from then on. Raises `LauncherError` for what
+            is no message of a launcher; that is the end of it.
+        on_death: called when it is gone, or killed for what it said.
+    """
 
     def __init__(self, on_message: Callable[[dict[str, Any], list[int]], None], on_death: Callable[[], None]) -> None:
         self._on_message = on_message
@@ -61,7 +67,7 @@ class Link:
                 answer = await self._first_message()
         except TimeoutError:
             raise LauncherError("the launcher did not answer") from None
-        if answer is None or "failed" in answer:
+        if answer != {"hello": True}:
             raise LauncherError(f"the launcher could not start: {(answer or {}).get('failed', 'it died')}")
         asyncio.get_running_loop().add_reader(self._socket, self._readable)
 
@@ -93,20 +99,35 @@ class Link:
             received = self._receive()
         except BlockingIOError:
             return
-        if received is None:
-            asyncio.get_running_loop().remove_reader(self._socket)
-            self._on_death()
-        else:
-            self._on_message(*received)
+        if received is not None:
+            message, descriptors = received
+            try:
+                self._on_message(message, descriptors)
+            except LauncherError:  # nothing that it says can be trusted any more; what it launched ends with it
+                for descriptor in descriptors:
+                    os.close(descriptor)
+                assert self._process is not None
+                self._process.kill()
+            else:
+                return
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._on_death()
 
     def _receive(self) -> tuple[dict[str, Any], list[int]] | None:
+        """One message and its descriptors; `None` at the end, an empty message for garbage."""
         try:
             data, descriptors, _, _ = socket.recv_fds(
                 self._socket, MESSAGE_LIMIT, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
             )
         except ConnectionError:
             return None
-        return (json.loads(data), descriptors) if data else None
+        if not data:
+            return None
+        try:
+            message = json.loads(data)
+        except (ValueError, RecursionError):
+            message = {}
+        return (message if isinstance(message, dict) else {}), descriptors
 
     async def close(self) -> None:
         """Close the socket, on which the launcher kills all that it launched, and wait for its end."""

@@ -27,6 +27,11 @@ class FrameStream:
         self._sending = asyncio.Lock()
         self._waiting: set[asyncio.Future[None]] = set()
 
+    @property
+    def frame_bytes(self) -> int:
+        """What the frame that was received last took."""
+        return self._decoder.frame_bytes
+
     async def send(self, frame: Mapping[str, Any]) -> None:
         """Send one frame; waits while the other side does not read.
 

@@ -14,6 +14,7 @@ import sys
 from importlib import import_module
 from typing import NoReturn
 
+from sandbox import report
 from sandbox.attempt import CHANNEL_DESCRIPTOR, Attempt, carry_out
 from sandbox.channel import Channel
 from sandbox.contain_task import TASK_STEPS
@@ -34,9 +35,8 @@ def become_task(attempt: Attempt) -> NoReturn:
 
 def report_failure(control: int, error: SetupError) -> None:
     """Tell the runner which step failed."""
-    message = json.dumps({"step": error.step, "reason": error.reason, "errno": error.errno})
     try:
-        os.write(control, message.encode())
+        os.write(control, json.dumps(report.failure(error)).encode())
     except OSError:
         pass  # the runner is gone, and so will be this attempt
 

@@ -7,6 +7,7 @@ room.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,10 +17,12 @@ from runner.domain.status import Status
 from runner.engine.parts import Parts
 from runner.engine.patience import patiently
 from runner.engine.presenter import Presenter, unstored
-from runner.errors import DeadlockError, InvalidOptionError, LimitExceededError, RunnerError
+from runner.errors import DeadlockError, InvalidOptionError, InvariantError, LimitExceededError, RunnerError
 
 #: What the parameters of runs that wait for their parent's success may take up in the runner.
 _EFFECTS_BYTES = 16 << 20
+
+_logger = logging.getLogger(__name__)
 
 
 class Calls:
@@ -44,27 +47,35 @@ class Calls:
     async def answer(self, call: dict[str, Any]) -> dict[str, Any]:
         """The reply frame to a call frame; whatever is wrong with the call becomes an error in the reply."""
         reply: dict[str, Any] = {"type": "reply", "id": call.get("id")}
-        arguments = call.get("arguments")
         try:
-            if not isinstance(arguments, dict):
-                raise InvalidOptionError("arguments must be an object")
-            match call.get("method"):
-                case "schedule":
-                    reply["result"] = await self._schedule(arguments.get("runs"))
-                case "show":
-                    reply["result"] = await self._presenter.document(await self._get(arguments.get("run")))
-                case "wait":
-                    reply["result"] = await self._wait(arguments.get("run"), arguments.get("timeout"))
-                case method:
-                    raise InvalidOptionError(f"there is no call {method!r:.80}")
+            reply["result"] = await self._do(call.get("method"), call.get("arguments"))
         except RunnerError as error:
             reply["error"] = {"code": error.code, "message": str(error)}
+        except Exception as error:  # without a reply the task would wait for ever
+            _logger.exception("a bug of isolane failed a call of run %s; please report it", self._claim.run.id)
+            reply["error"] = {"code": InvariantError.code, "message": f"isolane itself failed: {error!r:.200}"}
         return reply
+
+    async def _do(self, method: object, arguments: object) -> Any:
+        if not isinstance(arguments, dict):
+            raise InvalidOptionError("arguments must be an object")
+        match method:
+            case "schedule":
+                return await self._schedule(arguments.get("runs"))
+            case "show":
+                return await self._presenter.document(await self._get(arguments.get("run")))
+            case "wait":
+                return await self._wait(arguments.get("run"), arguments.get("timeout"))
+            case _:
+                raise InvalidOptionError(f"there is no call {method!r:.80}")
 
     async def _schedule(self, requests: object) -> list[Document]:
         if not isinstance(requests, list):
             raise InvalidOptionError("runs must be a list")
         app, parent = self._claim.run.app, self._claim.run.id
+        most = self._parts.settings.limits.children_per_run
+        if len(requests) > most:
+            raise LimitExceededError(f"a run may schedule {most} others (limits.children_per_run): got {len(requests)}")
         prepared = self._parts.submission.prepare(app, requests, parent=parent)
         effects = [new for new, with_success in prepared if with_success]
         self._hold(effects)

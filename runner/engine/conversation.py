@@ -20,6 +20,7 @@ from runner.errors import InvalidValueError, StoreError
 from sandbox import Confined, SandboxError, WireError
 
 _CALLS_AT_ONCE = 256
+_CALLS_BYTES = 4 << 20  # of those, as they came; what they take up in memory may be twenty times that
 _EXIT_S = 0.5  # for a process that closed its channel to come to its end by itself
 _LOG_LEVELS = frozenset({"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"})
 
@@ -40,16 +41,16 @@ class Conversation:
 
     async def hold(self, start: dict[str, Any], on_silence: Callable[[], None]) -> None:
         """Talk until the task responds, faults, or is no more; `on_silence` is called when it closed its channel."""
-        replies: set[asyncio.Task[None]] = set()
+        replies: dict[asyncio.Task[None], int] = {}
         try:
             await self._confined.send(start)
             while (frame := await self._confined.receive()) is not None:
                 if is_call(frame):
                     reply = asyncio.create_task(self._reply(frame))
-                    replies.add(reply)
-                    reply.add_done_callback(replies.discard)
-                    if len(replies) >= _CALLS_AT_ONCE:
-                        await asyncio.wait(replies, return_when=asyncio.FIRST_COMPLETED)
+                    replies[reply] = self._confined.frame_bytes
+                    reply.add_done_callback(replies.pop)
+                    if _is_full(replies):
+                        await self._make_room(replies)
                 elif not await self._take(frame):
                     return
             on_silence()
@@ -71,6 +72,14 @@ class Conversation:
                 return
         self.fault = "closed its channel"
 
+    async def _make_room(self, replies: dict[asyncio.Task[None], int]) -> None:
+        """Wait until some were sent, or the process is dead: what it has still said then is little."""
+        end = asyncio.create_task(self._confined.wait())
+        while _is_full(replies) and not end.done():
+            await asyncio.wait({end, *replies}, return_when=asyncio.FIRST_COMPLETED)
+        end.cancel()
+        await asyncio.gather(end, return_exceptions=True)
+
     async def _reply(self, frame: dict[str, Any]) -> None:
         reply = await self._calls.answer(frame)
         with contextlib.suppress(OSError, SandboxError):
@@ -82,9 +91,11 @@ class Conversation:
             case {"type": "log", "level": str(level), "message": str(message), "at": int(at), **rest}:
                 name = rest.get("logger")
                 text = f"{name}: {message}" if isinstance(name, str) and name != "root" else message
-                self._logbook.record(level if level in _LOG_LEVELS else "INFO", text, min(at, self._parts.now()))
+                self._logbook.record(
+                    level if level in _LOG_LEVELS else "INFO", text, max(0, min(at, self._parts.now()))
+                )
             case {"type": "progress", "fraction": int() | float() as fraction, "text": str() | None as text}:
-                progress = {"fraction": min(max(float(fraction), 0.0), 1.0), "text": text and text[:1000]}
+                progress = {"fraction": float(min(max(fraction, 0), 1)), "text": text and text[:1000]}
                 with contextlib.suppress(StoreError):
                     await self._parts.store.progress(self._claim, jsonvalue.dumps(progress, limit_bytes=1 << 16))
             case {"type": "response", **rest}:
@@ -110,3 +121,7 @@ class Conversation:
             self.response = Response(result=jsonvalue.dumps(frame.get("result"), "result", limit_bytes=limit))
         except InvalidValueError as error:
             self.response = Response(error=TaskError(type="InvalidValueError", message=str(error), traceback=""))
+
+
+def _is_full(replies: dict[asyncio.Task[None], int]) -> bool:
+    return len(replies) >= _CALLS_AT_ONCE or sum(replies.values()) > _CALLS_BYTES

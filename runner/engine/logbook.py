@@ -24,6 +24,7 @@ from runner.store.contract import Store
 _LINE_BYTES = 16 << 10  # a longer line is kept in pieces
 _HELD_BYTES = 16 << 20  # what lines that wait for the store may take in memory, for one attempt
 _LINE_OVERHEAD = 200  # what a line takes in memory beside its text
+_LEAST_BYTES = 64  # what a line counts at least: a million empty ones are no small log
 _BATCH_S = 0.05  # how long lines are gathered before they are written
 _DELAY_S = (0.05, 2.0)  # first and longest pause after the store failed
 #: Everything that a terminal or a log viewer could take for a control: C0 and C1, DEL, line and paragraph separators.
@@ -78,7 +79,12 @@ class Logbook:
 
     def record(self, level: str, message: str, at: int) -> None:
         """Take a record of `logging`; each line of its message becomes a line of the log."""
+        left = len(message) + 1
         for line in message.split("\n"):
+            if self.is_dropping:  # of millions of lines not each has to be looked at
+                self._drop(left)
+                return
+            left -= len(line) + 1
             self._keep("logging", line, at, level)
 
     def mark(self, text: str) -> None:
@@ -98,7 +104,7 @@ class Logbook:
             await self._writing
 
     def _keep(self, stream: str, text: str, at: int, level: str | None = None) -> None:
-        size = len(text) + 1
+        size = max(len(text) + 1, _LEAST_BYTES)
         if self.is_dropping:
             self._drop(size)
             return

@@ -49,7 +49,7 @@ def _positive(value: float, name: str) -> float:
 def _after(value: object) -> float:
     """Seconds from a duration, or from a number of milliseconds."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        delay_s = value / 1000
+        delay_s = value / 1000 if abs(value) < 1e15 else float("inf")  # a whole number can be too large for a float
     else:
         delay_s = seconds(cast("str", value), "after")
     if not 0 <= delay_s < 1e10:

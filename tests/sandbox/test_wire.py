@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox import WireError
-from sandbox.wire import FRAME_LIMIT, Decoder, encode
+from sandbox.wire import DEPTH_LIMIT, FRAME_LIMIT, Decoder, encode
 
 text = st.text(st.characters(exclude_categories=["Cs"]))
 values = st.recursive(
@@ -50,12 +50,17 @@ def test_frames_arrive_as_they_were_sent_however_they_are_cut(frames, data):
         b'{"a":NaN}',
         b'{"a":Infinity}',
         b'{"a":-Infinity}',
+        b'{"a":1e400}',
+        b'{"a":[-1e400]}',
+        b'{"a":' + b"9" * 400 + b".0}",
         b'{"a":"\\ud800"}',
         b'{"\\udfff":1}',
         b'{"a":"\xff"}',
         b'{"a":1}{"b":2}',
         b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b'{"a":' * 100_000,
+        b'{"a":' + b"[" * DEPTH_LIMIT + b"]" * DEPTH_LIMIT + b"}",
+        b'{"a":' * DEPTH_LIMIT + b"{}" + b"}" * DEPTH_LIMIT,
         b'{"a":' + b"9" * 5000 + b"}",
     ],
     ids=lambda body: repr(body[:16]),
@@ -102,6 +107,16 @@ def test_a_cycle_is_not_sent():
 
     with pytest.raises(WireError):
         encode(frame)
+
+
+def test_what_is_nested_up_to_the_limit_arrives():
+    frame: dict[str, object] = {"wide": [[], {}] * DEPTH_LIMIT}
+    for _ in range(DEPTH_LIMIT - 3):
+        frame = {"inner": frame}
+    decoder = Decoder()
+    decoder.feed(encode(frame))
+
+    assert decoder.next_frame() == frame
 
 
 def test_a_paired_surrogate_is_a_character():

@@ -1,0 +1,76 @@
+"""What is said on a control socket about one attempt, read as strictly as a frame. Pure: bytes in, values out.
+
+The supervisor says it, and the task before it runs anything of the spec; but a process in which code of users was
+imported may get to speak there as well. So a message is one of four, exactly: here are the listeners of its network,
+the confinement stands, a step of it failed, or how the task ended. Anything else is a `WireError`, and whoever said it
+cannot be trusted to watch the task.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.errors import SetupError, WireError
+
+#: The longest message; what was longer arrives cut, and so is no JSON.
+MESSAGE_BYTES = 16 << 10
+_STEP_CHARS = 100
+_REASON_CHARS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """All steps of the confinement are done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Listeners for the endpoints that it was granted come beside the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the task ended, as `Outcome` has it."""
+
+    exit_code: int | None = None
+    signal: int | None = None
+    lease_over: bool = False
+
+
+def failure(error: SetupError) -> dict[str, Any]:
+    """The message that tells of a failed step."""
+    return {"step": error.step[:_STEP_CHARS], "reason": error.reason[:_REASON_CHARS], "errno": error.errno}
+
+
+def read(data: bytes) -> Listening | Standing | SetupError | Ended:
+    """What one message says. Raises `WireError` for what is none."""
+    try:
+        message = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise WireError(f"a report is not JSON: {type(error).__name__}") from error
+    match message:
+        case {"ready": True, **more} if not more:
+            return Standing()
+        case {"listening": True, **more} if not more:
+            return Listening()
+        case {"step": str(step), "reason": str(reason), "errno": errno, **more} if not more:
+            if len(step) <= _STEP_CHARS and len(reason) <= _REASON_CHARS and _is_within(errno, 0, 4095):
+                return SetupError(_printable(step), _printable(reason), errno)
+        case {"exit_code": None, "signal": None, "lease_over": True, **more} if not more:
+            return Ended(lease_over=True)
+        case {"exit_code": code, "signal": signal, **more} if not more and (code is None) != (signal is None):
+            if _is_within(code, 0, 255) and _is_within(signal, 1, 64):
+                return Ended(code, signal)
+    raise WireError("a report says what no supervisor says")
+
+
+def _is_within(value: object, least: int, most: int) -> bool:
+    """Whether it is a whole number in this range, or not given."""
+    return value is None or (type(value) is int and least <= value <= most)
+
+
+def _printable(text: str) -> str:
+    """Without halves of characters, which no log and no store can hold."""
+    return text.encode(errors="backslashreplace").decode()
