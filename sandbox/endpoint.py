@@ -66,9 +66,12 @@ def parse(text: object) -> Endpoint:
 
 
 def parse_all(texts: tuple[str, ...]) -> tuple[Endpoint, ...]:
-    """Read a whole list. Raises `ValueError`, a whole sentence, for the first that is wrong or stands twice."""
+    """Read a whole list.
+
+    Raises `ValueError` for the first that is wrong or stands twice, to be said right behind the name of the list.
+    """
     if len(texts) > MOST:
-        raise ValueError(f"may name at most {MOST} hosts and ports: got {len(texts)}")
+        raise ValueError(f" may name at most {MOST} hosts and ports: got {len(texts)}")
     endpoints: list[Endpoint] = []
     for index, text in enumerate(texts):
         try:

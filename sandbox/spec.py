@@ -95,7 +95,7 @@ class Spec:
         try:
             self.endpoints()
         except ValueError as error:
-            raise ValueError(f"network {error}") from None
+            raise ValueError(f"network{error}") from None
 
     @property
     def shares_network(self) -> bool:

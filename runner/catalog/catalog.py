@@ -27,7 +27,7 @@ from runner.domain.options import TaskOptions
 from runner.domain.run import TaskError
 from runner.errors import ConfigError, InvalidOptionError, TasksFolderError, UnknownTaskError
 from runner.store.records import TaskKey
-from sandbox import Limits, Mount, Spec
+from sandbox import Level, Limits, Mount, Spec
 
 _APP = "main"
 _FOLDER = snapshot.PACKAGE
@@ -132,6 +132,11 @@ class Catalog:
 
     def _entry(self, module: str, version: Version, task: TaskManifest) -> TaskEntry:
         options = self._settings.task_options(task.name, task.options)
+        if isinstance(options.network, tuple) and self._launcher.level is not Level.FULL:
+            raise InvalidOptionError(
+                f"network of {task.name}: single hosts are granted at level full only, and the sandbox of this node is "
+                f"{self._launcher.level}; `isolane doctor` says what it lacks"
+            )
         return TaskEntry(
             app=_APP,
             name=task.name,

@@ -17,7 +17,7 @@ from runner.catalog.manifest import TaskManifest, read_manifest
 from runner.catalog.snapshot import PACKAGE, Snapshot
 from runner.domain.run import TaskError
 from runner.errors import InvalidError
-from sandbox import Confined, Limits, Mount, Outcome, SandboxError, Spec, WireError
+from sandbox import Confined, Level, Limits, Mount, Outcome, SandboxError, Spec, WireError
 
 ENTRY = "runner.guest.main:main"
 #: Where a snapshot is seen inside.
@@ -34,6 +34,10 @@ _LONGEST_TRACEBACK = 100_000
 
 class Launcher(Protocol):
     """What starts confined processes: a sandbox, or what keeps one."""
+
+    @property
+    def level(self) -> Level:
+        """At which it confines."""
 
     async def launch(self, spec: Spec) -> Confined:
         """Launch confined; raises `SandboxError`."""

@@ -16,10 +16,11 @@ from typing import Any, NewType
 from zoneinfo import ZoneInfo, available_timezones
 
 from runner.domain import checks, cron
-from runner.domain.checks import flag, known_keys, nearest, number, one_of, priority, shown, tags, text, whole
+from runner.domain.checks import known_keys, nearest, number, one_of, priority, shown, tags, text, whole
 from runner.domain.retry import Retry
 from runner.errors import InvalidOptionError
 from runner.units import seconds, size_bytes
+from sandbox import endpoint
 
 #: One checked layer: attributes of `TaskOptions` to values, `retry` still as the mapping that was written.
 Layer = NewType("Layer", Mapping[str, Any])
@@ -39,7 +40,7 @@ class TaskOptions:
     cpus: float | None = None  # share of cores, `None` for no limit
     processes: int = 256
     disk_bytes: int = 256 << 20
-    network: bool = False
+    network: bool | tuple[str, ...] = False  # `True` for the host's, or "host:port" of each that may be reached
     retry: Retry = field(default_factory=Retry)
     every_s: float | None = None
     cron: str | None = None  # a line that `runner.domain.cron.parse` takes
@@ -60,7 +61,7 @@ class TaskOptions:
             "cpus": self.cpus,
             "processes": self.processes,
             "disk": _written_size(self.disk_bytes),
-            "network": self.network,
+            "network": self.network if isinstance(self.network, bool) else list(self.network),
             "retry": self.retry.document(),
             "every": None if self.every_s is None else _written_duration(self.every_s),
             "cron": self.cron,
@@ -151,6 +152,19 @@ def _cron(value: Any, name: str) -> str:
     return line
 
 
+def _network(value: Any, name: str) -> bool | tuple[str, ...]:
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, list | tuple):
+        raise InvalidOptionError(
+            f'{name} must be true, false or a list such as ["smtp.example.com:587"]: got {shown(value)}'
+        )
+    try:
+        return tuple(str(each) for each in endpoint.parse_all(tuple(value))) or False
+    except ValueError as error:
+        raise InvalidOptionError(f"{name}{error}") from None
+
+
 def _timezone(value: Any, name: str) -> str:
     zone = text(value, name, 100)
     try:
@@ -187,7 +201,7 @@ TASK_OPTIONS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
     "cpus": ("cpus", _unless_none(lambda value, name: number(value, name, 0.01, 1024))),
     "processes": ("processes", lambda value, name: whole(value, name, 1, 32_768)),
     "disk": ("disk_bytes", _size("1MB")),
-    "network": ("network", flag),
+    "network": ("network", _network),
     "retry": ("retry", _retry),
     "every": ("every_s", _unless_none(_duration(1))),
     "cron": ("cron", _unless_none(_cron)),

@@ -113,6 +113,7 @@ class Execution:
         except (SandboxError, OSError) as error:
             return self._unlaunched(error)
         self._confined = confined
+        confined.watch_network(self._logbook.mark)
         if self._decision is not None:
             confined.kill()
         readers = [
@@ -187,6 +188,7 @@ class Execution:
             "module": self._entry.module,
             "function": self._entry.function,
             "parameters": jsonvalue.loads(self._claim.parameters, "parameters"),
+            "network": self._entry.options.document()["network"],
             "limits": {"parameters_bytes": limits.parameters_bytes, "result_bytes": limits.result_bytes},
             "context": {
                 "run": run.id,

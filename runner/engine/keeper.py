@@ -10,7 +10,7 @@ import logging
 from functools import partial
 
 from runner.engine.watchdog import Watchdog
-from sandbox import Confined, LauncherError, Lease, Sandbox, Spec
+from sandbox import Confined, LauncherError, Lease, Level, Sandbox, Spec
 
 _logger = logging.getLogger(__name__)
 
@@ -22,6 +22,11 @@ class Keeper:
         self._sandbox, self._watchdog = sandbox, watchdog
         self._restarting = asyncio.Lock()
         self._restarts = 0
+
+    @property
+    def level(self) -> Level:
+        """At which the sandbox confines."""
+        return self._sandbox.level
 
     async def launch(self, spec: Spec, lease: Lease | None = None) -> Confined:
         """Launch confined, under a lease if there is one.

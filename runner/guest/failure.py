@@ -19,15 +19,17 @@ _ROOT = os.path.dirname(os.path.dirname(runner.__file__))  # noqa: PTH120 - path
 _OURS = (f"{_ROOT}/runner/", f"{_ROOT}/sandbox/", "<frozen importlib")
 
 
-def describe(error: BaseException) -> Error:
-    """The error as `{"type", "message", "traceback"}`."""
+def describe(error: BaseException, hint: str = "") -> Error:
+    """The error as `{"type", "message", "traceback"}`; `hint` is isolane's own, behind what the task said."""
     kind, message = _kind(error), _message(error)
+    if hint:
+        message = f"{message} ({hint})"
     try:
         text = _cut(_traceback(error), _TRACEBACK_BYTES)
     except BaseException:  # such as MemoryError: its frames still hold what filled the memory
         error.__traceback__ = None
         text = f"{kind}: {message}\n(there is no traceback: it could not be written)\n"
-    return {"type": kind, "message": message, "traceback": text}
+    return {"type": kind, "message": message, "traceback": f"{text}({hint})\n" if hint else text}
 
 
 def _kind(error: BaseException) -> str:

@@ -17,6 +17,7 @@ from runner.guest import calling, logwatch, process
 from runner.guest.failure import describe
 from runner.guest.link import ChannelLink
 from runner.guest.loading import find_tasks, load, load_module
+from runner.guest.reach import Network, hint
 from runner.guest.signature import count_arguments
 from runner.sdk import link
 from sandbox.channel import Channel
@@ -52,7 +53,7 @@ def _execute(frame: Frame) -> Frame:
     try:
         function = load(frame["module"], frame["function"])
     except BaseException as error:
-        return _failed(error)
+        return _failed(error, frame["network"])
     try:
         arguments = calling.arguments(function, frame["parameters"], frame["context"])
         result = calling.call(function, arguments)
@@ -62,7 +63,7 @@ def _execute(frame: Frame) -> Frame:
     except SystemExit:
         raise
     except BaseException as error:
-        return _failed(error)
+        return _failed(error, frame["network"])
 
 
 def _discover(module: str) -> Frame:
@@ -72,9 +73,9 @@ def _discover(module: str) -> Frame:
         found = find_tasks(load_module(module), module)
         tasks = [describe_task(module, task, count_arguments(task.function)) for task in found]
     except BaseException as error:
-        return _failed(error)
+        return _failed(error, None)
     return {"type": "manifest", "tasks": tasks}
 
 
-def _failed(error: BaseException) -> Frame:
-    return {"type": "response", "error": describe(error)}
+def _failed(error: BaseException, network: Network) -> Frame:
+    return {"type": "response", "error": describe(error, hint(error, network))}

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         cpus: float  # share of cores
         processes: int  # how many processes and threads at once
         disk: str  # scratch space
-        network: bool  # whether it shares the host's network
+        network: bool | list[str] | tuple[str, ...]  # ["host:port"] to reach, or True for the host's own; none without
         retry: Retry | dict[str, Any]
         every: str | timedelta  # runs by itself, so often
         cron: str  # runs by itself, as crontab(5) says
@@ -60,10 +60,19 @@ def _processes(value: int, name: str) -> int:
     return value
 
 
-def _network(value: object, name: str) -> bool:
-    if isinstance(value, list | tuple):
-        raise InvalidOptionError(f"{name} must be True or False; single hosts cannot be granted yet: got {value!r:.80}")
-    return check.flag(value, name)
+def _network(value: Any, name: str) -> bool | list[str]:
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, list | tuple):
+        raise InvalidOptionError(
+            f'{name} must be True, False or a list such as ["smtp.example.com:587"]: got {value!r:.80}'
+        )
+    from sandbox import endpoint  # noqa: PLC0415 - most tasks do without
+
+    try:
+        return [str(each) for each in endpoint.parse_all(tuple(value))]
+    except ValueError as error:
+        raise InvalidOptionError(f"{name}{error}") from None
 
 
 def _cron(value: str, name: str) -> str:

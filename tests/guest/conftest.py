@@ -86,6 +86,7 @@ class Guest:
             "function": function,
             "parameters": {} if parameters is None else parameters,
             "context": _CONTEXT | rest.pop("context", {}),
+            "network": False,
             "limits": _LIMITS,
         }
         return self.converse(frame, **rest)

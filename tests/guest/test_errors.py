@@ -163,3 +163,63 @@ def test_a_syntax_error_shows_its_line(guest):
 
 def test_a_function_that_is_gone_is_named(guest):
     assert "no function other" in guest.run("def run(): ...", function="other").error["message"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "raise OSError(errno.ENETUNREACH, 'Network is unreachable')",
+        "raise OSError(errno.EACCES, 'Permission denied')",
+        "raise socket.gaierror(-3, 'Temporary failure in name resolution')",
+        "raise OSError('Multiple exceptions: [Errno 13] Connect call failed, [Errno 101] Connect call failed')",
+        "raise ExceptionGroup('both', [ValueError(), OSError(errno.EHOSTUNREACH, 'No route to host')])",
+        "raise RuntimeError('no answer') from unreachable()",
+        "hide(unreachable())",
+    ],
+)
+def test_what_a_missing_network_looks_like_gets_the_option_that_grants_one(guest, body):
+    error = guest.run(
+        f"""
+        import errno, socket
+        def unreachable():
+            return OSError(errno.ENETUNREACH, "Network is unreachable")
+        def hide(error):
+            try:
+                try:
+                    raise error
+                except OSError:
+                    raise ValueError("a client's own")
+            except ValueError as failure:
+                raise KeyError("another's own") from failure
+        def run():
+            {body}
+        """
+    ).error
+
+    assert error["message"].endswith(
+        ' (this task has no network; its option network grants it: ["example.com:443"], or True for the whole)'
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "open('/proc/1/mem')",
+        "raise OSError('Multiple exceptions of my own')",
+        "raise ConnectionResetError(104, 'reset')",
+        "raise Endless()",
+    ],
+)
+def test_other_errors_say_nothing_of_the_network(guest, body):
+    error = guest.run(
+        f"""
+        class Endless(Exception):
+            @property
+            def __cause__(self):
+                return Endless()
+        def run():
+            {body}
+        """
+    ).error
+
+    assert "network" not in error["message"]

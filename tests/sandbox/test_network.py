@@ -431,11 +431,11 @@ def test_what_is_no_endpoint_is_refused_with_the_reason(text, why):
 
 
 def test_a_list_names_the_place_of_what_is_wrong():
-    with pytest.raises(ValueError, match=r"network \[1\] must be .*: got 'b'"):
+    with pytest.raises(ValueError, match=r"network\[1\] must be .*: got 'b'"):
         Spec(entry="a:b", network=("a:1", "b"))
-    with pytest.raises(ValueError, match=r"network \[2\] stands there twice: a:1"):
+    with pytest.raises(ValueError, match=r"network\[2\] stands there twice: a:1"):
         Spec(entry="a:b", network=("a:1", "b:1", "A:1"))
-    with pytest.raises(ValueError, match="at most 32 hosts and ports: got 33"):
+    with pytest.raises(ValueError, match="network may name at most 32 hosts and ports: got 33"):
         Spec(entry="a:b", network=tuple(f"a:{port}" for port in range(1, 34)))
     spec = Spec(entry="a:b", network=("a:1", "b:1"))
     assert Spec.from_document(spec.to_document()) == spec

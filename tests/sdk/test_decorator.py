@@ -51,6 +51,13 @@ def test_options_are_kept_as_json():
     }
 
 
+def test_granted_hosts_are_kept_as_a_list():
+    @task(network=("SMTP.example.com:587", "10.0.0.5:25"))
+    def run(): ...
+
+    assert run.__isolane__ == {"network": ["smtp.example.com:587", "10.0.0.5:25"]}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -65,8 +72,8 @@ def test_options_are_kept_as_json():
         ({"cpus": 0}, "cpus must be a number from 0.01"),
         ({"cpus": True}, "cpus must be a number from 0.01"),
         ({"processes": 0}, "processes must be a whole number from 1"),
-        ({"network": "yes"}, "network must be True or False"),
-        ({"network": ["smtp.example.com:587"]}, "network must be True or False; single hosts"),
+        ({"network": "yes"}, "network must be True, False or a list such as"),
+        ({"network": ["https://example.com"]}, r'network\[0\] must be "host:port", .* without "https://"'),
         ({"retry": 5}, "retry must be a Retry, or a dict"),
         ({"retry": {"atempts": 5}}, r"retry has no option 'atempts' \(did you mean attempts\?\)"),
         ({"retry": {"attempts": 0}}, "retry.attempts must be a whole number from 1"),

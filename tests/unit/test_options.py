@@ -42,6 +42,14 @@ def test_one_kind_of_schedule_replaces_the_other():
     assert merge_options(own, read_options({"every": "none"})) == TaskOptions()
 
 
+def test_granted_hosts_are_kept_as_dns_has_them():
+    options = merge_options(read_options({"network": ["SMTP.Example.com:587", "[2001:DB8::0:5]:443"]}))
+
+    assert options.network == ("smtp.example.com:587", "[2001:db8::5]:443")
+    assert merge_options(read_options({"network": []})).network is False
+    assert merge_options(read_options({"network": ["a:1"]}), read_options({"network": False})).network is False
+
+
 def test_a_document_reads_back():
     options = merge_options(
         read_options(
@@ -54,6 +62,7 @@ def test_a_document_reads_back():
                 "expires": "1234.5ms",
                 "retry": {"attempts": "none", "on": ["error"]},
                 "tags": ["a"],
+                "network": ["localhost:5432"],
             }
         )
     )
@@ -78,7 +87,15 @@ def test_a_document_reads_back():
         ({"cpus": float("nan")}, "here.cpus must be a number"),
         ({"processes": 1.5}, "here.processes must be a whole number from 1 to 32768: got 1.5"),
         ({"processes": True}, "here.processes must be a whole number from 1 to 32768: got true"),
-        ({"network": ["smtp:25"]}, "here.network must be true or false: got a list of 1"),
+        (
+            {"network": "smtp:25"},
+            'here.network must be true, false or a list such as ["smtp.example.com:587"]: got "smtp',
+        ),
+        ({"network": ["smtp:25", "smtp"]}, 'here.network[1] must be "host:port"'),
+        ({"network": ["*.example.com:443"]}, "here.network[0] cannot be granted by a wildcard"),
+        ({"network": [["smtp:25"]]}, "here.network[0] must be text"),
+        ({"network": ["smtp:25", "SMTP:25"]}, "here.network[1] stands there twice: smtp:25"),
+        ({"network": [f"smtp:{port}" for port in range(1, 34)]}, "here.network may name at most 32 hosts and ports"),
         ({"queue": "new\nline"}, "here.queue must be of characters that print"),
         ({"queue": "q" * 300}, "here.queue must be a text of 1 to 200 characters: got 300"),
         ({"retry": 3}, "here.retry must be a table such as {attempts = 3}: got 3"),
