@@ -104,7 +104,7 @@ class Sandbox:
         for launch in self._live.values():
             launch.confined.kill()
         while self._live:
-            self._idle.clear()
+            self._idle = asyncio.Event()  # of this loop; the next start may be on another
             await self._idle.wait()
         await link.close()
         await self._relay.close()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
-from sandbox import values
 from sandbox.outcome import Outcome
 from sandbox.output import Output
 
@@ -85,7 +85,7 @@ class Answer:
         """The answer in a frame, which is hostile input."""
         if "value" in frame:
             try:
-                values.check(frame["value"], "the value")
+                json.dumps(frame["value"], allow_nan=False)  # `1e999` came through as an infinity
             except ValueError as error:
                 return cls(fault=f"answered with what is not JSON: {error}")
             return cls(has_value=True, value=frame["value"])
@@ -135,6 +135,8 @@ def _judge_program(
         return Reason.SUCCESS, "it exited with code 0"
     if answer.error is not None:
         return _judge_error(answer.error, memory_bytes)
+    if answer.fault:
+        return Reason.CRASH, f"it {answer.fault}"
     return (Reason.CRASH if outcome.exit_code is None else Reason.ERROR), f"it {outcome.describe_exit()}"
 
 

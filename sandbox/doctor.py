@@ -188,12 +188,12 @@ def _limits() -> list[Finding]:
                 "limit",
                 name,
                 stands=False,
-                detail=f"{problem or 'no cgroup'}: {instead}",
+                detail=f"{problem or 'no cgroup'}; {instead}",
                 remedy=remedies.for_cgroups(),
             )
             for name, instead in (
-                ("memory", "watched by the runner, which sees it a little late"),
-                ("processes", "by a limit of each process"),
+                ("memory", "a watchdog measures it fifty times a second instead"),
+                ("processes", "by an rlimit instead"),
                 ("cpu", "not limited"),
             )
         ]

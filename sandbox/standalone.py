@@ -80,7 +80,7 @@ class Sandbox(client.Sandbox):
         script = target.existing(file)
         request = {"script": script, "arguments": [str(argument) for argument in arguments]}
         shown = (target.show(script), *mounts)
-        spec = Spec(entry=_ENTRY, limits=limits, mounts=shown, environment=dict(environment or {}), network=network)
+        spec = _spec(limits, shown, environment, network=network)
         return await self._complete(spec, request, input, timeout_s, output_bytes)
 
     async def call(
@@ -127,7 +127,7 @@ class Sandbox(client.Sandbox):
             "keywords": dict(keywords or {}),
         }
         shown = (*found.mounts(), *mounts)
-        spec = Spec(entry=_ENTRY, limits=limits, mounts=shown, environment=dict(environment or {}), network=network)
+        spec = _spec(limits, shown, environment, network=network)
         return await self._complete(spec, request, input, timeout_s, output_bytes)
 
     async def start(self) -> None:
@@ -174,3 +174,20 @@ class Sandbox(client.Sandbox):
 
     def __exit__(self, *_: object) -> None:
         self._blocking.close()
+
+
+def _spec(
+    limits: Limits,
+    mounts: tuple[Mount, ...],
+    environment: Mapping[str, str] | None,
+    *,
+    network: bool | str | Sequence[str],
+) -> Spec:
+    hosts = (network,) if isinstance(network, str) else network
+    return Spec(
+        entry=_ENTRY,
+        limits=limits,
+        mounts=mounts,
+        environment=dict(environment or {}),
+        network=hosts if isinstance(hosts, bool) else tuple(hosts),
+    )

@@ -106,6 +106,11 @@ def import_helper():
     return helper.__name__
 
 
+def ask(port):
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        return connection.recv(100).decode()
+
+
 def start_a_sandbox():
     """Within a sandbox no level full can be had."""
     from sandbox import Level, Sandbox
