@@ -18,7 +18,7 @@ from support.hostile import CALLS, MANIFESTS, framed, fuzzed, mutants, text_of
 from support.nodes import running_node
 from support.projects import write_project
 
-PATIENCE_S = 0.05
+WAITS_S = 0.05  # for what does not end meanwhile
 
 
 async def nothing() -> None:
@@ -50,10 +50,9 @@ async def test_every_call_has_one_reply_that_can_be_sent(asker, frame):
         return
 
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAITS_S if call.get("method") == "wait" else None):
             reply = await asker().answer(call)
     except TimeoutError:
-        assert call["method"] == "wait"
         return
 
     assert ("result" in reply) != ("error" in reply)
