@@ -108,6 +108,7 @@ async def running_engine(
     settings: Settings, store_url: str, lock_file: Path, *, periodic: bool = True
 ) -> AsyncIterator[Engine]:
     """An engine that works, and is drained at the end."""
+    settings.secrets.check()
     limits = StoreLimits(
         waiting_per_app=settings.limits.waiting_per_app,
         waiting_per_queue=settings.limits.waiting_per_queue,

@@ -5,8 +5,10 @@
     │   ├── InvalidValueError               a value that is not JSON
     │   ├── InvalidOptionError              an option's name, type or range
     │   ├── UnknownTaskError                no task of that name
+    │   ├── ExposedSecretError              a value to be stored that holds a secret
     │   └── ShapeError                      parameters that do not fit the task's schema
     ├── ConfigError                         the config file; names file, key, what was given, what is allowed
+    │   └── SecretError                     a secret is not there, or lies where others can read it
     ├── TasksFolderError                    the tasks folder as a whole, such as two tasks of one name
     ├── NotFoundError                       no such run, queue or schedule in this app
     ├── ConflictError                       the thing exists and says otherwise, such as an idempotency key
@@ -79,6 +81,12 @@ class UnknownTaskError(InvalidError):
     http_status = 404
 
 
+class ExposedSecretError(InvalidError):
+    """What is to be stored holds the value of a secret; the message says where. Nothing was stored."""
+
+    code = "exposed-secret"
+
+
 class ShapeError(InvalidError):
     """The parameters do not fit the task's own schema."""
 
@@ -89,6 +97,12 @@ class ConfigError(RunnerError):
     """The config file is wrong; fix the named key."""
 
     code = "config"
+
+
+class SecretError(ConfigError):
+    """A secret is not there, or may not be used as it lies; the message says where to put it."""
+
+    code = "secret"
 
 
 class TasksFolderError(RunnerError):

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from runner.catalog import schema, snapshot
-from runner.catalog.choice import choose
+from runner.catalog.choice import Choice, choose
 from runner.catalog.discovery import CODE, ENTRY, ENVIRONMENT, Launcher, ModuleProblem, code_mount, discover
 from runner.catalog.history import Version, read_history, write_history
 from runner.catalog.manifest import TaskManifest
@@ -25,7 +25,7 @@ from runner.config import Settings
 from runner.domain.checks import dotted, nearest, shown
 from runner.domain.options import TaskOptions
 from runner.domain.run import TaskError
-from runner.errors import ConfigError, InvalidOptionError, TasksFolderError, UnknownTaskError
+from runner.errors import ConfigError, InvalidOptionError, SecretError, TasksFolderError, UnknownTaskError
 from runner.store.records import TaskKey
 from sandbox import Level, Limits, Mount, Spec
 
@@ -80,8 +80,9 @@ class Catalog:
         self._folder = settings.project / _FOLDER
         self._code = settings.project / ".isolane" / "code"
         self._history = self._code / "catalog.json"
-        self._versions: Mapping[str, Version] | None = None  # `None` before the first load
+        self._choice: Choice | None = None  # `None` before the first load
         self._loaded: str | None = None  # hash of the state of the folder that is in use
+        self._lacks_secrets = False  # at the last look
         self._loading = asyncio.Lock()
 
     async def load(self) -> bool:
@@ -95,19 +96,21 @@ class Catalog:
             try:
                 state = await asyncio.to_thread(snapshot.take, self._folder, self._code)
             except TasksFolderError as error:
-                if self._versions is None:
+                if self._choice is None:
                     raise
                 return self._show_folder_problem(error)
-            if state.hash == self._loaded:
-                return False
-            await self._take_into_use(state)
-            return True
+            if state.hash != self._loaded:
+                await self._take_into_use(state)
+                return True
+            if self._choice and self._lacks_secrets:  # they may be there by now
+                known = self.entries
+                await self._join(self._choice)
+                return self.entries != known
+            return False
 
     async def _take_into_use(self, state: snapshot.Snapshot) -> None:
-        is_first = self._versions is None
-        last_good = (
-            self._versions if self._versions is not None else await asyncio.to_thread(read_history, self._history)
-        )
+        is_first = self._choice is None
+        last_good = self._choice.versions if self._choice else await asyncio.to_thread(read_history, self._history)
         # What a task may use is known once its module was asked; until then the defaults hold.
         limits = _limits(self._settings.task_options("", {}))
         found = await discover(state, self._launcher, limits, timeout_s=self._import_timeout_s)
@@ -115,19 +118,28 @@ class Catalog:
         if is_first and choice.clashes:
             name, files = next(iter(choice.clashes.items()))
             raise TasksFolderError(f"two tasks are named {name}: in {' and in '.join(files)}; rename one of them")
-        entries, problems = dict[TaskKey, TaskEntry](), dict(choice.problems)
-        for module, version in choice.versions.items():
-            for task in version.tasks:
-                try:
-                    entries[TaskKey(_APP, task.name)] = self._entry(module, version, task)
-                except (ConfigError, InvalidOptionError) as error:
-                    problems[task.name] = ModuleProblem(module=module, file=version.file, error=_told(error))
-        problems |= self._unmatched(entries, problems)
         try:
             await asyncio.to_thread(write_history, self._history, choice.versions)
         except OSError as error:
             _logger.warning("the last good versions of task modules are not kept beyond a restart: %s", error)
-        self._versions, self._loaded = choice.versions, state.hash if found.is_certain else None
+        await self._join(choice)
+        self._choice, self._loaded = choice, state.hash if found.is_certain else None
+
+    async def _join(self, choice: Choice) -> None:
+        """Take the chosen versions into use, with what the config says and the secrets that are there now."""
+        entries, problems = dict[TaskKey, TaskEntry](), dict(choice.problems)
+        self._lacks_secrets = False
+        for module, version in choice.versions.items():
+            for task in version.tasks:
+                try:
+                    entry = self._entry(module, version, task)
+                    if entry.options.secrets:  # a run would not find them either
+                        await asyncio.to_thread(self._settings.secrets.read, task.name, entry.options.secrets)
+                    entries[TaskKey(_APP, task.name)] = entry
+                except (ConfigError, InvalidOptionError) as error:
+                    self._lacks_secrets |= isinstance(error, SecretError)
+                    problems[task.name] = ModuleProblem(module=module, file=version.file, error=_told(error))
+        problems |= self._unmatched(entries, problems)
         self.entries, self.problems = MappingProxyType(entries), MappingProxyType(problems)
 
     def _entry(self, module: str, version: Version, task: TaskManifest) -> TaskEntry:
@@ -226,9 +238,9 @@ class Catalog:
     def forget_unused(self, in_use: set[str]) -> None:
         """Delete the snapshots that neither the tasks nor `in_use` (those of running attempts) need."""
         # While a load is under way, its snapshot is nobody's yet; there will be another round.
-        if self._versions is None or self._loading.locked():
+        if self._choice is None or self._loading.locked():
             return
-        needed = {version.code for version in self._versions.values()}
+        needed = {version.code for version in self._choice.versions.values()}
         snapshot.forget_unused(self._code, needed | in_use | ({self._loaded} if self._loaded else set()))
 
 

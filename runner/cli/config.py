@@ -19,4 +19,6 @@ def command() -> None:
 @config_file
 def check(config_path: Path | None) -> None:
     """Say whether the config file is right, without starting anything."""
-    click.echo(f"{load(config_path).file} is right")
+    settings = load(config_path)
+    settings.secrets.check()
+    click.echo(f"{settings.file} is right")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from runner.config.mounts import STATE, read_mount
+from runner.config.secrets import Secrets
 from runner.config.sections import Document
 from runner.config.settings import Settings
 from runner.domain.checks import dotted, shown
@@ -69,10 +71,16 @@ def read_settings(document: Mapping[str, Any], *, file: Path, project: Path) -> 
         raise ConfigError("\n".join(f"{file}: {line}" for line in lines)) from None
     scheme, _, place = read.runner.store.partition(":")
     store = project / place if scheme == "sqlite" else project / STATE
+    secrets = Secrets(project, file, read.secrets)
+    shown = (project / folder for folder in ("tasks", STATE))
+    for secret, folder in product(secrets.files, shown):
+        if folder.resolve() in secret.resolve().parents:
+            raise ConfigError(f"{file}: secrets must not lie in {folder}, which is copied: got {secret}")
+    private = ((project / STATE).resolve(), store.resolve(), *(secret.resolve() for secret in secrets.files))
     mounts = tuple(
-        read_mount(section, project, store, f"{file}: mounts[{index}]") for index, section in enumerate(read.mounts)
+        read_mount(section, project, private, f"{file}: mounts[{index}]") for index, section in enumerate(read.mounts)
     )
-    return Settings(project=project, file=file, document=read, mounts=mounts)
+    return Settings(project=project, file=file, document=read, mounts=mounts, secrets=secrets)
 
 
 def _find(cwd: Path) -> Path:

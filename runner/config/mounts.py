@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -46,18 +47,20 @@ class TaskMount:
         return any(matches(pattern, task) for pattern in self.tasks)
 
 
-def read_mount(section: MountSection, project: Path, store: Path, where: str) -> TaskMount:
+def read_mount(section: MountSection, project: Path, private: Iterable[Path], where: str) -> TaskMount:
     """Check one entry; `where` names it in errors, such as "config/isolane.toml: mounts[0]".
 
+    What holds something of `private`, or lies in it, is not shown.
+
     Raises:
-        ConfigError: its source does not exist or holds the node's own state or its store; its target cannot be had.
+        ConfigError: its source does not exist or is private; its target cannot be had.
     """
     source = (project / section.source).resolve()
     if not section.source or not source.exists():
         raise ConfigError(f"{where}.source must exist: got {shown(section.source)}, which is {source}")
-    for private in ((project / STATE).resolve(), store.resolve()):
-        if source in (private, *private.parents) or private in source.parents:
-            raise ConfigError(f"{where}.source must not show tasks {private}, which is isolane's own: got {source}")
+    for own in private:
+        if source in (own, *own.parents) or own in source.parents:
+            raise ConfigError(f"{where}.source must not show tasks {own}, which is isolane's own: got {source}")
     return TaskMount(
         Mount(source=str(source), target=_target(section.target, where), writable=section.writable, owned=True),
         tuple(section.tasks),

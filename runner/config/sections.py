@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
 from runner.domain.checks import flag, known_keys, one_of, shown, text, whole
-from runner.domain.names import check_queue, check_task
+from runner.domain.names import check_queue, check_secret, check_task
 from runner.domain.options import TASK_OPTIONS, Layer, read_options
 from runner.errors import InvalidOptionError
 from runner.store.records import QueueRule, StoreLimits
@@ -195,6 +195,52 @@ class MountSection(Section):
     tasks: list[Annotated[str, _text(200)]] = Field(default=["*"])
 
 
+class SecretSection(Section):
+    """`[secrets]`, of one name: where its value is, and which tasks may name it."""
+
+    env: Annotated[str, _text(200)] | None = None
+    file: Annotated[str, _text(4096)] | None = None
+    tasks: list[Annotated[str, _text(200)]] = Field(default=["*"])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping):  # what was given may be the secret itself: it is not shown
+            raise InvalidOptionError(
+                ' must be {env = "VARIABLE"} or {file = "path"}: the value itself never stands in the config'
+            )
+        known_keys(raw, cls.model_fields, ".", "key")
+        if "env" in raw and "file" in raw:
+            raise InvalidOptionError(".env and .file exclude each other: give one")
+        return raw
+
+
+class SecretsSection(Section):
+    """`[secrets]`: one file of all, and what is said of single names."""
+
+    model_config = ConfigDict(extra="allow")
+
+    file: Annotated[str, _text(4096)] | None = None
+    __pydantic_extra__: dict[str, SecretSection]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping):
+            raise InvalidOptionError(f" must be a table: got {shown(raw)}")
+        for name in raw.keys() - {"file"}:
+            try:
+                check_secret(name)
+            except InvalidOptionError as error:
+                raise InvalidOptionError(f": a {error}") from None
+        return raw
+
+    @property
+    def named(self) -> Mapping[str, SecretSection]:
+        """What is said of single names."""
+        return self.__pydantic_extra__
+
+
 class SandboxSection(Section):
     """`[sandbox]`."""
 
@@ -232,6 +278,7 @@ class Document(Section):
     queues: dict[Annotated[str, BeforeValidator(_queue_pattern)], Queue] = {}
     tasks: dict[Annotated[str, BeforeValidator(_task_name)], _TaskOptions] = {}
     mounts: list[MountSection] = []
+    secrets: SecretsSection = SecretsSection()
     sandbox: SandboxSection = SandboxSection()
     limits: Limits = Limits()
     retention: Retention = Retention()

@@ -11,6 +11,7 @@ from typing import Any
 
 from runner.config.mounts import TaskMount
 from runner.config.patterns import is_pattern, matches
+from runner.config.secrets import Secrets
 from runner.config.sections import Document, Limits, Retention, Runner, SandboxSection
 from runner.domain.options import Layer, TaskOptions, merge_options, read_options
 from runner.errors import ConfigError
@@ -34,6 +35,7 @@ class Settings:
     file: Path
     document: Document
     mounts: tuple[TaskMount, ...]
+    secrets: Secrets
     _rules: Any = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

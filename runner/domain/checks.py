@@ -10,10 +10,10 @@ import difflib
 import re
 from collections.abc import Callable, Iterable
 
-from runner.domain.names import LONGEST, check_queue, check_tag
+from runner.domain.names import LONGEST, check_queue, check_secret, check_tag
 from runner.errors import InvalidOptionError
 
-_MOST_TAGS = 50
+_MOST_ENTRIES = 50
 
 
 def whole(value: object, name: str, low: int, high: int) -> int:
@@ -64,11 +64,12 @@ def queue(value: object, name: str) -> str:
 
 def tags(value: object, name: str) -> tuple[str, ...]:
     """A list of short labels; each counts once, in the order given."""
-    if not isinstance(value, list | tuple):
-        raise InvalidOptionError(f"{name} must be a list of text: got {shown(value)}")
-    if len(value) > _MOST_TAGS:
-        raise InvalidOptionError(f"{name} must have at most {_MOST_TAGS} entries: got {len(value)}")
-    return tuple(dict.fromkeys(_named(check_tag, tag, f"{name}[{index}]") for index, tag in enumerate(value)))
+    return _several(check_tag, value, name)
+
+
+def secrets(value: object, name: str) -> tuple[str, ...]:
+    """A list of names of secrets; each counts once, in the order given."""
+    return _several(check_secret, value, name)
 
 
 def priority(value: object, name: str) -> int:
@@ -109,6 +110,14 @@ def shown(value: object) -> str:
     if isinstance(value, int) and value.bit_length() > 256:
         return "a number of more than 70 digits"
     return repr(value) if value is None or isinstance(value, int | float) else f"a {type(value).__name__}"
+
+
+def _several(check: Callable[[object], str], value: object, name: str) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise InvalidOptionError(f"{name} must be a list of text: got {shown(value)}")
+    if len(value) > _MOST_ENTRIES:
+        raise InvalidOptionError(f"{name} must have at most {_MOST_ENTRIES} entries: got {len(value)}")
+    return tuple(dict.fromkeys(_named(check, entry, f"{name}[{index}]") for index, entry in enumerate(value)))
 
 
 def _named(check: Callable[[object], str], value: object, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What tasks, queues and tags may be called. Pure, and light: it runs inside every attempt that schedules.
+"""What tasks, queues, tags and secrets may be called. Pure, and light: it runs inside every attempt that schedules.
 
 A queue or a tag is the user's own word (a tenant, an address), so it may hold anything that prints. A task's name is
 part of paths and patterns, so it is dotted words.
@@ -40,6 +40,20 @@ def check_task(name: object) -> str:
     if not all(word and word[0] != "-" and f"_{word.replace('-', '_')}".isidentifier() for word in words):
         raise InvalidOptionError(
             f'task must be named by words of letters, digits, "_" and "-", joined by dots: got {_shown(text)}'
+        )
+    return text
+
+
+def check_secret(name: object) -> str:
+    """The name of a secret, if it may be one: as variables of an environment are written, in capitals.
+
+    Raises:
+        InvalidOptionError: anything else, or over 200 characters.
+    """
+    text = _check_length(name, "secret")
+    if not text.isascii() or not text.isidentifier() or text != text.upper():
+        raise InvalidOptionError(
+            f'secret must be named in capital letters, digits and "_", such as SMTP_PASSWORD: got {_shown(text)}'
         )
     return text
 

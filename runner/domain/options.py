@@ -41,6 +41,7 @@ class TaskOptions:
     processes: int = 256
     disk_bytes: int = 256 << 20
     network: bool | tuple[str, ...] = False  # `True` for the host's, or "host:port" of each that may be reached
+    secrets: tuple[str, ...] = ()  # names; where their values are is the config's
     retry: Retry = field(default_factory=Retry)
     every_s: float | None = None
     cron: str | None = None  # a line that `runner.domain.cron.parse` takes
@@ -62,6 +63,7 @@ class TaskOptions:
             "processes": self.processes,
             "disk": _written_size(self.disk_bytes),
             "network": self.network if isinstance(self.network, bool) else list(self.network),
+            "secrets": list(self.secrets),
             "retry": self.retry.document(),
             "every": None if self.every_s is None else _written_duration(self.every_s),
             "cron": self.cron,
@@ -202,6 +204,7 @@ TASK_OPTIONS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
     "processes": ("processes", lambda value, name: whole(value, name, 1, 32_768)),
     "disk": ("disk_bytes", _size("1MB")),
     "network": ("network", _network),
+    "secrets": ("secrets", checks.secrets),
     "retry": ("retry", _retry),
     "every": ("every_s", _unless_none(_duration(1))),
     "cron": ("cron", _unless_none(_cron)),

@@ -21,6 +21,7 @@ class NodeView:
     slots: int  # in all
     slots_free: int
     draining: bool = False
+    problem: str | None = None  # why it does not have the task, as far as it knows
 
 
 def explain(run: Run, queue: QueueState | None, node: NodeView, now: int) -> str | None:
@@ -56,7 +57,8 @@ def _queue_obstacle(run: Run, queue: QueueState | None, now: int) -> str | None:
 
 def _node_obstacle(run: Run, node: NodeView) -> str | None:
     if node.need_bytes is None:
-        return f"no node has the task {run.task}; it starts when the task is there again"
+        cause = f" ({node.problem})" if node.problem else ""
+        return f"no node has the task {run.task}{cause}; it starts when the task is there again"
     if node.need_bytes > node.memory_bytes:
         return (
             f"task {run.task} needs {node.need_bytes // _MIB} MB, more than the {node.memory_bytes // _MIB} MB that a "

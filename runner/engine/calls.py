@@ -12,12 +12,20 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from runner.domain.documents import Document
+from runner.domain.masking import Mask
 from runner.domain.run import Claim, NewRun, Run, RunDetail
 from runner.domain.status import Status
 from runner.engine.parts import Parts
 from runner.engine.patience import patiently
 from runner.engine.presenter import Presenter, unstored
-from runner.errors import DeadlockError, InvalidOptionError, InvariantError, LimitExceededError, RunnerError
+from runner.errors import (
+    DeadlockError,
+    ExposedSecretError,
+    InvalidOptionError,
+    InvariantError,
+    LimitExceededError,
+    RunnerError,
+)
 
 #: What the parameters of runs that wait for their parent's success may take up in the runner.
 _EFFECTS_BYTES = 16 << 20
@@ -33,11 +41,12 @@ class Calls:
         parts: Parts,
         presenter: Presenter,
         claim: Claim,
+        mask: Mask,
         *,
         park: Callable[[], Awaitable[None]],
         resume: Callable[[], Awaitable[None]],
     ) -> None:
-        self._parts, self._presenter, self._claim = parts, presenter, claim
+        self._parts, self._presenter, self._claim, self._mask = parts, presenter, claim, mask
         self._park, self._resume = park, resume
         self._waits = 0
         self._effects_bytes = 0
@@ -77,6 +86,8 @@ class Calls:
         if len(requests) > most:
             raise LimitExceededError(f"a run may schedule {most} others (limits.children_per_run): got {len(requests)}")
         prepared = self._parts.submission.prepare(app, requests, parent=parent)
+        for (new, _), request in zip(prepared, requests, strict=True):
+            self._refuse_secrets(new, request)
         effects = [new for new, with_success in prepared if with_success]
         self._hold(effects)
         now = [new for new, with_success in prepared if not with_success]
@@ -87,6 +98,14 @@ class Calls:
         ]
         self.effects += effects
         return await self._presenter.documents(details)
+
+    def _refuse_secrets(self, new: NewRun, request: object) -> None:
+        """Nothing of the request is stored if it holds a secret; a task that needs one names it itself."""
+        stored = (new.parameters, new.queue or "", new.idempotency_key or "", *new.tags)
+        if any(self._mask.find(text) is not None for text in stored):
+            found = self._mask.locate(request, "request")
+            if found is not None:
+                raise ExposedSecretError(f'{found}, and it is stored: let task {new.task} name it in its own "secrets"')
 
     def _hold(self, effects: list[NewRun]) -> None:
         """Count what is kept in the runner's memory until the task has succeeded."""

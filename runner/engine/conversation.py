@@ -11,12 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 from runner import jsonvalue
+from runner.domain.masking import Mask
 from runner.domain.run import Claim, TaskError
 from runner.engine.calls import Calls, is_call
 from runner.engine.logbook import Logbook
 from runner.engine.parts import Parts
 from runner.engine.verdict import Response, read_error
-from runner.errors import InvalidValueError, StoreError
+from runner.errors import ExposedSecretError, InvalidError, StoreError
 from sandbox import Confined, SandboxError, WireError
 
 _CALLS_AT_ONCE = 256
@@ -33,9 +34,11 @@ class Conversation:
         fault: what was wrong with what it sent, as the rest of a sentence, where something was.
     """
 
-    def __init__(self, parts: Parts, claim: Claim, confined: Confined, calls: Calls, logbook: Logbook) -> None:
+    def __init__(
+        self, parts: Parts, claim: Claim, confined: Confined, calls: Calls, logbook: Logbook, *, mask: Mask
+    ) -> None:
         self._parts, self._claim, self._confined = parts, claim, confined
-        self._calls, self._logbook = calls, logbook
+        self._calls, self._logbook, self._mask = calls, logbook, mask
         self.response: Response | None = None
         self.fault: str | None = None
 
@@ -95,7 +98,8 @@ class Conversation:
                     level if level in _LOG_LEVELS else "INFO", text, max(0, min(at, self._parts.now()))
                 )
             case {"type": "progress", "fraction": int() | float() as fraction, "text": str() | None as text}:
-                progress = {"fraction": float(min(max(fraction, 0), 1)), "text": text and text[:1000]}
+                words = text and self._mask.text(text)[:1000]
+                progress = {"fraction": float(min(max(fraction, 0), 1)), "text": words}
                 with contextlib.suppress(StoreError):
                     await self._parts.store.progress(self._claim, jsonvalue.dumps(progress, limit_bytes=1 << 16))
             case {"type": "response", **rest}:
@@ -110,17 +114,23 @@ class Conversation:
         if self._confined.memory_kills():
             return  # what is left of its tree may still answer; the kill is what happened to it
         if "error" in frame:
-            error = read_error(frame["error"])
+            error = read_error(frame["error"], self._mask)
             if error is None:
                 self.fault = "sent a response of the wrong shape"
             else:
                 self.response = Response(error=error)
             return
         try:
-            limit = self._parts.settings.limits.result_bytes
-            self.response = Response(result=jsonvalue.dumps(frame.get("result"), "result", limit_bytes=limit))
-        except InvalidValueError as error:
-            self.response = Response(error=TaskError(type="InvalidValueError", message=str(error), traceback=""))
+            self.response = Response(result=self._result(frame.get("result")))
+        except InvalidError as error:
+            message = self._mask.text(str(error))
+            self.response = Response(error=TaskError(type=type(error).__name__, message=message, traceback=""))
+
+    def _result(self, value: object) -> str:
+        text = jsonvalue.dumps(value, "result", limit_bytes=self._parts.settings.limits.result_bytes)
+        if self._mask.find(text) is not None and (found := self._mask.locate(value, "result")) is not None:
+            raise ExposedSecretError(f"{found}, and results are stored: return something else")
+        return text
 
 
 def _is_full(replies: dict[asyncio.Task[None], int]) -> bool:

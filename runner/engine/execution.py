@@ -16,6 +16,7 @@ from typing import Any
 
 from runner import jsonvalue
 from runner.catalog import TaskEntry
+from runner.domain.masking import Mask
 from runner.domain.run import Claim, Ending
 from runner.domain.status import Reason
 from runner.engine.calls import Calls
@@ -28,6 +29,7 @@ from runner.engine.record import record
 from runner.engine.timelimit import TimeLimit
 from runner.engine.verdict import Decision, Response, judge, killed_for_memory
 from runner.engine.watchdog import tree_memory
+from runner.errors import SecretError
 from runner.units import describe_seconds
 from sandbox import Confined, Lease, Outcome, SandboxError
 
@@ -41,7 +43,8 @@ class Execution:
         """`lease` is that of the identity which has the claim."""
         self._parts, self._claim, self._entry, self._lease = parts, claim, entry, lease
         self._run = claim.run
-        self._calls = Calls(parts, presenter, claim, park=self._park, resume=self._resume)
+        self._mask = Mask()
+        self._calls = Calls(parts, presenter, claim, self._mask, park=self._park, resume=self._resume)
         self._confined: Confined | None = None
         self._decision: Decision | None = None
         self._conversation: Conversation | None = None
@@ -54,6 +57,7 @@ class Execution:
             claim.attempt,
             limit_bytes=parts.settings.limits.log_bytes,
             now=parts.now,
+            mask=self._mask,
         )
         timeout_s = entry.options.timeout_s if self._run.timeout_s is None else self._run.timeout_s
         self._timeout_s = timeout_s
@@ -109,8 +113,9 @@ class Execution:
 
     async def _attempt(self) -> Ending:
         try:
+            secrets = await self._read_secrets()
             confined = await self._parts.keeper.launch(self._parts.catalog.spec(self._entry), self._lease)
-        except (SandboxError, OSError) as error:
+        except (SandboxError, SecretError, OSError) as error:
             return self._unlaunched(error)
         self._confined = confined
         confined.watch_network(self._logbook.mark)
@@ -120,11 +125,13 @@ class Execution:
             OutputReader(confined.stdout, "stdout", self._logbook),
             OutputReader(confined.stderr, "stderr", self._logbook),
         ]
-        self._conversation = conversation = Conversation(self._parts, self._claim, confined, self._calls, self._logbook)
+        self._conversation = conversation = Conversation(
+            self._parts, self._claim, confined, self._calls, self._logbook, mask=self._mask
+        )
         memory_watch = asyncio.create_task(self._watch_memory(confined))
         self._time.run()
         try:
-            await conversation.hold(self._start_frame(), on_silence=self._time.pause)
+            await conversation.hold(self._start_frame(secrets), on_silence=self._time.pause)
         finally:
             memory_watch.cancel()
             outcome = await self._bury(confined, readers)
@@ -180,7 +187,19 @@ class Execution:
         await confined.memory_killed()
         self.stop(Reason.OUT_OF_MEMORY, killed_for_memory(self._entry.options.memory_bytes), grace_s=0)
 
-    def _start_frame(self) -> dict[str, Any]:
+    async def _read_secrets(self) -> dict[str, str]:
+        task, names = self._run.task, self._entry.options.secrets
+        if not names:
+            return {}
+
+        def read() -> dict[str, str]:
+            secrets = self._parts.settings.secrets.read(task, names)
+            self._mask.learn(secrets)
+            return secrets
+
+        return await asyncio.to_thread(read)  # their disk may be slow
+
+    def _start_frame(self, secrets: dict[str, str]) -> dict[str, Any]:
         run, limits = self._run, self._parts.settings.limits
         now_s = time.time()  # a task compares them with its machine's clock
         return {
@@ -199,6 +218,7 @@ class Execution:
                 "app": run.app,
                 "deadline": None if self._timeout_s == float("inf") else now_s + self._timeout_s,
                 "tags": list(run.tags),
+                "secrets": secrets,
                 "started_at": now_s,
             },
         }

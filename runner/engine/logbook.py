@@ -2,6 +2,7 @@
 
 What a task writes is hostile: a line is a record of its own in the store, so nothing printed can pass for another line,
 another stream or isolane itself, and control characters are escaped so that they cannot move a terminal's cursor.
+Secrets are masked first, before a line is cut or escaped.
 Past the bound lines are dropped, once marked where the log was cut and once more at the end with how much was lost.
 
 A store that cannot be reached keeps no attempt waiting: its lines are held until the store is back, as far as a bound
@@ -17,6 +18,7 @@ import logging
 import re
 from collections.abc import Callable
 
+from runner.domain.masking import Mask
 from runner.domain.run import LogLine
 from runner.errors import RunnerError, StoreError, StoreUnavailableError
 from runner.store.contract import Store
@@ -37,10 +39,10 @@ class Logbook:
     """Takes what one attempt writes; `flush` when it is over."""
 
     def __init__(
-        self, store: Store, app: str, run: str, attempt: int, *, limit_bytes: int, now: Callable[[], int]
+        self, store: Store, app: str, run: str, attempt: int, *, limit_bytes: int, now: Callable[[], int], mask: Mask
     ) -> None:
         self._store, self._app, self._run, self._attempt = store, app, run, attempt
-        self._limit_bytes, self._now = limit_bytes, now
+        self._limit_bytes, self._now, self._mask = limit_bytes, now, mask
         self._kept_bytes = 0
         self._dropped_bytes = 0  # past the limit
         self._held_bytes = 0  # what lines that are not written yet take in memory
@@ -66,19 +68,21 @@ class Logbook:
             return
         partial = self._partial[stream]
         partial += chunk
-        *whole, rest = bytes(partial).split(b"\n")
-        while len(rest) > _LINE_BYTES:
+        ended, newline, rest = bytes(partial).rpartition(b"\n")
+        whole = self._mask.output(ended).split(b"\n") if newline else []
+        # The end of a line that goes on may be the beginning of a secret: it is not cut off from what follows.
+        if len(rest) > _LINE_BYTES + self._mask.longest:
+            rest = self._mask.output(rest)
+        while len(rest) > _LINE_BYTES + self._mask.longest:
             whole.append(rest[:_LINE_BYTES])
             rest = rest[_LINE_BYTES:]
         self._partial[stream] = bytearray(rest)
-        at = self._now()
         for line in whole:
-            for start in range(0, max(len(line), 1), _LINE_BYTES):
-                piece = line[start : start + _LINE_BYTES].removesuffix(b"\r")
-                self._keep(stream, piece.decode("utf-8", "backslashreplace"), at)
+            self._keep_line(stream, line)
 
     def record(self, level: str, message: str, at: int) -> None:
         """Take a record of `logging`; each line of its message becomes a line of the log."""
+        message = self._mask.text(message)
         left = len(message) + 1
         for line in message.split("\n"):
             if self.is_dropping:  # of millions of lines not each has to be looked at
@@ -95,13 +99,19 @@ class Logbook:
         """Write out everything, unfinished lines too, however long the store is away."""
         for stream, partial in self._partial.items():
             if partial:
-                self._keep(stream, partial.decode("utf-8", "backslashreplace"), self._now())
+                self._keep_line(stream, self._mask.output(bytes(partial)))
                 partial.clear()
         if self._dropped_bytes:
             self.mark(f"the log was cut at {self._limit_bytes} bytes: {self._dropped_bytes} bytes were dropped")
         self._hurry.set()
         while self._writing is not None:
             await self._writing
+
+    def _keep_line(self, stream: str, line: bytes) -> None:
+        at = self._now()
+        for start in range(0, max(len(line), 1), _LINE_BYTES):
+            piece = line[start : start + _LINE_BYTES].removesuffix(b"\r")
+            self._keep(stream, piece.decode("utf-8", "backslashreplace"), at)
 
     def _keep(self, stream: str, text: str, at: int, level: str | None = None) -> None:
         size = max(len(text) + 1, _LEAST_BYTES)

@@ -33,6 +33,7 @@ class Presenter:
     def _node_view(self, run: Run) -> NodeView:
         capacity = self._parts.capacity
         entry = self._parts.catalog.entries.get(TaskKey(run.app, run.task))
+        problem = self._parts.catalog.problems.get(run.task)
         return NodeView(
             need_bytes=None if entry is None else entry.options.memory_bytes,
             memory_bytes=capacity.memory_bytes,
@@ -40,6 +41,7 @@ class Presenter:
             slots=capacity.slots,
             slots_free=capacity.slots_free,
             draining=self._parts.node.draining,
+            problem=None if problem is None else problem.error.message.strip().split("\n")[0][:500],
         )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from runner.domain.masking import Mask
 from runner.domain.run import TaskError
 from runner.domain.status import Reason
 from sandbox import Outcome
@@ -36,13 +37,14 @@ class Decision:
     why: str
 
 
-def read_error(document: object) -> TaskError | None:
-    """The error that a guest reported, bounded; `None` where it is none. Hostile input."""
+def read_error(document: object, mask: Mask) -> TaskError | None:
+    """The error that a guest reported, masked and bounded; `None` where it is none. Hostile input."""
     if not isinstance(document, dict):
         return None
     kind, message, traceback = (document.get(key) for key in ("type", "message", "traceback"))
     if not (isinstance(kind, str) and isinstance(message, str) and isinstance(traceback, str)):
         return None
+    kind, message, traceback = mask.text(kind), mask.text(message), mask.text(traceback)
     return TaskError(type=kind[:_TYPE_CHARS], message=message[:_MESSAGE_CHARS], traceback=traceback[-_TRACEBACK_CHARS:])
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from runner.sdk.secrets import Secrets
+
 _TEXT_CHARS = 1000
 
 
@@ -28,7 +30,7 @@ class Context:
         tags: the run's labels.
     """
 
-    __slots__ = ("_deadline_s", "_ends_at", "app", "attempt", "fence", "queue", "run", "tags", "task")
+    __slots__ = ("_deadline_s", "_ends_at", "_secrets", "app", "attempt", "fence", "queue", "run", "tags", "task")
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.run: str = document["run"]
@@ -38,6 +40,7 @@ class Context:
         self.queue: str | None = document["queue"]
         self.app: str = document["app"]
         self.tags: tuple[str, ...] = tuple(document["tags"])
+        self._secrets: dict[str, str] = document.get("secrets", {})
         self._deadline_s: float | None = document["deadline"]
         # Counted from now on by a clock that nobody sets.
         self._ends_at = None if self._deadline_s is None else time.monotonic() + self._deadline_s - time.time()
@@ -59,6 +62,13 @@ class Context:
     def remaining(self) -> float:
         """Seconds until the attempt's time is over, 0 after that; infinite without a time limit."""
         return float("inf") if self._ends_at is None else max(0.0, self._ends_at - time.monotonic())
+
+    @property
+    def secrets(self) -> Secrets:
+        """The secrets that the task's options name, by name."""
+        from runner.sdk.secrets import Secrets  # noqa: PLC0415 - few ask
+
+        return Secrets(self._secrets)
 
     def progress(self, fraction: float, text: str | None = None) -> None:
         """Show how far the run is: from 0 to 1, and a few words (up to 1000 characters are kept).

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         processes: int  # how many processes and threads at once
         disk: str  # scratch space
         network: bool | list[str] | tuple[str, ...]  # ["host:port"] to reach, or True for the host's own; none without
+        secrets: list[str] | tuple[str, ...]  # the names of those that it needs, for context.secrets
         retry: Retry | dict[str, Any]
         every: str | timedelta  # runs by itself, so often
         cron: str  # runs by itself, as crontab(5) says
@@ -104,6 +105,7 @@ _CHECKS: dict[str, check.Check] = {
     "processes": _processes,
     "disk": check.size("1MB"),
     "network": _network,
+    "secrets": check.secrets,
     "retry": check.retry,
     "every": check.duration("1s"),
     "cron": _cron,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from runner.domain.names import check_tag
+from runner.domain.names import check_secret, check_tag
 from runner.errors import InvalidOptionError
 from runner.units import seconds, size_bytes
 
@@ -84,6 +84,13 @@ def tags(value: Iterable[str], name: str) -> list[str]:
     if not isinstance(value, list | tuple):
         raise InvalidOptionError(f'{name} must be a list of texts, such as ["nightly"]: got {value!r:.80}')
     return [check_tag(tag) for tag in value]
+
+
+def secrets(value: Iterable[str], name: str) -> list[str]:
+    """A list or tuple of names of secrets."""
+    if not isinstance(value, list | tuple):
+        raise InvalidOptionError(f'{name} must be a list of names, such as ["SMTP_PASSWORD"]: got {value!r:.80}')
+    return [check_secret(secret) for secret in value]
 
 
 def retry(value: object, name: str) -> dict[str, object]:

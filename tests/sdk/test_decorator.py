@@ -35,6 +35,7 @@ def test_options_are_kept_as_json():
         tags=("a", "b"),
         queue=None,
         network=False,
+        secrets=("SMTP_PASSWORD",),
     )
     def run(): ...
 
@@ -48,6 +49,7 @@ def test_options_are_kept_as_json():
         "overlap": "skip",
         "tags": ["a", "b"],
         "network": False,
+        "secrets": ["SMTP_PASSWORD"],
     }
 
 
@@ -62,7 +64,8 @@ def test_granted_hosts_are_kept_as_a_list():
     ("options", "message"),
     [
         ({"quue": "q"}, r"@task has no option 'quue' \(did you mean queue\?\); known are name, description, queue"),
-        ({"secrets": ["a"]}, "@task has no option 'secrets'"),
+        ({"secrets": ["a"]}, "secret must be named in capital letters"),
+        ({"secrets": "SMTP_PASSWORD"}, r'secrets must be a list of names, such as \["SMTP_PASSWORD"\]'),
         ({"timeout": 30}, 'timeout must have a unit: write "30s"'),
         ({"timeout": "0s"}, "timeout must be at least 10ms: got 0s"),
         ({"timeout": "soon"}, "timeout must be a duration"),

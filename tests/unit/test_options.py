@@ -78,7 +78,8 @@ def test_a_document_reads_back():
     ("raw", "says"),
     [
         ({"timout": "5m"}, "here.timout is not a known task option; did you mean timeout?"),
-        ({"secrets": ["x"]}, "here.secrets is not a known task option"),
+        ({"secrets": ["x"]}, 'here.secrets[0] must be named in capital letters, digits and "_", such as SMTP_PASSWORD'),
+        ({"secrets": "SMTP_PASSWORD"}, 'here.secrets must be a list of text: got "SMTP_PASSWORD"'),
         ({"timeout": 30}, 'here.timeout must have a unit: write "30s"'),
         ({"timeout": "0s"}, "here.timeout must be at least"),
         ({"memory": "1MB"}, "here.memory must be at least 16MB"),

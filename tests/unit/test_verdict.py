@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from runner.domain.masking import Mask
 from runner.domain.run import TaskError
 from runner.domain.status import Reason
 from runner.engine.verdict import Decision, Response, judge, read_error
@@ -77,12 +78,12 @@ def test_a_fault_on_the_channel_is_a_crash() -> None:
 
 
 def test_a_reported_error_of_the_wrong_shape_is_none() -> None:
-    assert read_error({"type": 1, "message": "", "traceback": ""}) is None
-    assert read_error([]) is None
+    assert read_error({"type": 1, "message": "", "traceback": ""}, Mask()) is None
+    assert read_error([], Mask()) is None
 
 
 def test_a_reported_error_is_bounded() -> None:
-    read = read_error({"type": "T" * 10_000, "message": "m" * 100_000, "traceback": "t" * 1_000_000})
+    read = read_error({"type": "T" * 10_000, "message": "m" * 100_000, "traceback": "t" * 1_000_000}, Mask())
 
     assert read is not None
     assert (len(read.type), len(read.message), len(read.traceback)) == (200, 8192, 65536)
