@@ -148,8 +148,14 @@ class Confined:
                 line = b""
             self._told(line.decode() or "network: the relay has died, and with it every connection")
             if not line:
-                asyncio.get_running_loop().remove_reader(self._relay_tells)
+                self._leave_relay()
                 return
+
+    def _leave_relay(self) -> None:
+        if self._relay_tells is not None:
+            asyncio.get_running_loop().remove_reader(self._relay_tells)
+            self._relay_tells.close()
+            self._relay_tells = None
 
     async def wait(self) -> Outcome:
         """Wait until everything of it is dead.
@@ -252,9 +258,7 @@ class Confined:
         self._stream.finish()
         if self._relay_tells is not None:
             self._hear_relay()
-            asyncio.get_running_loop().remove_reader(self._relay_tells)
-            self._relay_tells.close()
-            self._relay_tells = None
+            self._leave_relay()
         asyncio.get_running_loop().remove_reader(self._control)
         self._control.close()
         if self._pidfd >= 0:

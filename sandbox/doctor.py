@@ -15,7 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox import cgroup, identity, landlock, mounts, namespaces, remedies, rootfs, seccomp, syscalls
+from sandbox import (
+    cgroup,
+    endpoint,
+    identity,
+    landlock,
+    mounts,
+    namespaces,
+    network,
+    remedies,
+    rootfs,
+    seccomp,
+    syscalls,
+)
 from sandbox.client import Sandbox
 from sandbox.errors import SandboxError
 from sandbox.spec import Level, Limits
@@ -81,6 +93,7 @@ def _walls() -> list[Finding]:
     findings = [_tried("user namespace", syscalls.CLONE_NEWUSER, _nothing, remedies.for_namespaces)]
     for name, flag in _NAMESPACES.items():
         findings.append(_tried(f"{name} namespace", user | flag, _nothing, remedies.for_namespaces))
+    findings.append(_tried("granted hosts", user | syscalls.CLONE_NEWNET, _grant_hosts, remedies.for_namespaces))
     flags = user | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID
     findings.append(_tried("private root", flags, lambda: _enter_private_root(who), remedies.for_namespaces))
     uid = "the runner's own" if who.own else f"{who.uid} and above"
@@ -125,6 +138,11 @@ def _do_and_report(do: Callable[[], None], report: int) -> None:
 
 def _nothing() -> None:
     """That the child was born is the answer."""
+
+
+def _grant_hosts() -> None:
+    for listener in network.open_listeners(endpoint.parse_all(("example.com:25", "192.0.2.1:443"))):
+        listener.close()
 
 
 def _enter_private_root(who: identity.Identity) -> None:

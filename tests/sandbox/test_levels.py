@@ -97,7 +97,7 @@ def test_the_doctor_names_what_is_missing_and_what_to_do(tmp_path):
     missing = {name for name, finding in findings.items() if finding["kind"] != "limit" and not finding["stands"]}
     assert missing == {
         *("full", "restricted", "user namespace", "pid namespace", "mount namespace", "net namespace"),
-        *("ipc namespace", "uts namespace", "cgroup namespace", "private root", "landlock"),
+        *("ipc namespace", "uts namespace", "cgroup namespace", "granted hosts", "private root", "landlock"),
     }
     assert "EPERM" in findings["full"]["detail"]
     assert all(findings[name]["remedy"] for name in missing)

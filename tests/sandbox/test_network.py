@@ -9,6 +9,8 @@ import os
 import signal
 import socket
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -19,6 +21,21 @@ from sandbox.endpoint import Endpoint, parse, parse_all
 from support.tls import AUTHORITY, server_context
 from support.waiting import eventually_async
 
+RUNNER = """
+import asyncio, sys
+from pathlib import Path
+from sandbox import Level, Mount, Sandbox, Spec
+
+async def main(lock, inside):
+    sandbox = Sandbox(lock_file=Path(lock), level=Level.FULL)
+    await sandbox.start()
+    mounts = (Mount(source=inside, target="/code"),)
+    await sandbox.launch(Spec(entry="actor:sleep", mounts=mounts, path=("/code",), network=("localhost:1",)))
+    print(sandbox._relay._process.pid, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
 #: What the task's side of a conversation is made of.
 SAY = "(lambda s: (s.sendall(b'{text}'), s.shutdown(1), s.makefile('rb').read().decode())[2])(open_to({to}, {port}))"
 FLOOD_BYTES = 64 << 20
@@ -308,6 +325,31 @@ async def test_with_an_attempt_all_of_its_connections_end(sandbox, actor):
         await actor.finish(sibling)
 
 
+async def test_a_connection_in_which_nobody_reads_ends_with_its_attempt_too(granted):
+    connected = asyncio.Queue()
+
+    async def hold(reader, writer):
+        connected.put_nowait(writer.get_extra_info("socket"))
+        await silent(reader, writer)
+
+    async with served(hold) as port:
+        ask = await granted(f"localhost:{port}")
+        await ask(f"flood_to('localhost', {port}, {FLOOD_BYTES})")
+        server_side = await connected.get()
+
+        ask.confined.kill()
+        await ask.confined.wait()
+        await eventually_async(lambda: server_side.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET)
+
+
+async def test_the_hosts_own_hosts_file_holds_where_its_network_is_shared(sandbox, actor):
+    confined = await sandbox.launch(actor.spec("evaluate", network=True))
+
+    assert await actor.Inside(confined)("Path('/etc/hosts').read_text()") == Path("/etc/hosts").read_text()
+    confined.kill()
+    await actor.finish(confined)
+
+
 async def test_a_relay_that_died_is_told_and_replaced(granted, sandbox):
     async with served(echo) as port:
         ask = await granted(f"localhost:{port}")
@@ -316,6 +358,22 @@ async def test_a_relay_that_died_is_told_and_replaced(granted, sandbox):
         await eventually_async(lambda: ask.notes == ["network: the relay has died, and with it every connection"])
         assert (await ask(f"connect('localhost', {port})")).errno == errno.ECONNREFUSED
         assert await (await granted(f"localhost:{port}"))(say("localhost", port)) == "you said hello"
+        ask.confined.kill()
+        await ask.confined.wait()
+        assert len(ask.notes) == 1
+
+
+async def test_a_killed_runner_takes_its_relay_along(tmp_path, actor):
+    runner = subprocess.Popen(
+        [sys.executable, "-c", RUNNER, str(tmp_path / "lock"), str(actor.path)],
+        env={"PYTHONPATH": str(Path(network.__file__).parents[1])},
+        stdout=subprocess.PIPE,
+    )
+    with runner:
+        relay = psutil.Process(int(await asyncio.to_thread(runner.stdout.readline)))
+        runner.kill()
+
+    await eventually_async(lambda: not relay.is_running() or relay.status() == psutil.STATUS_ZOMBIE)
 
 
 async def test_a_relay_that_is_stopped_holds_up_no_other_attempt(granted, sandbox, actor):
