@@ -30,6 +30,7 @@ async def attend(
         LauncherError: the launcher died, and the process with it.
     """
     output = Output(confined.stdout, confined.stderr, output_bytes)
+    confined.watch_network(output.note)
     memory = Watch(confined, limits.memory_bytes)
     beside = [asyncio.create_task(_end_when_killed_for_memory(confined))]
     if not confined.limits_memory:

@@ -17,7 +17,6 @@ from typing import Any
 
 from sandbox import values
 from sandbox.channel import Channel
-from sandbox.errors import WireError
 
 _MESSAGE_CHARS = 8 << 10
 _TRACEBACK_CHARS = 64 << 10
@@ -76,15 +75,20 @@ def _call(channel: Channel, request: dict[str, Any]) -> None:
         if hasattr(type(value), "__await__"):
             value = _finish(value)
         values.check(value, "what it returned")
-        answer = {"value": value}
+        _flush()
+        channel.send({"value": value})
     except Exception as error:
-        answer = {"error": _describe(error)}
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()  # the answer ends it all: before that, everything has to be out
-    try:
-        channel.send(answer)
-    except WireError as error:
+        _flush()
         channel.send({"error": _describe(error)})
+
+
+def _flush() -> None:
+    """The answer is the end of it all: before that, everything has to be out."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            pass  # closed or replaced by the function
 
 
 def _load(request: dict[str, Any]) -> Any:

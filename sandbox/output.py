@@ -23,7 +23,8 @@ class Output:
     def __init__(self, stdout: int, stderr: int, limit_bytes: int) -> None:
         self.dropped_bytes = 0
         self._left = limit_bytes
-        self._kept: list[tuple[int, bytes]] = []
+        self._both = bytearray()
+        self._kept = {stdout: bytearray(), stderr: bytearray()}
         self._stdout, self._stderr = stdout, stderr
         self._open = {stdout, stderr}
         self._resting: dict[int, asyncio.TimerHandle] = {}
@@ -34,17 +35,21 @@ class Output:
     @property
     def stdout(self) -> str:
         """What was kept of it; every `str` of this class marks at its end that something is missing."""
-        return self._text(self._stdout)
+        return self._text(self._kept[self._stdout])
 
     @property
     def stderr(self) -> str:
         """As `stdout`."""
-        return self._text(self._stderr)
+        return self._text(self._kept[self._stderr])
 
     @property
     def both(self) -> str:
         """Both as they came in."""
-        return self._text(self._stdout, self._stderr)
+        return self._text(self._both)
+
+    def note(self, line: str) -> None:
+        """Add a line about the process to what it wrote to stderr."""
+        self._keep(self._stderr, f"{line}\n".encode())
 
     def close(self) -> None:
         """Take what is left in the pipes, whose writers are dead, and close them."""
@@ -69,12 +74,15 @@ class Output:
             chunk = os.read(descriptor, _CHUNK_BYTES)
         except OSError:  # nothing more to read now, or ever
             return False
+        self._keep(descriptor, chunk)
+        return bool(chunk)
+
+    def _keep(self, descriptor: int, chunk: bytes) -> None:
         kept = chunk[: self._left]
         self._left -= len(kept)
         self.dropped_bytes += len(chunk) - len(kept)
-        if kept:
-            self._kept.append((descriptor, kept))
-        return bool(chunk)
+        self._kept[descriptor] += kept
+        self._both += kept
 
     def _end(self, descriptor: int) -> None:
         if descriptor in self._resting:
@@ -83,7 +91,6 @@ class Output:
         os.close(descriptor)
         self._open.discard(descriptor)
 
-    def _text(self, *descriptors: int) -> str:
-        text = b"".join(chunk for descriptor, chunk in self._kept if descriptor in descriptors)
+    def _text(self, kept: bytearray) -> str:
         mark = f"\n[cut here: {self.dropped_bytes} bytes more]\n" if self.dropped_bytes else ""
-        return text.decode(errors="backslashreplace") + mark
+        return kept.decode(errors="backslashreplace") + mark

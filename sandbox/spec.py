@@ -61,6 +61,14 @@ class Limits:
     disk_bytes: int = 256 << 20  # scratch space, counted as memory where it is
     open_files: int = 1024  # of each process
 
+    def __post_init__(self) -> None:
+        # To the kernel 0 and -1 mean no limit in some places.
+        for name in ("memory_bytes", "processes", "disk_bytes", "open_files"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; a limit is 1 at least")
+        if self.cpus is not None and not self.cpus > 0:
+            raise ValueError(f"cpus is {self.cpus}; a share of cores is above 0, and None stands for no limit")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:

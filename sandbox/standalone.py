@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _ENTRY = "sandbox.inside:main"
 #: The lease ends a process whose timeout this process, stopped or busy, did not keep. It runs from the launch on.
 _LEASE_SLACK_S = 10.0
+_LONGEST_S = 1e9
 
 
 class Sandbox(client.Sandbox):
@@ -57,7 +58,7 @@ class Sandbox(client.Sandbox):
         limits: Limits = Limits(),  # noqa: B008 - a frozen value
         mounts: Sequence[Mount] = (),
         environment: Mapping[str, str] | None = None,
-        network: bool | tuple[str, ...] = False,
+        network: bool | str | Sequence[str] = False,
         output_bytes: int = 1 << 20,
     ) -> Completed:
         """Run a Python file as a program.
@@ -75,8 +76,11 @@ class Sandbox(client.Sandbox):
 
         Raises:
             FileNotFoundError: there is no such file.
+            ValueError: an option is not what it can be.
             SandboxError: the sandbox failed, not what it runs: however that ends is told in what is returned.
         """
+        if isinstance(arguments, str):
+            raise TypeError(f"arguments is one text; pass a list: [{arguments!r}]")
         script = target.existing(file)
         request = {"script": script, "arguments": [str(argument) for argument in arguments]}
         shown = (target.show(script), *mounts)
@@ -93,7 +97,7 @@ class Sandbox(client.Sandbox):
         limits: Limits = Limits(),  # noqa: B008 - a frozen value
         mounts: Sequence[Mount] = (),
         environment: Mapping[str, str] | None = None,
-        network: bool | tuple[str, ...] = False,
+        network: bool | str | Sequence[str] = False,
         output_bytes: int = 1 << 20,
     ) -> Completed:
         """Call a function, plain or async, that stands in a module. What goes in and out is JSON.
@@ -112,7 +116,8 @@ class Sandbox(client.Sandbox):
             output_bytes: how much of what it writes is kept; the rest is thrown away.
 
         Raises:
-            ValueError: the function cannot be found by a name, or the arguments are not JSON.
+            ValueError: the function cannot be found by a name, the arguments are not JSON, or an option is not what it
+                can be.
             SandboxError: the sandbox failed, not what it runs: however that ends is told in what is returned.
         """
         found = target.find(function)
@@ -149,6 +154,8 @@ class Sandbox(client.Sandbox):
     async def _complete(
         self, spec: Spec, request: dict[str, Any], given: str | bytes, timeout_s: float | None, output_bytes: int
     ) -> Completed:
+        if timeout_s is not None and not 0 < timeout_s <= _LONGEST_S:
+            raise ValueError(f"timeout_s is {timeout_s}; it is above 0 and at most {_LONGEST_S:g}, or None for never")
         data = given.encode() if isinstance(given, str) else given
         request["input"] = base64.b64encode(data).decode()
         try:

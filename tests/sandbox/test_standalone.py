@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -186,9 +187,20 @@ async def test_of_the_network_there_is_what_was_granted(granted):
     assert outcome.value == ("hello" if granted else None), outcome.why
 
 
-async def test_a_module_beside_the_own_one_is_seen_when_it_is_named(monkeypatch):
+async def test_why_a_granted_host_cannot_be_reached_stands_among_the_output():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    async with Sandbox(level=Level.FULL) as sandbox:
+        outcome = await sandbox.call(job("ask"), port, network=f"127.0.0.1:{port}")
+
+    assert outcome.reason == Reason.ERROR
+    assert f"127.0.0.1:{port}" in outcome.stderr
+    assert "refused" in outcome.stderr
+
+
+async def test_a_module_beside_the_own_one_is_seen_when_it_is_named(level, monkeypatch):
     monkeypatch.syspath_prepend(Path(JOBS).parent)
-    async with Sandbox(packages=["helper"]) as sandbox:
+    async with Sandbox(packages=["helper"], level=level) as sandbox:
         assert (await sandbox.call(job("import_helper"))).value == "helper"
     async with Sandbox(level=Level.FULL) as sandbox:
         assert 'packages=["helpers"]' in (await sandbox.call(job("import_helper"))).why
@@ -206,6 +218,8 @@ async def test_a_module_beside_the_own_one_is_seen_when_it_is_named(monkeypatch)
         ("kill_itself", [], "crash", "it was killed by SIGKILL before it returned"),
         ("leave_a_thread", [], "success", "it returned"),
         ("leave_a_child", [], "success", "it returned"),
+        ("close_the_streams", [], "success", "it returned"),
+        ("return_much", [17 << 20], "error", "the frame takes 17825804 bytes, the limit is 16777216"),
         ("forge", [[0, 0, 0, 2, 91, 93]], "crash", "answered with what is not JSON: a frame is not an object"),
         ("forge", [[255] * 8], "crash", "answered with what is not JSON: a frame of 4294967295 bytes was announced"),
         ("forge", [[0, 0, 0, 2, 123, 125]], "crash", "answered with neither a value nor an error"),
@@ -337,6 +351,24 @@ async def test_arguments_that_contain_themselves_are_refused(box):
     endless.append(endless)
     with pytest.raises(ValueError, match="nested deeper than 100"):
         await box.call(job("echo"), endless)
+
+
+@pytest.mark.parametrize("timeout_s", [0, -1, float("nan"), float("inf"), 1e12])
+async def test_a_timeout_that_is_none_is_refused(box, timeout_s):
+    with pytest.raises(ValueError, match=r"timeout_s is .*; it is above 0 and at most"):
+        await box.call(job("echo"), timeout_s=timeout_s)
+
+
+@pytest.mark.parametrize("name", ["memory_bytes", "processes", "disk_bytes", "open_files", "cpus"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_a_limit_that_the_kernel_would_take_for_none_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} is {value}; a"):
+        Limits(**{name: value})
+
+
+async def test_arguments_that_are_one_text_are_refused(box):
+    with pytest.raises(TypeError, match=re.escape("pass a list: ['--all']")):
+        await box.run(JOBS, "--all")
 
 
 async def test_a_file_that_is_not_there_is_refused(box, tmp_path):

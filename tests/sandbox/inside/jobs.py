@@ -83,6 +83,16 @@ def leave_a_child():
     return subprocess.Popen([sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"]).pid
 
 
+def close_the_streams():
+    sys.stdout.close()
+    sys.stderr = None
+    return "returned"
+
+
+def return_much(size):
+    return "x" * size
+
+
 def exit_with(code):
     sys.exit(code)
 
