@@ -7,64 +7,17 @@ import os
 from pathlib import Path
 
 from sandbox import cgroupfs, syscalls
+from sandbox.cgroup_delegation import NEEDED, WELCOME, folder_for_groups
 from sandbox.cgroup_pool import LEFT_BEHIND_BYTES, Pool
 from sandbox.spec import Limits
 
 _PERIOD_US = 100_000
-_NEEDED = ("memory", "pids")
-_WELCOME = ("cpu",)
 
 
 def find_v2(folder: str) -> V2Groups | None:
-    """Our folder under the cgroup of this process or at the top; `None` unless memory and pids can be had there."""
-    for kind, _, root in cgroupfs.mount_points():
-        if kind == "cgroup2":
-            for base in _bases(root):
-                if (groups := _prepare(base, folder)) is not None:
-                    return groups
-    return None
-
-
-def _bases(root: Path) -> list[Path]:
-    """Where a folder may be made: first where we are, which may be delegated to us, then the top, which is root's."""
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
-        if line.startswith("0::/") and "/../" not in line:
-            own = root / line[len("0::/") :]
-            return [own, root] if own != root else [root]
-    return [root]
-
-
-def _prepare(base: Path, folder: str) -> V2Groups | None:
-    path = base / folder
-    try:
-        path.mkdir(exist_ok=True)
-    except OSError:
-        return None
-    try:
-        _enable(base, path)
-        enabled = _enabled(path)
-    except OSError:
-        enabled = set()
-    if not enabled.issuperset(_NEEDED):
-        cgroupfs.remove_folder(path)
-        return None
-    return V2Groups(path, enabled)
-
-
-def _enable(base: Path, path: Path) -> None:
-    """Hand the controllers down, from `base` to our folder and from there to the groups."""
-    for parent in (base, path):
-        for controller in (*_NEEDED, *_WELCOME):
-            if controller in _enabled(parent):
-                continue
-            try:
-                cgroupfs.write(parent / "cgroup.subtree_control", f"+{controller}")
-            except OSError:
-                continue  # not there, or (EBUSY) processes live in `parent` itself; what counts is read back
-
-
-def _enabled(path: Path) -> set[str]:
-    return set((path / "cgroup.subtree_control").read_text().split())
+    """Our folder; `None` unless memory and pids can be had there."""
+    found = folder_for_groups(folder)
+    return V2Groups(*found) if found is not None else None
 
 
 class V2Groups:
@@ -75,7 +28,7 @@ class V2Groups:
         self._numbers = itertools.count(1)
         self._pool: Pool[V2Group] = Pool()
         self._has_cpu = "cpu" in controllers
-        shown = [controller for controller in (*_NEEDED, *_WELCOME) if controller in controllers]
+        shown = [controller for controller in (*NEEDED, *WELCOME) if controller in controllers]
         self.description = f"cgroup v2 {' '.join(shown)}"
 
     def create(self, limits: Limits) -> V2Group:

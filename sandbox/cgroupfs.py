@@ -50,6 +50,8 @@ def sweep_folder(folder: Path) -> None:
     """Kill everything in the groups of `folder`, wait until they are empty, and remove them."""
     deadline = time.monotonic() + _SWEEP_PATIENCE_S
     for group in [path for path in folder.glob("*") if path.is_dir()]:
+        if (group / "cgroup.kill").exists():  # version 2, from Linux 5.14: all at once, whatever they fork
+            write(group / "cgroup.kill", "1")
         while pids := (group / "cgroup.procs").read_text().split():
             if time.monotonic() > deadline:
                 raise SetupError("cgroup", f"processes {' '.join(pids)} in {group} do not die")

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from sandbox import landlock
 from sandbox.spec import Level
 
 _APPARMOR = (
-    "AppArmor takes the rights out of ordinary users' namespaces (Ubuntu 23.10 and later). Give the interpreter of "
-    "this virtual environment, a copy and not a link to the system's (python -m venv --copies), a profile of its own: "
-    "/etc/apparmor.d/isolane with `abi <abi/4.0>, include <tunables/global> "
-    "profile isolane /path/to/.venv/bin/python3* flags=(unconfined) { userns, }`, then `apparmor_parser -r` it; "
-    "or run as root"
+    "AppArmor takes the rights out of ordinary users' namespaces (Ubuntu 23.10 and later). Give the interpreter a "
+    "profile of its own, where it is a copy and not a link to the system's (python3 -m venv --copies): "
+    "printf '%s\\n' 'abi <abi/4.0>,' 'include <tunables/global>' "
+    "'profile isolane {python} flags=(unconfined) {{ userns, }}' | sudo tee /etc/apparmor.d/isolane && "
+    "sudo apparmor_parser -r /etc/apparmor.d/isolane; or run as root"
 )
 _CONTAINER = (
     "this is a container: start it with --security-opt seccomp=unconfined --security-opt apparmor=unconfined "
-    "--security-opt systempaths=unconfined (Docker, Podman), or as a privileged pod of its own node pool (Kubernetes)"
+    "--security-opt systempaths=unconfined{capability} (Podman: unmask=ALL for systempaths=unconfined), "
+    "or as a privileged pod of its own node pool (Kubernetes)"
+)
+_ROOT_IN_A_CONTAINER = " and, as root in it, --cap-add SYS_ADMIN"
+_CGROUPS_IN_A_CONTAINER = (
+    "this is a container: start it with --cgroupns=private and --security-opt writable-cgroups=true (Docker 28 and "
+    "later) or --security-opt unmask=/sys/fs/cgroup (Podman), on a host with cgroup v2, and run isolane as root in it"
 )
 _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv", "/var/run/secrets/kubernetes.io")
 
@@ -38,9 +45,9 @@ def for_namespaces() -> str:
         if _value("/proc/sys/kernel/unprivileged_userns_clone") == "0":
             return "sysctl kernel.unprivileged_userns_clone=1"
         if _value("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
-            return _APPARMOR
-    if any(os.path.exists(mark) for mark in _CONTAINER_MARKS):
-        return _CONTAINER
+            return _APPARMOR.format(python=sys.executable)
+    if _is_container():
+        return _CONTAINER.format(capability=_ROOT_IN_A_CONTAINER if os.geteuid() == 0 else "")
     return "a kernel of Linux 5.12 or later with CONFIG_USER_NS, and nothing above that filters its calls"
 
 
@@ -56,11 +63,22 @@ def for_seccomp() -> str:
 
 def for_cgroups() -> str:
     """How to get the kernel's own limits on a tree."""
+    if _is_container():
+        return _CGROUPS_IN_A_CONTAINER
     if os.geteuid() == 0:
-        return "mount the cgroup filesystem writable (Docker: --cgroupns=private, and no read-only /sys/fs/cgroup)"
+        return "mount the cgroup filesystem, writable, with the controllers memory, pids and cpu"
     if os.path.isdir("/run/systemd/system"):
-        return "run it as a service with Delegate=yes, or by `systemd-run --user --scope -p Delegate=yes isolane serve`"
-    return "run it as root, or have root hand over a cgroup v2 folder with memory, pids and cpu to this user"
+        return (
+            "start it with `systemd-run --user --scope -p Delegate=yes isolane serve`, "
+            "or as a service with Delegate=yes (sandbox/README.md has one)"
+        )
+    return (
+        "run it as root, or have root give this user a cgroup v2 folder with memory, pids and cpu, and start it there"
+    )
+
+
+def _is_container() -> bool:
+    return any(os.path.exists(mark) for mark in _CONTAINER_MARKS)
 
 
 def _value(path: str) -> str | None:

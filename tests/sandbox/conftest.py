@@ -118,7 +118,12 @@ def our_cgroups(lock_file):
     import hashlib
 
     name = "isolane-" + hashlib.sha256(os.fsencode(lock_file.resolve())).hexdigest()[:16]
-    return [*Path("/sys/fs/cgroup").glob(f"*/{name}"), *Path("/sys/fs/cgroup").glob(name)]
+    root = Path("/sys/fs/cgroup")
+    delegated = root / Path("/proc/self/cgroup").read_text().rpartition("0::/")[2].strip()  # or below what holds it
+    return [
+        *root.glob(f"*/{name}"),
+        *(path / name for path in (delegated, *delegated.parents) if (path / name).exists()),
+    ]
 
 
 @pytest.fixture
