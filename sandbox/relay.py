@@ -11,8 +11,8 @@ over, and with it all of its connections. When the runner goes, so does the rela
 
 Nothing is read before what was read is written, so each connection holds one piece in each direction, and a slow reader
 slows its writer. After every piece it is the others' turn. The end of one direction is passed on (half-close); an error
-resets both sides. Names are looked up at every connect, since that is when they are meant; one at a time for each
-attempt, so that a name server that is silent about the names of one delays no other.
+resets both sides. Names are looked up at every connect, since that is when they are meant; a few at a time for each
+attempt, so that a name server that is silent about the names of one delays no other, and each once at a time.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import resource
 import socket
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from sandbox import endpoint, identity, kinship, syscalls
 from sandbox.endpoint import Endpoint
@@ -32,6 +33,7 @@ from sandbox.endpoint import Endpoint
 MESSAGE_LIMIT = 16 << 10
 _MOST_CONNECTIONS = 64  # of an attempt at once; further ones wait
 _MOST_LOOKUPS = 256
+_MOST_LOOKUPS_OF_ONE = 4
 _CONNECT_PATIENCE_S = 10.0  # for each address of a host
 _PAUSE_S = 0.1
 _PIECE_BYTES = 64 << 10
@@ -40,6 +42,9 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends a reset
 _WINDOW_BYTES = 1 << 20
 _UNSENT_BYTES = 128 << 10
 _TCP_NOTSENT_LOWAT = 25
+
+#: Its family, and what `connect` takes.
+_Address = tuple[int, tuple[Any, ...]]
 
 
 def main(socket_descriptor: int) -> None:
@@ -89,7 +94,8 @@ class _Attempt:
         for each in (runner, *granted):
             each.setblocking(False)
         self._free = asyncio.Semaphore(_MOST_CONNECTIONS)
-        self._looking_up = asyncio.Lock()
+        self._may_look_up = asyncio.Semaphore(_MOST_LOOKUPS_OF_ONE)
+        self._lookups: dict[Endpoint, asyncio.Task[list[_Address]]] = {}
         self._connections: set[asyncio.Task[None]] = set()
         self._told: set[str] = set()
 
@@ -100,7 +106,7 @@ class _Attempt:
             with contextlib.suppress(OSError):
                 await asyncio.get_running_loop().sock_recv(self._runner, 1)
         finally:
-            tasks = [*accepting, *self._connections]
+            tasks = [*accepting, *self._connections, *self._lookups.values()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -154,11 +160,9 @@ class _Attempt:
     async def _dial(self, to: Endpoint) -> socket.socket:
         """A connection to the first address of the host that takes one. Raises `OSError`."""
         loop = asyncio.get_running_loop()
-        async with self._looking_up:
-            found = await loop.getaddrinfo(to.host, to.port, family=to.family, type=socket.SOCK_STREAM)
         failure = OSError("it has no address")
-        for family, kind, protocol, _, address in found:
-            far = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
+        for family, address in [(to.family, (to.host, to.port))] if to.family else await self._find(to):
+            far = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
             try:
                 far.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 far.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -178,6 +182,20 @@ class _Attempt:
             else:
                 return far
         raise failure
+
+    async def _find(self, to: Endpoint) -> list[_Address]:
+        """Its addresses, by a lookup that is under way if there is one. Raises `OSError`."""
+        if to not in self._lookups:
+            self._lookups[to] = asyncio.create_task(self._look_up(to))
+        return await asyncio.shield(self._lookups[to])
+
+    async def _look_up(self, to: Endpoint) -> list[_Address]:
+        try:
+            async with self._may_look_up:
+                found = await asyncio.get_running_loop().getaddrinfo(to.host, to.port, type=socket.SOCK_STREAM)
+        finally:
+            del self._lookups[to]
+        return [(family, address) for family, _, _, _, address in found]
 
     def _tell(self, line: str) -> None:
         """Tell the runner, once: a task that tries again and again fills no log."""

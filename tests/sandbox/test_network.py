@@ -149,6 +149,13 @@ async def test_hosts_with_the_same_port_are_told_apart(granted):
         assert await ask(say("127.0.0.2", port)) == "two"
 
 
+async def test_many_connect_at_once(granted):
+    async with served(echo) as port:
+        ask = await granted(f"localhost:{port}")
+
+        assert await ask(f"at_once(24, lambda: ask_for({port}))") == ["you said "] * 24
+
+
 async def test_tls_holds_to_the_name_that_was_asked_for(granted):
     async with served(greet, ssl=server_context()) as port:
         ask = await granted(f"localhost:{port}", f"127.0.0.1:{port}")

@@ -251,3 +251,10 @@ def ask_for(port):
     with open_to("localhost", port) as connection:
         connection.shutdown(socket.SHUT_WR)
         return connection.makefile("rb").read().decode()
+
+
+def at_once(count, call):
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(count) as pool:
+        return [future.result() for future in [pool.submit(call) for _ in range(count)]]
