@@ -20,6 +20,7 @@ if sys.platform != "linux":
 
 import base64
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,7 +29,7 @@ from sandbox.attend import attend
 from sandbox.completed import Completed
 from sandbox.errors import SandboxError, SetupError, WireError
 from sandbox.lease import Lease, boot_clock_ns
-from sandbox.spec import Limits, Mount, Spec
+from sandbox.spec import Level, Limits, Mount, Spec
 from sandbox.wire import encode
 
 if TYPE_CHECKING:
@@ -168,6 +169,14 @@ class Sandbox(client.Sandbox):
 
     async def __aenter__(self) -> Self:
         await self.start()
+        if self.level is Level.BASIC and self._demanded is None:
+            warnings.warn(
+                "this host allows the sandbox no walls, only limits: what runs in it can do whatever you can do "
+                f"(why: {self.walls}). To get walls: {remedies.for_level(Level.FULL)}. "
+                "If that is what you want, say Sandbox(level=Level.BASIC)",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -395,6 +395,18 @@ async def test_a_level_that_cannot_be_had_is_refused_with_what_to_do_about_it():
     assert "level full cannot be had on this host; to get it: " in outcome.error.traceback
 
 
+async def test_where_no_walls_can_be_had_one_is_warned(monkeypatch):
+    async def only_basic(attempt, demanded):
+        return Level.BASIC, await attempt(Level.BASIC)
+
+    monkeypatch.setattr("sandbox.probe.strongest", only_basic)
+    with pytest.warns(RuntimeWarning, match=r"can do whatever you can do.*To get walls: "):
+        async with Sandbox() as sandbox:
+            assert (await sandbox.call(job("echo"), 1)).value == [[1], {}]
+    async with Sandbox(level=Level.BASIC):
+        pass  # and nothing is warned of what was asked for
+
+
 async def test_a_launcher_that_dies_is_told(box):
     running = asyncio.create_task(box.call(job("hang")))
     await until_one_runs(box)
