@@ -51,7 +51,8 @@ def binaries() -> Path:
 class PostgresServer:
     """A server that tests start, stop, kill, stop for a while and start again."""
 
-    def __init__(self, *settings: str) -> None:
+    def __init__(self, *settings: str, standby_of: PostgresServer | None = None) -> None:
+        """Of its own, or to follow another one that is running until it is promoted."""
         self.folder = Path(tempfile.mkdtemp(prefix="pg-"))
         self._data = self.folder / "data"
         self._settings = (*_SETTINGS, *settings)
@@ -65,9 +66,13 @@ class PostgresServer:
             ["/bin/sh", "-c", _GUARD, "sh", self.folder],
             stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, **self._user,
         )  # fmt: skip
+        how = (
+            ["initdb", "--auth=trust", "--encoding=utf8", "--locale=C.UTF-8"]
+            if standby_of is None
+            else ["pg_basebackup", "--write-recovery-conf", "--checkpoint=fast", f"--host={standby_of.folder}"]
+        )
         subprocess.run(
-            [binaries() / "initdb", "--auth=trust", "--encoding=utf8", "--locale=C.UTF-8", "--no-sync",
-             "--username=isolane", f"--pgdata={self._data}"],
+            [binaries() / how[0], *how[1:], "--no-sync", "--username=isolane", f"--pgdata={self._data}"],
             check=True, stdout=subprocess.DEVNULL, cwd=self.folder, env={}, **self._user,
         )  # fmt: skip
 

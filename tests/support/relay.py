@@ -38,6 +38,11 @@ class Relay:
         self._is_cut = False
         self._wake.send(b"heal")
 
+    def lead_to(self, database: str) -> None:
+        """Pass on to the server of this URL instead, as after a failover; what was open is reset."""
+        self._connect = _dialling(database)
+        self.heal()
+
     def close(self) -> None:
         """End it and everything that goes through it."""
         self._closed = True
@@ -93,6 +98,13 @@ class Relay:
 
 def relay_to(database: str) -> tuple[Relay, str]:
     """A relay to the PostgreSQL server of this URL, and the URL of the same database through it."""
+    relay = Relay(_dialling(database))
+    parts = urlsplit(database)
+    user, at, _ = parts.netloc.rpartition("@")
+    return relay, urlunsplit(("postgresql", f"{user}{at}127.0.0.1:{relay.port}", parts.path, "", ""))
+
+
+def _dialling(database: str) -> Callable[[], socket.socket]:
     parts = urlsplit(database)
     folder = parse_qs(parts.query).get("host", [""])[0]
 
@@ -100,9 +112,11 @@ def relay_to(database: str) -> tuple[Relay, str]:
         if not folder:
             return socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 5432))
         dialled = socket.socket(socket.AF_UNIX)
-        dialled.connect(f"{folder}/.s.PGSQL.{parts.port or 5432}")
+        try:
+            dialled.connect(f"{folder}/.s.PGSQL.{parts.port or 5432}")
+        except OSError:
+            dialled.close()
+            raise
         return dialled
 
-    relay = Relay(dial)
-    user, at, _ = parts.netloc.rpartition("@")
-    return relay, urlunsplit(("postgresql", f"{user}{at}127.0.0.1:{relay.port}", parts.path, "", ""))
+    return dial
