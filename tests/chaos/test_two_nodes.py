@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -20,6 +18,7 @@ from support.nodes import running_node
 from support.pairs import CONFIG, LEASE_S, LINGER, Pair, two_nodes
 from support.postgres import create_database, drop_database, shared_server
 from support.projects import write_project
+from support.servers import readiness
 from support.waiting import eventually, eventually_async
 
 CHIME = """
@@ -174,9 +173,9 @@ def test_a_short_cut_costs_nothing(pair: Pair) -> None:
 
 def test_a_node_that_is_cut_off_says_so_and_its_callers_wait_for_a_while(pair: Pair) -> None:
     client = pair.first.start()
-    assert _ready(client) == 200
+    assert readiness(client) == 200
     pair.relay.cut()
-    assert _ready(client) == 503
+    assert readiness(client) == 503
 
     with ThreadPoolExecutor(1) as thread:
         waiting = thread.submit(lambda: client.scheduleTask("linger").id)
@@ -189,17 +188,8 @@ def test_a_node_that_is_cut_off_says_so_and_its_callers_wait_for_a_while(pair: P
     with pytest.raises(StoreUnavailableError):
         client.scheduleTask("linger")
     pair.relay.heal()
-    eventually(lambda: _ready(client) == 200, within_s=30)
+    eventually(lambda: readiness(client) == 200, within_s=30)
     client.close()
-
-
-def _ready(client: Client) -> int:
-    try:
-        with urllib.request.urlopen(f"{client.url}/readyz", timeout=10) as response:
-            return int(response.status)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code
 
 
 def test_a_schedule_fires_once_on_many_nodes_and_outlives_one(pair: Pair) -> None:

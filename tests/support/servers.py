@@ -6,6 +6,8 @@ import json
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +58,16 @@ class Server:
     def log(self) -> str:
         """All that it printed."""
         return (self.project / "server.log").read_text()
+
+
+def readiness(client: Client) -> int:
+    """The status of `/readyz`."""
+    try:
+        with urllib.request.urlopen(f"{client.url}/readyz", timeout=10) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
 
 
 @contextmanager
