@@ -50,6 +50,9 @@ def test_a_group_is_used_again(groups):
     first = groups.create(Limits())
     place = where(first)
     first.remove()
+    peak = place.parent / "memory.peak"
+    if peak.exists() and not peak.stat().st_mode & 0o222:
+        pytest.skip("this kernel (version 2 before Linux 6.12) cannot forget a peak, so groups serve once")
 
     second = groups.create(Limits(memory_bytes=MEMORY, processes=7, cpus=0.5))
 

@@ -1,0 +1,86 @@
+"""Making room in a cgroup that was given to us, in the hierarchy of version 2, with or without controllers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from sandbox import cgroup_delegation, cgroupfs
+
+
+@pytest.fixture
+def place():
+    """The top of the hierarchy, and a cgroup of our own in it."""
+    for kind, _, root in cgroupfs.mount_points():
+        for base in cgroup_delegation._bases(root) if kind == "cgroup2" else ():
+            own = base / f"isolane-test-{os.getpid()}"
+            try:
+                own.mkdir()
+            except OSError:
+                continue
+            yield root, own
+            for folder in (own / "isolane-runner", own):
+                cgroupfs.remove_folder(folder)
+            assert not own.exists()
+            return
+    pytest.skip("no cgroup of version 2 can be made here")
+
+
+@pytest.fixture
+def inhabitant(place):
+    """A process in it, which says on demand where it would make groups."""
+    root, own = place
+    near, far = socket.socketpair()
+    child = os.fork()
+    if child == 0:
+        while far.recv(1):
+            far.send(str(cgroup_delegation._bases(root)[0]).encode())
+        os._exit(0)
+    with near, far:
+        cgroupfs.write(own / "cgroup.procs", str(child))
+        yield child, near
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def living_in(folder):
+    return [int(pid) for pid in (folder / "cgroup.procs").read_text().split()]
+
+
+def test_what_lives_there_moves_to_a_leaf_and_still_finds_the_place(place, inhabitant):
+    _, own = place
+    child, conversation = inhabitant
+    assert living_in(own) == [child]
+
+    cgroup_delegation._clear(own)
+    cgroup_delegation._clear(own)
+
+    assert living_in(own) == []
+    assert living_in(own / "isolane-runner") == [child]
+    conversation.send(b"?")
+    assert Path(conversation.recv(4096).decode()) == own
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="to an ordinary user all is given that it may write to")
+def test_root_clears_only_what_is_marked_as_delegated(place):
+    _, own = place
+    before = cgroup_delegation._is_given(own)
+
+    os.setxattr(own, "trusted.delegate", b"1")
+
+    assert (before, cgroup_delegation._is_given(own)) == (False, True)
+
+
+def test_without_controllers_for_memory_and_processes_nothing_is_made(place):
+    _, own = place
+    inner = own / "inner"
+    inner.mkdir()  # nothing is handed down to it
+
+    assert not cgroup_delegation._prepare(inner, inner / "isolane-0")
+
+    assert [path for path in inner.iterdir() if path.is_dir()] == []
+    inner.rmdir()
