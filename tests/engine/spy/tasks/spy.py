@@ -1,9 +1,12 @@
 """A task that does with its secrets what it should not."""
 
+import fcntl
 import json
 import logging
 import os
 import sys
+import termios
+import time
 from pathlib import Path
 
 from runner import scheduleTask, task
@@ -41,13 +44,21 @@ def prints(parameters, context):
     context.progress(0.5, f"trying {password}")
 
 
+def write_and_wait(output):
+    """Write to stdout, and return when all of it was read."""
+    os.write(1, output)
+    unread = bytearray(8)
+    while fcntl.ioctl(1, termios.FIONREAD, unread) or any(unread):
+        time.sleep(0.001)
+
+
 @secret
 def prints_long_lines(parameters, context):
-    password = context.secrets["PASSWORD"]
+    password = context.secrets["PASSWORD"].encode()
     for before in range(16360, 16400):
-        os.write(1, b"x" * before)
-        os.write(1, password.encode() + b"x" * 70000 + b"\n")
-    os.write(1, b"y" * 16380 + password.encode())
+        write_and_wait(b"x" * before + password[:9])
+        write_and_wait(password[9:] + b"x" * 70000 + b"\n")
+    os.write(1, b"y" * 16380 + password)
 
 
 @secret
