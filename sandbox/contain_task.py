@@ -81,13 +81,15 @@ def _restrict_files(attempt: Attempt) -> None:
     writable = [mount for mount in spec.mounts if mount.writable]
     if full(attempt):
         read: tuple[str, ...] = ("/",)
+        mounted: tuple[str, ...] = ()
         write = ("/tmp", "/dev/shm", *(mount.target for mount in writable))
         devices: tuple[str, ...] = ("/dev",)
     else:
-        read = (*layout.shown, *layout.files, *layout.with_network, "/proc", *(mount.source for mount in spec.mounts))
+        read = (*layout.shown, *layout.files, *layout.with_network, "/proc")
+        mounted = tuple(mount.source for mount in spec.mounts)
         write = (attempt.scratch, *(mount.source for mount in writable))
         devices = layout.devices
-    landlock.restrict(landlock.Grants(read, write, devices, tcp=spec.shares_network, ports=ports))
+    landlock.restrict(landlock.Grants(read, mounted, write, devices, tcp=spec.shares_network, ports=ports))
 
 
 def _filter_calls(attempt: Attempt) -> None:

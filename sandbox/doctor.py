@@ -165,7 +165,7 @@ def _become_user(who: identity.Identity) -> None:
 
 def _hold_to_landlock() -> None:
     identity.forbid_new_privileges()
-    landlock.restrict(landlock.Grants(read=("/usr",), write=(), devices=(), tcp=False))
+    landlock.restrict(landlock.Grants(read=("/usr",), mounted=(), write=(), devices=(), tcp=False))
     try:
         os.listdir("/")
     except PermissionError:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sandbox import syscalls
@@ -50,13 +50,15 @@ class Grants:
 
     Attributes:
         read: folders and files to read and execute.
-        write: folders and files to do everything with.
+        mounted: the same, where no symbolic link may lead to it.
+        write: folders and files to do everything with, to which no symbolic link may lead either.
         devices: folders and files to read, write and control, not to make or remove.
         tcp: whether TCP sockets may be bound and connected.
         ports: of TCP that may be connected to, wherever they are, where `tcp` does not hold.
     """
 
     read: tuple[str, ...]
+    mounted: tuple[str, ...]
     write: tuple[str, ...]
     devices: tuple[str, ...]
     tcp: bool
@@ -93,8 +95,10 @@ def restrict(grants: Grants) -> None:
     handled = _handled_on_files()
     ruleset = syscalls.landlock_ruleset(_attributes(handled, tcp=grants.tcp))
     try:
-        for paths, rights in ((grants.read, _READ), (grants.devices, _DEVICE), (grants.write, handled)):
-            _grant(ruleset, paths, rights & handled)
+        for paths, rights in ((grants.read, _READ), (grants.devices, _DEVICE)):
+            _grant(ruleset, paths, rights & handled, _open)
+        for paths, rights in ((grants.mounted, _READ), (grants.write, handled)):
+            _grant(ruleset, paths, rights & handled, syscalls.open_place)
         if abi() >= _TCP_ABI and not grants.tcp:
             for port in grants.ports:
                 syscalls.landlock_grant_port(ruleset, port, _CONNECT_TCP)
@@ -117,10 +121,14 @@ def _attributes(handled: int, *, tcp: bool) -> bytes:
     return struct.pack(f"{len(words)}Q", *words)
 
 
-def _grant(ruleset: int, paths: Iterable[str], rights: int) -> None:
+def _open(path: str) -> int:
+    return os.open(path, os.O_PATH | os.O_CLOEXEC)
+
+
+def _grant(ruleset: int, paths: Iterable[str], rights: int, open_place: Callable[[str], int]) -> None:
     for path in paths:
         try:
-            place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            place = open_place(path)
         except FileNotFoundError:
             continue  # nothing is granted where nothing is
         try:

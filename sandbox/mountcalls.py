@@ -31,6 +31,7 @@ _AT_EMPTY_PATH = 0x1000
 _AT_RECURSIVE = 0x8000
 _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_F_EMPTY_PATH = 4
+_MOVE_MOUNT_T_EMPTY_PATH = 0x40
 
 
 def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
@@ -62,6 +63,18 @@ def clone_mount(path: str) -> int:
     return syscall(
         f"open_tree {path}", _SYS_OPEN_TREE, ctypes.c_int(_AT_FDCWD), os.fsencode(path), ctypes.c_uint(flags)
     )
+
+
+def clone_mount_at(place: int) -> int:
+    """The same of the tree at an open place."""
+    flags = _OPEN_TREE_CLONE | _AT_RECURSIVE | _AT_EMPTY_PATH | os.O_CLOEXEC
+    return syscall("open_tree", _SYS_OPEN_TREE, ctypes.c_int(place), b"", ctypes.c_uint(flags))
+
+
+def attach_mount_at(tree: int, place: int) -> None:
+    """Mount what was cloned at an open place."""
+    flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH
+    syscall("move_mount", _SYS_MOVE_MOUNT, ctypes.c_int(tree), b"", ctypes.c_int(place), b"", ctypes.c_uint(flags))
 
 
 def attach_mount(tree: int, target: str) -> None:

@@ -1,15 +1,18 @@
 """Bind mounts: first all sources are opened as detached trees, then, in the new root, they are put in their places.
 
 A source is named by its path on the host once, before the root changes, and never again; a target is resolved inside
-the new root only. So no symlink, on either side, leads from one to the other.
+the new root only. So no symlink, on either side, leads from one to the other. What a spec asks for is found without
+following any: a task may have put one there, through a writable mount of a folder above.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from dataclasses import dataclass
 
-from sandbox import mountcalls
+from sandbox import mountcalls, syscalls
 from sandbox.errors import SetupError
 
 _SHOWN = mountcalls.MOUNT_ATTR_RDONLY | mountcalls.MOUNT_ATTR_NOSUID | mountcalls.MOUNT_ATTR_NODEV
@@ -24,16 +27,17 @@ class Tree:
     descriptor: int
     target: str
     is_folder: bool
+    is_granted: bool = False  # asked for by the spec
 
 
 def open_shown(source: str, target: str) -> Tree:
     """What is at `source`, read-only, with all that is mounted below it."""
-    return _open(source, target, _SHOWN)
+    return _prepare(mountcalls.clone_mount(source), target, _SHOWN)
 
 
 def open_device(path: str) -> Tree:
     """A device of the host, at its own path."""
-    return _open(path, path, _DEVICE)
+    return _prepare(mountcalls.clone_mount(path), path, _DEVICE)
 
 
 def open_granted(source: str, target: str, *, writable: bool, owner_map: int | None) -> Tree:
@@ -47,9 +51,14 @@ def open_granted(source: str, target: str, *, writable: bool, owner_map: int | N
             the filesystem cannot (idmapped mounts), what is only read is shown with its owners as they are.
 
     Raises:
-        SetupError: it is to be written, and the filesystem cannot translate owners.
+        SetupError: a symbolic link leads to it; or it is to be written, and the filesystem cannot translate owners.
     """
-    tree = _open(source, target, _WRITABLE if writable else _SHOWN)
+    place = _open_place(source)
+    try:
+        clone = mountcalls.clone_mount_at(place)
+    finally:
+        os.close(place)
+    tree = _prepare(clone, target, _WRITABLE if writable else _SHOWN, is_granted=True)
     if owner_map is not None:
         try:
             mountcalls.set_mount_attributes(tree.descriptor, 0, owner_map)
@@ -62,10 +71,19 @@ def open_granted(source: str, target: str, *, writable: bool, owner_map: int | N
     return tree
 
 
-def _open(source: str, target: str, attributes: int) -> Tree:
-    tree = mountcalls.clone_mount(source)
+def _open_place(path: str) -> int:
+    try:
+        return syscalls.open_place(path)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        reason = f"a symbolic link leads to {path}; mount the place that it leads to"
+        raise SetupError("mounts", reason, error.errno) from error
+
+
+def _prepare(tree: int, target: str, attributes: int, *, is_granted: bool = False) -> Tree:
     mountcalls.set_mount_attributes(tree, attributes)
-    return Tree(tree, target, os.path.isdir(source))
+    return Tree(tree, target, stat.S_ISDIR(os.fstat(tree).st_mode), is_granted)
 
 
 def attach(tree: Tree) -> None:
@@ -75,5 +93,10 @@ def attach(tree: Tree) -> None:
     else:
         os.makedirs(os.path.dirname(tree.target), mode=0o755, exist_ok=True)
         os.close(os.open(tree.target, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o644))
-    mountcalls.attach_mount(tree.descriptor, tree.target)
+    if tree.is_granted:
+        place = _open_place(tree.target)
+        mountcalls.attach_mount_at(tree.descriptor, place)
+        os.close(place)
+    else:
+        mountcalls.attach_mount(tree.descriptor, tree.target)
     os.close(tree.descriptor)

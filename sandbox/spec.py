@@ -31,7 +31,7 @@ class Mount:
     """A file or folder of the host that is seen inside.
 
     Attributes:
-        source: absolute path on the host.
+        source: absolute path on the host, to which no symbolic link leads: one may be a trap that a task has laid.
         target: absolute path inside.
         writable: whether it can be written; what is written belongs to whom the runner runs as.
         owned: whether what the runner's user owns in `source` is the task's own inside (so that private files can be

@@ -20,6 +20,7 @@ _libc_with_gil = ctypes.PyDLL(None, use_errno=True)
 IS_ARM = platform.machine() in ("aarch64", "arm64")
 _SYS_CLONE = 220 if IS_ARM else 56
 _SYS_CLOSE_RANGE = 436
+_SYS_OPENAT2 = 437
 _SYS_SECCOMP = 277 if IS_ARM else 317
 _SYS_LANDLOCK_CREATE_RULESET = 444
 _SYS_LANDLOCK_ADD_RULE = 445
@@ -47,6 +48,8 @@ _LANDLOCK_CREATE_RULESET_VERSION = 1
 _LANDLOCK_RULE_PATH_BENEATH, _LANDLOCK_RULE_NET_PORT = 1, 2
 _SECCOMP_SET_MODE_FILTER = 1
 _CLOCK_BOOTTIME = 7
+_AT_FDCWD = -100
+_RESOLVE_NO_SYMLINKS = 4
 
 
 def look_up() -> None:
@@ -66,6 +69,13 @@ def checked(result: int, call: str) -> int:
 def syscall(call: str, number: int, *arguments: object) -> int:
     """A system call for which the C library has no function."""
     return checked(libc.syscall(ctypes.c_long(number), *arguments), call)
+
+
+def open_place(path: str) -> int:
+    """A descriptor (O_PATH) of what is at `path`; ELOOP if a symbolic link leads there, at whatever step of the way."""
+    how = struct.pack("QQQ", os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_NO_SYMLINKS)
+    directory, size = ctypes.c_int(_AT_FDCWD), ctypes.c_size_t(len(how))
+    return syscall(f"openat2 {path}", _SYS_OPENAT2, directory, os.fsencode(path), how, size)
 
 
 def clone(namespaces: int) -> int:

@@ -49,7 +49,7 @@ class Target:
 
 def show(path: str) -> Mount:
     """A file or folder at the path that it has on the host, readable whoever may read it there."""
-    return Mount(source=path, target=path, owned=True)
+    return Mount(source=os.path.realpath(path), target=path, owned=True)
 
 
 def find(function: Callable[..., Any] | str) -> Target:

@@ -77,8 +77,10 @@ def read_settings(document: Mapping[str, Any], *, file: Path, project: Path) -> 
         if folder.resolve() in secret.resolve().parents:
             raise ConfigError(f"{file}: secrets must not lie in {folder}, which is copied: got {secret}")
     private = ((project / STATE).resolve(), store.resolve(), *(secret.resolve() for secret in secrets.files))
+    trusted = ((project / "tasks").resolve(), file.resolve())
     mounts = tuple(
-        read_mount(section, project, private, f"{file}: mounts[{index}]") for index, section in enumerate(read.mounts)
+        read_mount(section, project, f"{file}: mounts[{index}]", private=private, trusted=trusted)
+        for index, section in enumerate(read.mounts)
     )
     return Settings(project=project, file=file, document=read, mounts=mounts, secrets=secrets)
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from runner.config.mounts import TaskMount
+from runner.config.mounts import TaskMount, check_places
 from runner.config.patterns import is_pattern, matches
 from runner.config.secrets import Secrets
 from runner.config.sections import Document, Limits, Retention, Runner, SandboxSection
@@ -83,12 +82,13 @@ class Settings:
         """What a task sees of the host; a folder comes before what lies in it.
 
         Raises:
-            ConfigError: two mounts at one place.
+            ConfigError: two mounts at one place, or one without a place inside of another.
         """
         mounts = sorted((each.mount for each in self.mounts if each.is_for(task)), key=lambda mount: mount.target)
-        for first, second in pairwise(mounts):
-            if first.target == second.target:
-                raise ConfigError(f"{self.file}: two [[mounts]] show task {task} something at {first.target}")
+        try:
+            check_places(mounts)
+        except ConfigError as error:
+            raise ConfigError(f"{self.file}: [[mounts]] show task {task} {error}") from None
         return tuple(mounts)
 
     def task_options(self, task: str, own: Mapping[str, Any]) -> TaskOptions:

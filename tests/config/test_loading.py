@@ -17,6 +17,7 @@ from sandbox.spec import Mount
 def project(tmp_path):
     (tmp_path / "config").mkdir()
     (tmp_path / "data" / "reports").mkdir(parents=True)
+    (tmp_path / "tasks" / "sub").mkdir(parents=True)
     (tmp_path / ".isolane" / "code").mkdir(parents=True)
     return tmp_path
 
@@ -139,6 +140,8 @@ def test_a_file_nested_without_end_is_refused(settings_of):
         ("[[mounts]]\nsource = 'nowhere'\ntarget = '/data'", 'mounts[0].source must exist: got "nowhere"'),
         ("[[mounts]]\nsource = ''\ntarget = '/data'", "mounts[0].source must exist"),
         ("[[mounts]]\nsource = '.'\ntarget = '/data'", "mounts[0].source must not show tasks"),
+        ("[[mounts]]\nsource = 'config'\ntarget = '/c'\nwritable = true", "mounts[0].writable must be false: tasks"),
+        ("[[mounts]]\nsource = 'tasks/sub'\ntarget = '/c'\nwritable = true", "mounts[0].writable must be false: tasks"),
         ("[[mounts]]\nsource = '.isolane/code'\ntarget = '/data'", "mounts[0].source must not show tasks"),
         (
             "[[mounts]]\nsource = 'data'\ntarget = 'data'",
@@ -147,6 +150,9 @@ def test_a_file_nested_without_end_is_refused(settings_of):
         ("[[mounts]]\nsource = 'data'\ntarget = '/a/../usr'", "mounts[0].target must be a plain absolute path"),
         ("[[mounts]]\nsource = 'data'\ntarget = '/'", "mounts[0].target must leave /bin as it is"),
         ("[[mounts]]\nsource = 'data'\ntarget = '/proc/1'", "mounts[0].target must leave /proc as it is"),
+        ("[[mounts]]\nsource = 'data'\ntarget = '/tmp'", "mounts[0].target must leave /tmp as it is"),
+        ("[[mounts]]\nsource = 'data'\ntarget = '/tmp/x'", "mounts[0].target must leave /tmp as it is"),
+        ("[[mounts]]\nsource = 'data'\ntarget = '/var/tmp/x'", "mounts[0].target must leave /var/tmp as it is"),
         ("[[mounts]]\nsource = 'data'\ntarget = '/code'", "mounts[0].target must leave /code as it is"),
         (f"[[mounts]]\nsource = 'data'\ntarget = '{sys.prefix}'", "as it is; choose a path such as"),
         ("[sandbox]\nlevel = 'none'", 'sandbox.level must be one of "auto", "full", "restricted", "basic": got "none"'),
@@ -228,7 +234,34 @@ def test_two_mounts_of_one_task_at_one_place_are_refused(settings_of):
 
     assert len(settings.mounts_for("apple")) == 1
     settings = settings_of(mounts % "a*" + mounts % "*e")
-    with pytest.raises(ConfigError, match=r"two \[\[mounts\]\] show task apple something at /data"):
+    with pytest.raises(ConfigError, match=r"\[\[mounts\]\] show task apple something at /data twice"):
+        settings.mounts_for("apple")
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "says"),
+    [
+        ("tasks", "/data/none", "data/none must be a folder: make one"),
+        ("tasks", "/data/reports/deep", "data/reports/deep must be a folder: make one"),
+        ("config/isolane.toml", "/data/reports", "data/reports must be a file: make one"),
+        ("tasks", "/data/link", "data/link must be a folder: make one"),
+        ("tasks", "/data/link/sub", "data/link/sub must be a folder: make one"),
+    ],
+)
+def test_a_mount_inside_of_another_needs_a_place_there(settings_of, project, source, target, says):
+    (project / "data" / "link").symlink_to(project / "tasks")
+    settings = settings_of(f"""
+        [[mounts]]
+        source = "data"
+        target = "/data"
+        [[mounts]]
+        source = "{source}"
+        target = "{target}"
+        tasks = ["a*"]
+    """)
+
+    assert len(settings.mounts_for("billing")) == 1
+    with pytest.raises(ConfigError, match=rf"show task apple {target} inside of /data, so .*{says}"):
         settings.mounts_for("apple")
 
 

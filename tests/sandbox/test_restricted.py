@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import Level, Limits, Mount
+from sandbox import Level, Limits, Mount, SetupError
 
 
 @pytest.fixture
@@ -122,3 +122,12 @@ async def test_processes_of_multiprocessing_work_under_the_filter(sandbox, actor
     assert answer == [1, 2, 3]
     confined.kill()
     await actor.finish(confined)
+
+
+@pytest.mark.parametrize("writable", [False, True])
+async def test_a_mount_to_which_a_link_leads_is_not_granted(restricted, actor, tmp_path, writable):
+    (tmp_path / "link").symlink_to(tmp_path)
+    mounts = (Mount(source=str(tmp_path / "link"), target="/shared", writable=writable),)
+
+    with pytest.raises(SetupError, match="ELOOP"):
+        await restricted.launch(actor.spec("evaluate", mounts=mounts))
