@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 
-.PHONY: run test check fix fuzz bench-nodes bench-claim clean
+.PHONY: run test check fix fuzz bench-nodes bench-claim bench-sandbox bench-endurance clean
 
 run: $(VENV)/run.stamp
 	@$(BIN)/isolane serve
@@ -52,6 +52,12 @@ bench-nodes: $(VENV)/dev.stamp
 
 bench-claim: $(VENV)/dev.stamp
 	$(BIN)/python tests/bench/claim_million.py
+
+bench-sandbox: $(VENV)/dev.stamp
+	$(BIN)/python tests/bench/sandbox_speed.py
+
+bench-endurance: $(VENV)/dev.stamp
+	$(BIN)/python tests/bench/endurance.py
 
 clean:
 	rm -rf $(VENV) .isolane .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
