@@ -88,4 +88,6 @@ def _mb(size: int) -> str:
 
 def _headline(error: TaskError) -> str:
     first_line = error.message.strip().split("\n", 1)[0]
-    return f"{error.type}: {first_line}"[:300] if first_line else error.type
+    line = f"{error.type}: {first_line}"[:300] if first_line else error.type
+    # People read it in terminals, which obey control characters, and not every store holds each of them.
+    return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)

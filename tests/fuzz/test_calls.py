@@ -11,12 +11,12 @@ from runner.catalog.manifest import read_manifest
 from runner.domain.run import Claim
 from runner.engine.calls import Calls, is_call
 from runner.engine.presenter import Presenter
-from runner.errors import InvalidError
+from runner.errors import InvalidError, InvariantError
 from sandbox import WireError
 from sandbox.wire import Decoder, encode
 from support.hostile import CALLS, MANIFESTS, framed, fuzzed, mutants, text_of
 from support.nodes import running_node
-from support.projects import write_project
+from support.projects import CONFIG, write_project
 
 WAITS_S = 0.05  # for what does not end meanwhile
 
@@ -26,9 +26,10 @@ async def nothing() -> None:
 
 
 @pytest.fixture
-async def asker(memory_folder):
+async def asker(memory_folder, store):
     """The calls of an attempt of a real run that never starts by itself."""
-    async with running_node(write_project(memory_folder, {"speak.py": "def run(parameters): ..."})) as node:
+    config = CONFIG.replace("[runner]", f'[runner]\nstore = "{store}"')
+    async with running_node(write_project(memory_folder, {"speak.py": "def run(parameters): ..."}, config)) as node:
         run = (await node.schedule("speak", after="30d"))["id"]
         detail = await node.store.get("main", run)
         claim = Claim(run=detail.run, parameters="{}", attempt=1, token="of nobody", fence=1)
@@ -38,6 +39,8 @@ async def asker(memory_folder):
 
 @fuzzed(400)
 @given(frame=mutants(CALLS))
+@example(frame={**CALLS[0], "arguments": {"run": "\0"}})
+@example(frame={**CALLS[0], "method": "schedule", "arguments": {"runs": [{"task": "speak", "idempotency_key": "\0"}]}})
 @example(frame={**CALLS[0], "method": "schedule", "arguments": {"runs": [{"task": "speak", "after": 10**400}]}})
 async def test_every_call_has_one_reply_that_can_be_sent(asker, frame):
     decoder = Decoder()
@@ -56,6 +59,7 @@ async def test_every_call_has_one_reply_that_can_be_sent(asker, frame):
         return
 
     assert ("result" in reply) != ("error" in reply)
+    assert reply.get("error", {}).get("code") != InvariantError.code, reply
     encode(reply)
 
 

@@ -22,6 +22,7 @@ from support.speaker import Speaker, play
 
 CONFIG = """
 [runner]
+store = "{store}"
 concurrency = 4
 memory = "2GB"
 stop_grace = "0s"
@@ -37,14 +38,15 @@ LINGERS_S = 0.3
 
 
 @pytest.fixture
-async def stage(memory_folder: Path):
+async def stage(memory_folder: Path, store: str):
     """A node whose attempts are played, and everything that went wrong outside of them."""
     trouble: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: trouble.append(context))
     handler = logging.Handler(logging.ERROR)
     handler.emit = lambda record: trouble.append(record.getMessage())
     logging.getLogger("runner").addHandler(handler)
-    async with running_node(write_project(memory_folder, {"speak.py": "def run(parameters): ..."}, CONFIG)) as node:
+    config = CONFIG.format(store=store)
+    async with running_node(write_project(memory_folder, {"speak.py": "def run(parameters): ..."}, config)) as node:
         yield node, play(node.engine), trouble
         gc.collect()  # what nobody asked about is told of when it is collected
         assert not trouble
@@ -70,6 +72,8 @@ def says(message: bytes) -> Speech:
 @fuzzed(300)
 @given(speech=speeches())
 @example(says(b'{"type":"progress","fraction":%b,"text":null}' % (b"9" * 400)))
+@example(says(rb'{"type":"response","error":{"type":"\u0000","message":"\u0000","traceback":"\u0000"}}'))
+@example(says(rb'{"type":"progress","fraction":0,"text":"\u0000"}'))
 @example(says(b'{"type":"log","level":"INFO","message":"long ago","at":-%b}' % (b"9" * 400)))
 async def test_whatever_a_task_says_its_run_ends_once_and_the_next_works(stage, speech: Speech):
     node, speaker, trouble = stage
