@@ -162,7 +162,7 @@ async def stored_detail(parts: Parts, new: NewRun, stored: Run) -> RunDetail:
 
 
 def _run_id(value: object) -> str:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or "\0" in value:
         raise InvalidOptionError(f"a run's id must be text: got {value!r:.80}")
     return value
 

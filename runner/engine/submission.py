@@ -151,6 +151,8 @@ def _parse(document: object) -> _Request:
     key = request.idempotency_key
     if key is not None and not 0 < len(key) <= _KEY_CHARS:
         raise InvalidOptionError(f"idempotency_key must have 1 to {_KEY_CHARS} characters: got {len(key)}")
+    if key is not None and "\0" in key:
+        raise InvalidOptionError("idempotency_key must not hold U+0000, which not every store can keep")
     return request
 
 

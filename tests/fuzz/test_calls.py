@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 
 from runner.catalog.manifest import read_manifest
+from runner.domain.masking import Mask
 from runner.domain.run import Claim
 from runner.engine.calls import Calls, is_call
 from runner.engine.presenter import Presenter
@@ -34,7 +35,7 @@ async def asker(memory_folder, store):
         detail = await node.store.get("main", run)
         claim = Claim(run=detail.run, parameters="{}", attempt=1, token="of nobody", fence=1)
         parts = node.engine.parts
-        yield lambda: Calls(parts, Presenter(parts), claim, park=nothing, resume=nothing)
+        yield lambda: Calls(parts, Presenter(parts), claim, Mask(), park=nothing, resume=nothing)
 
 
 @fuzzed(400)
