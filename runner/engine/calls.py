@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from traceback import format_exception
 from typing import Any
 
 from runner.domain.documents import Document
@@ -61,7 +62,10 @@ class Calls:
         except RunnerError as error:
             reply["error"] = {"code": error.code, "message": str(error)}
         except Exception as error:  # without a reply the task would wait for ever
-            _logger.exception("a bug of isolane failed a call of run %s; please report it", self._claim.run.id)
+            report = self._mask.text("".join(format_exception(error)))
+            _logger.error(  # noqa: TRY400 - what the exception says may hold a secret
+                "a bug of isolane failed a call of run %s; please report it\n%s", self._claim.run.id, report
+            )
             reply["error"] = {"code": InvariantError.code, "message": f"isolane itself failed: {error!r:.200}"}
         return reply
 

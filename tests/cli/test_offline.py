@@ -158,6 +158,20 @@ def test_without_a_server_the_error_says_how_to_start_one(isolane):
     assert "Traceback" not in refused.stderr
 
 
+def test_a_file_of_secrets_that_others_can_read_is_told_with_the_fix_and_without_what_is_in_it(isolane, tmp_path):
+    isolane("init")
+    with (tmp_path / "config/isolane.toml").open("a") as config:
+        config.write('[secrets]\nfile = "config/secrets.env"\n')
+    (tmp_path / "config/secrets.env").write_text("SMTP_PASSWORD=hunter2\n")
+    (tmp_path / "config/secrets.env").chmod(0o644)
+
+    refused = isolane("config", "check")
+
+    assert refused.returncode != 0
+    assert f"chmod 600 {tmp_path}/config/secrets.env" in refused.stderr
+    assert "hunter2" not in refused.stdout + refused.stderr
+
+
 def test_a_missing_or_wrong_config_is_named_in_one_line(isolane, tmp_path):
     missing = isolane("config", "check")
     (tmp_path / "config").mkdir()
