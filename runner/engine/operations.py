@@ -20,7 +20,7 @@ from runner.engine.nodes import node_document
 from runner.engine.parts import Parts
 from runner.engine.patience import patiently
 from runner.engine.presenter import Presenter
-from runner.errors import StoreError, UnknownTaskError
+from runner.errors import StoreError, StoreFullError, UnknownTaskError
 from runner.store.records import LogPage, Notice, RunFilter
 from runner.uuid7 import uuid7
 
@@ -28,6 +28,8 @@ from runner.uuid7 import uuid7
 _LOOK_AGAIN_S = 5.0
 _RELOAD_S = 5.0
 _READY_S = 2.0
+#: How long a node is not ready after its store had no room for a run; then callers may try again.
+_FULL_S = 10.0
 
 
 class Operations:
@@ -37,6 +39,7 @@ class Operations:
         """`reload` takes the tasks folder as it is now into use."""
         self._parts, self._presenter, self._reload = parts, presenter, reload
         self.is_ready = False
+        self._full: tuple[float, StoreFullError] | None = None  # since when the store had no room for new runs
 
     async def ready(self) -> tuple[bool, str]:
         """Whether this node can work, and what it says of itself."""
@@ -49,6 +52,8 @@ class Operations:
                 await self._parts.store.token_app(b"")  # any question will do
         except (StoreError, TimeoutError) as error:
             return False, f"the store does not answer: {error or 'it takes too long'}"
+        if self._full is not None and asyncio.get_running_loop().time() < self._full[0] + _FULL_S:
+            return False, f"the store takes no new runs: {self._full[1]}"
         return True, f"sandbox {self._parts.sandbox.walls}"
 
     async def authenticate(self, digest: bytes) -> str | None:
@@ -68,7 +73,12 @@ class Operations:
                 await asyncio.wait_for(self._reload(), _RELOAD_S)
             prepared = self._parts.submission.prepare(app, requests, parent=parent)
         new = [run for run, _ in prepared]
-        stored = await patiently(self._parts, lambda: self._parts.store.enqueue(new))
+        try:
+            stored = await patiently(self._parts, lambda: self._parts.store.enqueue(new))
+        except StoreFullError as error:
+            self._full = (asyncio.get_running_loop().time(), error)
+            raise
+        self._full = None
         details = [await stored_detail(self._parts, *pair) for pair in zip(new, stored, strict=True)]
         return await self._presenter.documents(details)
 

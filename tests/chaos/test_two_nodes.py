@@ -36,9 +36,13 @@ def postgres() -> str:
 
 
 @pytest.fixture
-def pair(tmp_path: Path, postgres: str) -> Iterator[Pair]:
-    with two_nodes(tmp_path, postgres) as pair:
+def pair(tmp_path: Path, postgres: str, request: pytest.FixtureRequest) -> Iterator[Pair]:
+    with two_nodes(tmp_path, postgres, lease_s=getattr(request, "param", LEASE_S)) as pair:
         yield pair
+
+
+#: Where an attempt has to get something done between the fault and the end of its lease, on a busy machine too.
+with_long_lease = pytest.mark.parametrize("pair", [4 * LEASE_S], indirect=True)
 
 
 def _finished(client: Client, run: str) -> dict[str, Any]:
@@ -110,6 +114,7 @@ def test_the_attempt_of_a_stopped_runner_is_dead_before_the_other_begins(pair: P
     assert [node.stop() for node in (pair.first, pair.second)] == [0, 0]
 
 
+@with_long_lease
 def test_a_result_from_before_its_runner_was_stopped_changes_nothing_after(pair: Pair) -> None:
     client, run = pair.begin()
 
@@ -143,6 +148,7 @@ def test_the_attempt_of_a_node_that_is_cut_off_is_dead_before_the_other_begins(p
     client.close()
 
 
+@with_long_lease
 def test_a_result_that_was_cut_off_with_its_node_changes_nothing_when_the_cut_heals(pair: Pair) -> None:
     client, run = pair.begin()
 

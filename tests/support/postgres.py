@@ -37,6 +37,10 @@ _SETTINGS = (
     "autovacuum_naptime=5s",
 )
 _GUARD = 'read -r _; kill -QUIT "$(head -n 1 "$1/data/postmaster.pid")"; sleep 1; rm -rf "$1"'
+_IN_NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")
+_MOUNT = 'mount -t tmpfs -o "size=$1" none "$2" && shift 2 && exec unshare --user --map-user=1000 "$@"'
+#: With the program after it; in a second user namespace, since PostgreSQL refuses to run as the first one's root.
+_ON_SMALL_DISK = ("/bin/sh", "-c", _MOUNT, "sh")
 _databases = itertools.count(1)
 
 
@@ -48,18 +52,38 @@ def binaries() -> Path:
     return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
+def has_small_disks() -> bool:
+    """Whether a server can have a disk of its own on this host (`small_disk`)."""
+    with tempfile.TemporaryDirectory() as folder:
+        return not subprocess.run(
+            [*_IN_NAMESPACE, *_ON_SMALL_DISK, "1m", folder, "true"],
+            check=False, stderr=subprocess.DEVNULL, **_unprivileged(),
+        ).returncode  # fmt: skip
+
+
+def _unprivileged() -> dict[str, Any]:
+    """How to start a program that refuses to run as root."""
+    if os.geteuid() != 0:
+        return {}
+    return {"user": _UNPRIVILEGED, "group": _UNPRIVILEGED, "extra_groups": []}
+
+
 class PostgresServer:
     """A server that tests start, stop, kill, stop for a while and start again."""
 
-    def __init__(self, *settings: str, standby_of: PostgresServer | None = None) -> None:
-        """Of its own, or to follow another one that is running until it is promoted."""
+    def __init__(self, *settings: str, standby_of: PostgresServer | None = None, small_disk: str | None = None) -> None:
+        """Of its own, or to follow another one that is running until it is promoted.
+
+        `small_disk` is the size of a disk at `disk`, which no other process sees and which is empty after a restart.
+        """
         self.folder = Path(tempfile.mkdtemp(prefix="pg-"))
         self._data = self.folder / "data"
+        self.disk = self.folder / "disk"
+        self._prefix = () if small_disk is None else (*_IN_NAMESPACE, *_ON_SMALL_DISK, small_disk, self.disk)
         self._settings = (*_SETTINGS, *settings)
-        self._user: dict[str, Any] = {}
-        if os.geteuid() == 0:
+        self._user = _unprivileged()
+        if self._user:
             os.chown(self.folder, _UNPRIVILEGED, _UNPRIVILEGED)
-            self._user = {"user": _UNPRIVILEGED, "group": _UNPRIVILEGED, "extra_groups": []}
         self._process: subprocess.Popen[bytes] | None = None
         # Where the tests are killed, this pipe ends, and the server with it.
         self._guard = subprocess.Popen(
@@ -71,6 +95,8 @@ class PostgresServer:
             if standby_of is None
             else ["pg_basebackup", "--write-recovery-conf", "--checkpoint=fast", f"--host={standby_of.folder}"]
         )
+        if small_disk is not None:
+            subprocess.run(["/bin/mkdir", self.disk], check=True, **self._user)
         subprocess.run(
             [binaries() / how[0], *how[1:], "--no-sync", "--username=isolane", f"--pgdata={self._data}"],
             check=True, stdout=subprocess.DEVNULL, cwd=self.folder, env={}, **self._user,
@@ -89,7 +115,7 @@ class PostgresServer:
         log = (self.folder / "log").open("ab")
         with log:
             self._process = subprocess.Popen(
-                [binaries() / "postgres", "-D", self._data, "-k", self.folder,
+                [*self._prefix, binaries() / "postgres", "-D", self._data, "-k", self.folder,
                  *(part for setting in self._settings for part in ("-c", setting))],
                 stdout=log, stderr=log, cwd=self.folder, env={}, start_new_session=True, **self._user,
             )  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Callable
 _PERIOD_S = 0.01
 
 
-def eventually(condition: Callable[[], object], within_s: float = 10.0) -> object:
+def eventually(condition: Callable[[], object], within_s: float = 30.0) -> object:
     """Poll until `condition` gives something true, and return that; fail after `within_s` seconds."""
     until = time.monotonic() + within_s
     while not (value := condition()):
@@ -19,7 +19,7 @@ def eventually(condition: Callable[[], object], within_s: float = 10.0) -> objec
     return value
 
 
-async def eventually_async(condition: Callable[[], object], within_s: float = 10.0) -> object:
+async def eventually_async(condition: Callable[[], object], within_s: float = 30.0) -> object:
     """The same on an event loop; `condition` may be async."""
     until = time.monotonic() + within_s
     while True:
