@@ -41,8 +41,9 @@ def pair(tmp_path: Path, postgres: str, request: pytest.FixtureRequest) -> Itera
         yield pair
 
 
-#: Where an attempt has to get something done between the fault and the end of its lease, on a busy machine too.
-with_long_lease = pytest.mark.parametrize("pair", [4 * LEASE_S], indirect=True)
+LONG_LEASE_S = 3 * LEASE_S
+#: Where something has to be done within a lease, on a busy machine too.
+with_long_lease = pytest.mark.parametrize("pair", [LONG_LEASE_S], indirect=True)
 
 
 def _finished(client: Client, run: str) -> dict[str, Any]:
@@ -66,6 +67,7 @@ def _last_seen(client: Client, name: str) -> datetime:
     return datetime.fromisoformat(seen)
 
 
+@with_long_lease
 def test_the_run_of_a_killed_node_is_lost_and_runs_elsewhere(pair: Pair) -> None:
     client, run = pair.begin()
 
@@ -73,7 +75,7 @@ def test_the_run_of_a_killed_node_is_lost_and_runs_elsewhere(pair: Pair) -> None
     killed_at = time.monotonic()
     eventually(lambda: pair.log()[1:] == ["begin 2"])
 
-    assert time.monotonic() - killed_at < 3 * LEASE_S + 1, "it took longer than three leases"
+    assert time.monotonic() - killed_at < 3 * LONG_LEASE_S, "it took longer than three leases"
     pair.let_go(2)
     _check_second_attempt_counted(_finished(client, run))
     assert _states(client, "first") == ["dead"]
@@ -163,6 +165,7 @@ def test_a_result_that_was_cut_off_with_its_node_changes_nothing_when_the_cut_he
     client.close()
 
 
+@with_long_lease
 def test_a_short_cut_costs_nothing(pair: Pair) -> None:
     client, run = pair.begin()
 
