@@ -14,12 +14,10 @@ import pytest
 
 from runner.errors import StoreUnavailableError
 from runner.sdk.client import Client
-from support.nodes import running_node
-from support.pairs import CONFIG, LEASE_S, LINGER, Pair, two_nodes
-from support.postgres import create_database, drop_database, shared_server
-from support.projects import write_project
+from support.pairs import LEASE_S, Pair, two_nodes
+from support.postgres import shared_server
 from support.servers import readiness
-from support.waiting import eventually, eventually_async
+from support.waiting import eventually
 
 CHIME = """
 from runner import task
@@ -220,25 +218,3 @@ def test_a_schedule_fires_once_on_many_nodes_and_outlives_one(pair: Pair) -> Non
 def _chimes(client: Client) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = client.runs(task="clock.chime", limit=100)["items"]
     return items
-
-
-async def test_while_only_its_loop_is_blocked_a_node_keeps_its_lease_and_the_attempt_runs_on(
-    tmp_path: Path, postgres: str
-) -> None:
-    database = create_database(postgres)
-    shared = tmp_path / "shared"
-    shared.mkdir()
-    config = CONFIG.format(name="blocked", store=database, shared=shared, lease_s=LEASE_S)
-    try:
-        async with running_node(write_project(tmp_path, {"linger.py": LINGER}, config)) as node:
-            run = await node.schedule("linger")
-            await eventually_async((shared / "log").exists)
-
-            time.sleep(4 * LEASE_S)
-            (shared / "go 1").touch()
-
-            ended = await node.ended(run["id"])
-            assert (ended["result"], ended["attempt_count"]) == (1, 1)
-            assert [shown["state"] for shown in (await node.operations.list_nodes())["items"]] == ["up"]
-    finally:
-        drop_database(postgres, database)
