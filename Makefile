@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 
-.PHONY: run test check fix fuzz bench-nodes bench-claim bench-sandbox bench-endurance clean
+.PHONY: run test check fix fuzz bench-nodes bench-claim bench-sandbox bench-endurance bench-schedule clean
 
 run: $(VENV)/run.stamp
 	@$(BIN)/isolane serve
@@ -58,6 +58,9 @@ bench-sandbox: $(VENV)/dev.stamp
 
 bench-endurance: $(VENV)/dev.stamp
 	$(BIN)/python tests/bench/endurance.py
+
+bench-schedule: $(VENV)/dev.stamp
+	$(BIN)/python tests/bench/schedule.py
 
 clean:
 	rm -rf $(VENV) .isolane .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

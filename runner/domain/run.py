@@ -33,6 +33,35 @@ class NewRun:
     retry: Retry | None = None  # overrides the task's policy
     timeout_s: float | None = None  # overrides the task's; `float("inf")` for none
 
+    def stored(self) -> Run:
+        """The run as it is once it is stored: `scheduled` until it is due, or `queued` at once."""
+        return Run(
+            app=self.app,
+            id=self.id,
+            task=self.task,
+            queue=self.queue,
+            status=Status.QUEUED if self.due_at <= self.created_at else Status.SCHEDULED,
+            reason=None,
+            why=None,
+            priority=self.priority,
+            tags=self.tags,
+            idempotency_key=self.idempotency_key,
+            parent=self.parent,
+            replay_of=self.replay_of,
+            schedule=self.schedule,
+            retry=self.retry,
+            timeout_s=self.timeout_s,
+            attempt_count=0,
+            failures=0,
+            losses=0,
+            created_at=self.created_at,
+            due_at=self.due_at,
+            expires_at=self.expires_at,
+            started_at=None,
+            finished_at=None,
+            cancel_requested_at=None,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Sequence
 
 from runner.domain.documents import Document, run_document
 from runner.domain.run import NewRun, Run, RunDetail
@@ -20,20 +21,26 @@ class Presenter:
 
     async def document(self, detail: RunDetail) -> Document:
         """The document of one run."""
-        run = detail.run
-        queue = None
-        if run.queue is not None and not run.status.is_final and run.status is not Status.RUNNING:
-            queue = await self._parts.store.queue(run.app, run.queue)
-        return run_document(detail, explain(run, queue, self._node_view(run), self._parts.now()))
+        return (await self.documents([detail]))[0]
 
-    async def documents(self, details: Iterable[RunDetail]) -> list[Document]:
-        """The documents of several runs, in order."""
-        return [await self.document(detail) for detail in details]
+    async def documents(self, details: Sequence[RunDetail]) -> list[Document]:
+        """The documents of several runs of one app, in order."""
+        names = {name for detail in details if (name := _waits_in(detail.run)) is not None}
+        queues = await self._parts.store.named_queues(details[0].run.app, names) if names else {}
+        tasks = {TaskKey(detail.run.app, detail.run.task) for detail in details}
+        views = {key.task: self._node_view(key) for key in tasks}
+        now = self._parts.now()
+        return [
+            run_document(
+                detail, explain(detail.run, queues.get(_waits_in(detail.run) or ""), views[detail.run.task], now)
+            )
+            for detail in details
+        ]
 
-    def _node_view(self, run: Run) -> NodeView:
+    def _node_view(self, task: TaskKey) -> NodeView:
         capacity = self._parts.capacity
-        entry = self._parts.catalog.entries.get(TaskKey(run.app, run.task))
-        problem = self._parts.catalog.problems.get(run.task)
+        entry = self._parts.catalog.entries.get(task)
+        problem = self._parts.catalog.problems.get(task.task)
         return NodeView(
             need_bytes=None if entry is None else entry.options.memory_bytes,
             memory_bytes=capacity.memory_bytes,
@@ -45,32 +52,12 @@ class Presenter:
         )
 
 
+def _waits_in(run: Run) -> str | None:
+    """The queue that may keep a run waiting."""
+    return None if run.status.is_final or run.status is Status.RUNNING else run.queue
+
+
 def unstored(new: NewRun) -> RunDetail:
     """A run as it will be stored with its parent's success."""
-    run = Run(
-        app=new.app,
-        id=new.id,
-        task=new.task,
-        queue=new.queue,
-        status=Status.SCHEDULED,
-        reason=None,
-        why=None,
-        priority=new.priority,
-        tags=new.tags,
-        idempotency_key=new.idempotency_key,
-        parent=new.parent,
-        replay_of=new.replay_of,
-        schedule=new.schedule,
-        retry=new.retry,
-        timeout_s=new.timeout_s,
-        attempt_count=0,
-        failures=0,
-        losses=0,
-        created_at=new.created_at,
-        due_at=new.due_at,
-        expires_at=new.expires_at,
-        started_at=None,
-        finished_at=None,
-        cancel_requested_at=None,
-    )
+    run = dataclasses.replace(new.stored(), status=Status.SCHEDULED)
     return RunDetail(run=run, parameters=new.parameters, result=None, error=None, attempts=())

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import abc
 import builtins
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import ClassVar
 
 from runner.domain.run import Claim, Ending, LogLine, NewRun, QueueState, Run, RunDetail, Verdict
@@ -281,9 +281,13 @@ class Store(abc.ABC):
     async def count(self, app: str) -> Mapping[Status, int]:
         """How many runs there are in each status."""
 
-    @abc.abstractmethod
     async def queue(self, app: str, name: str) -> QueueState:
         """One queue; a name that was never used is an empty queue."""
+        return (await self.named_queues(app, {name}))[name]
+
+    @abc.abstractmethod
+    async def named_queues(self, app: str, names: Collection[str]) -> Mapping[str, QueueState]:
+        """The queues of these names, at one moment."""
 
     @abc.abstractmethod
     async def queues(self, app: str, cursor: str | None = None, limit: int = 100) -> Page[QueueState]:

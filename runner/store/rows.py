@@ -55,7 +55,7 @@ def run_of(row: Row) -> Run:
 
 
 def values_of(new: NewRun) -> dict[str, Any]:
-    """The values of a new run's row: it is `scheduled` until it is due, or `queued` at once."""
+    """The values of a new run's row."""
     is_due = new.due_at <= new.created_at
     return {
         "app": new.app,

@@ -123,3 +123,19 @@ async def test_ancestors_of_runs_that_name_each_other_come_to_an_end(desk) -> No
     await desk.store.enqueue([first, second])
 
     assert {run.id for run in await desk.store.ancestors("main", "first")} == {"first", "second"}
+
+
+async def test_several_queues_are_read_at_once_and_those_without_runs_are_empty(desk) -> None:
+    for queue, runs in (("one", 1), ("two", 2)):
+        for _ in range(runs):
+            await desk.enqueue(queue=queue)
+    await desk.claim(slots=1)
+
+    states = await desk.store.named_queues("main", {"one", "two", "never"})
+
+    assert {name: (state.waiting, len(state.holders)) for name, state in states.items()} == {
+        "one": (0, 1),
+        "two": (2, 0),
+        "never": (0, 0),
+    }
+    assert await desk.store.named_queues("main", set()) == {}

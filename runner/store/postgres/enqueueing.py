@@ -128,10 +128,10 @@ async def insert(tx: Transaction, entries: Sequence[Entry], policy: Policy) -> l
         # Each row is taken once: where a call names an id twice, the second is what the first has stored.
         row = inserted.pop((entry.new.app, entry.new.id), None)
         if row is None or row["task"] != entry.new.task:
-            row = await _earlier(tx, entry)
+            runs.append(run_of(await _earlier(tx, entry)))
         else:
             fresh.append((entry, row))
-        runs.append(run_of(row))
+            runs.append(entry.new.stored())
     tx.ready |= tx.repeated  # a try whose answer was lost may have stored them, and told nobody
     if not fresh:
         await _refresh(tx, queues)

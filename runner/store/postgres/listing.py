@@ -11,7 +11,7 @@ from runner.domain.status import Status
 from runner.errors import NotFoundError
 from runner.store.cursors import cursor_at, position_of
 from runner.store.postgres.database import Transaction
-from runner.store.postgres.queues import state_of
+from runner.store.postgres.queues import states_of
 from runner.store.records import Page, RunFilter
 from runner.store.rows import attempt_of, error_of, run_of
 
@@ -49,7 +49,7 @@ async def queues(tx: Transaction, app: str, cursor: str | None, limit: int) -> P
     limit = max(1, min(limit, _LONGEST_PAGE))
     after = position_of("queue", cursor) if cursor else ""
     rows = await tx.rows("queues_after", app, after, limit + 1)
-    items = tuple([await state_of(tx, row) for row in rows[:limit]])
+    items = tuple(await states_of(tx, app, rows[:limit]))
     return Page(items=items, next_cursor=cursor_at("queue", items[-1].name) if len(rows) > limit else None)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from runner.domain.run import Holder, QueueState
@@ -73,7 +74,7 @@ async def pause(tx: Transaction, policy: Policy, app: str, queue: str, now: int)
     await lock_queues(tx, [(app, queue)], policy)
     await tx.rows("pause_queue", app, queue, now)
     await _refresh(tx, app, queue)
-    return await state(tx, policy, app, queue)
+    return (await states(tx, policy, app, [queue]))[queue]
 
 
 async def resume(tx: Transaction, policy: Policy, app: str, queue: str) -> QueueState:
@@ -81,13 +82,13 @@ async def resume(tx: Transaction, policy: Policy, app: str, queue: str) -> Queue
     await tx.rows("lock_queue", app, queue)
     await tx.rows("resume_queue", app, queue)
     await _refresh(tx, app, queue)
-    return await state(tx, policy, app, queue)
+    return (await states(tx, policy, app, [queue]))[queue]
 
 
 async def release(tx: Transaction, app: str, queue: str) -> int:
     """Free the slots that retrying runs hold; returns how many."""
     await tx.rows("lock_queue", app, queue)
-    for holder in await tx.rows("holders_of_queue", app, queue):
+    for holder in await tx.rows("holders_of_queues", app, [queue]):
         if holder["status"] == Status.RUNNING:
             raise ConflictError(
                 f"queue {queue!r} is held by run {holder['id']}, which is running: cancel the run, or wait for its end"
@@ -97,24 +98,29 @@ async def release(tx: Transaction, app: str, queue: str) -> int:
     return released
 
 
-async def state(tx: Transaction, policy: Policy, app: str, queue: str) -> QueueState:
-    """A queue as it stands; one without a row is empty."""
-    row = await tx.row("queue_by_name", app, queue)
-    if row is not None:
-        return await state_of(tx, row)
-    return policy.empty_queue(app, queue)
+async def states(tx: Transaction, policy: Policy, app: str, names: Collection[str]) -> dict[str, QueueState]:
+    """These queues as they stand; one without a row is empty."""
+    stored = await states_of(tx, app, await tx.rows("queues_by_name", app, list(names)))
+    return {name: policy.empty_queue(app, name) for name in names} | {queue.name: queue for queue in stored}
 
 
-async def state_of(tx: Transaction, row: Any) -> QueueState:
-    """The queue of this row, with what waits in it and who holds it."""
-    key = (row["app"], row["name"])
-    counts = await tx.row("waiting_and_scheduled", *key)
-    assert counts is not None, "sums"
-    holders = tuple(
-        Holder(run=holder["id"], task=holder["task"], slot=holder["slot"], since=holder["since"])
-        for holder in await tx.rows("holders_of_queue", *key)
-    )
-    return queue_of(row, waiting=counts["waiting"], scheduled=counts["scheduled"], holders=holders)
+async def states_of(tx: Transaction, app: str, rows: Sequence[Any]) -> list[QueueState]:
+    """The queues of these rows of one app, with what waits in them and who holds them."""
+    names = [row["name"] for row in rows]
+    counts = {row["queue"]: row for row in await tx.rows("waiting_and_scheduled", app, names)}
+    holders: defaultdict[str, list[Holder]] = defaultdict(list)
+    for row in await tx.rows("holders_of_queues", app, names):
+        holder = Holder(run=row["id"], task=row["task"], slot=row["slot"], since=row["since"])
+        holders[row["queue"]].append(holder)
+    return [
+        queue_of(
+            row,
+            waiting=counts[row["name"]]["waiting"] if row["name"] in counts else 0,
+            scheduled=counts[row["name"]]["scheduled"] if row["name"] in counts else 0,
+            holders=tuple(holders[row["name"]]),
+        )
+        for row in rows
+    ]
 
 
 async def _refresh(tx: Transaction, app: str, queue: str) -> None:

@@ -8,7 +8,7 @@ Work without a bound (purging a queue, announcing tasks, pruning) is done in par
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from runner.domain.run import Claim, Ending, LogLine, NewRun, QueueState, Run, RunDetail, Verdict
 from runner.domain.status import Status
@@ -202,8 +202,8 @@ class PostgresStore(Store):
         rows = await self._database.single("totals_of_app", app)
         return {Status(row["status"]): row["runs"] for row in rows}
 
-    async def queue(self, app: str, name: str) -> QueueState:
-        return await self._database.read(lambda tx: queues.state(tx, self._policy, app, name))
+    async def named_queues(self, app: str, names: Collection[str]) -> Mapping[str, QueueState]:
+        return await self._database.read(lambda tx: queues.states(tx, self._policy, app, names))
 
     async def queues(self, app: str, cursor: str | None = None, limit: int = 100) -> Page[QueueState]:
         return await self._database.read(lambda tx: listing.queues(tx, app, cursor, limit))

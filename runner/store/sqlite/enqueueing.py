@@ -34,6 +34,7 @@ def insert(tx: Transaction, entries: Sequence[Entry], policy: Policy) -> list[Ru
     """Store the runs that are not stored yet, and return them all, in order."""
     tx.execute(SQL["advance_clock"])
     runs: list[Run] = []
+    parameters: list[tuple[int, str]] = []
     lanes: dict[tuple[str, str, str], None] = {}
     children: Counter[tuple[str, str]] = Counter()
     for entry in entries:
@@ -43,13 +44,14 @@ def insert(tx: Transaction, entries: Sequence[Entry], policy: Policy) -> list[Ru
         if row is None:
             runs.append(run_of(earlier or tx.rows(SQL["run_by_id"], (new.app, new.id))[0]))
             continue
-        tx.execute(SQL["insert_parameters"], (row["seq"], new.parameters))
-        runs.append(run_of(row))
+        parameters.append((row["seq"], new.parameters))
+        runs.append(new.stored())
         lanes[new.app, values["queue"], "" if new.queue else new.task] = None
         if new.parent is not None:
             children[new.app, new.parent] += 1
         # A run that is not due yet, or that may expire, moves the instant at which to look again.
         tx.ready |= not values["ready"] or new.queue is None or new.expires_at is not None
+    tx.connection.executemany(SQL["insert_parameters"], parameters)
     for app, queue in dict.fromkeys((app, queue) for app, queue, _ in lanes if queue):
         ensure(tx, policy, app, queue)
         refresh(tx, app, queue)

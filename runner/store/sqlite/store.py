@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from runner.domain.run import Claim, Ending, LogLine, NewRun, QueueState, Run, RunDetail, Verdict
@@ -234,8 +234,10 @@ class SqliteStore(Store):
     async def count(self, app: str) -> Mapping[Status, int]:
         return await self._readers.run(lambda connection: listing.totals(connection, app))
 
-    async def queue(self, app: str, name: str) -> QueueState:
-        return await self._readers.run(lambda connection: lanes.state(connection, self._policy, app, name))
+    async def named_queues(self, app: str, names: Collection[str]) -> Mapping[str, QueueState]:
+        return await self._readers.run(
+            lambda connection: {name: lanes.state(connection, self._policy, app, name) for name in names}
+        )
 
     async def queues(self, app: str, cursor: str | None = None, limit: int = 100) -> Page[QueueState]:
         return await self._readers.run(lambda connection: listing.queues(connection, app, cursor, limit))

@@ -20,7 +20,7 @@ FROM unnest(
 )
 ORDER BY place
 ON CONFLICT DO NOTHING
-RETURNING *;
+RETURNING app, id, task, seq;
 
 -- name: insert_parameters
 INSERT INTO run_parameters (run, parameters) SELECT * FROM unnest($1::bigint[], $2::text[]);

@@ -20,20 +20,20 @@ UPDATE queues SET paused_at = coalesce(paused_at, $3) WHERE app = $1 AND name = 
 -- name: resume_queue
 UPDATE queues SET paused_at = NULL WHERE app = $1 AND name = $2;
 
--- name: holders_of_queue
-SELECT runs.id, runs.task, runs.status, holders.slot, holders.since
+-- name: holders_of_queues
+SELECT holders.queue, runs.id, runs.task, runs.status, holders.slot, holders.since
 FROM holders JOIN runs ON runs.seq = holders.run
-WHERE holders.app = $1 AND holders.queue = $2 ORDER BY slot;
+WHERE holders.app = $1 AND holders.queue = ANY ($2) ORDER BY holders.queue, slot;
 
 -- name: release_retrying
 DELETE FROM holders WHERE app = $1 AND queue = $2 AND (SELECT status FROM runs WHERE seq = run) <> 'running' RETURNING run;
 
--- name: queue_by_name
-SELECT * FROM queues WHERE app = $1 AND name = $2;
+-- name: queues_by_name
+SELECT * FROM queues WHERE app = $1 AND name = ANY ($2);
 
 -- name: queues_after
 SELECT * FROM queues WHERE app = $1 AND name > $2 ORDER BY name LIMIT $3;
 
 -- name: waiting_and_scheduled
-SELECT coalesce(sum(ready), 0)::bigint AS waiting, coalesce(sum(later), 0)::bigint AS scheduled
-FROM lanes WHERE app = $1 AND queue = $2;
+SELECT queue, sum(ready)::bigint AS waiting, sum(later)::bigint AS scheduled
+FROM lanes WHERE app = $1 AND queue = ANY ($2) GROUP BY queue;

@@ -18,7 +18,7 @@ INSERT INTO runs (
     :schedule, :retry, :timeout_s, :created_at, :due_at, :expires_at
 )
 ON CONFLICT (app, id) DO NOTHING
-RETURNING *;
+RETURNING seq;
 
 -- name: insert_parameters
 INSERT INTO run_parameters (run, parameters) VALUES (?, ?);

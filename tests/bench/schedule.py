@@ -1,0 +1,154 @@
+"""How fast are runs scheduled, against what the store itself commits? `make bench-schedule`
+
+For SQLite and for PostgreSQL: single rows committed one after the other, past isolane; then runs over HTTP by one
+client, by sixteen, and in batches without and with queues. The clients do no more than send bytes and read answers, but
+they share the machine with the server (and the database). The node is drained first: only scheduling is measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support.postgres import PostgresServer, create_database
+from support.processes import adopt_orphans
+from support.projects import CONFIG, write_project
+from support.servers import server_in
+
+ROUNDS, SLICE_S = 8, 0.5
+CLIENTS = 16
+BATCH, QUEUES = 1000, 500
+RUN = {"task": "greet", "parameters": {"name": "Ada", "numbers": [1, 2, 3]}}
+#: Does its work again and again until this instant of the monotonic clock; returns how often.
+Load = Callable[[float], Awaitable[int]]
+
+
+def main() -> None:
+    """Measure on both stores, and print the ratios."""
+    adopt_orphans()
+    postgres = PostgresServer("fsync=on")
+    postgres.start()
+    try:
+        with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+            with contextlib.closing(sqlite3.connect(Path(folder, "rows.db"), isolation_level=None)) as rows:
+                report("SQLite", sqlite_commits(rows), Path(folder, "on-sqlite"), "sqlite:.isolane/isolane.db")
+            database = create_database(postgres.url())
+            report("PostgreSQL", postgres_commits(database), Path(folder, "on-postgres"), database)
+    finally:
+        postgres.remove()
+
+
+def report(store: str, commits: Load, folder: Path, url: str) -> None:
+    """Measure a server on the store at `url`, and print it."""
+    config = CONFIG.replace("[runner]", f'[runner]\nstore = "{url}"')
+    project = write_project(folder, {"greet.py": "def run(parameters):\n    pass\n"}, config)
+    with server_in(project) as server:
+        client = server.start()
+        client.drain(client.nodes()["items"][0]["name"])
+        token = (project / ".isolane" / "token").read_text().strip()
+        rows, one, many, plain, queued = asyncio.run(rates([commits, *over_http(client.url, token)]))
+        server.stop()
+    print(f"{store}\n  rows committed one by one {rows:9.0f} a second")
+    print(f"  one client                {one:9.0f} a second, {one / rows:6.2f} of that (wanted: 0.25)")
+    print(f"  {CLIENTS} clients                {many:9.0f} a second, {many / rows:6.2f} of that (wanted: 1)")
+    print(f"  batches of {BATCH}           {BATCH * plain:9.0f} a second (wanted: 10,000)")
+    print(f"  over {QUEUES} queues           {BATCH * queued:9.0f} a second (wanted: 10,000)", flush=True)
+
+
+async def rates(loads: Sequence[Load]) -> list[float]:
+    """How often a second each is done. In turns, so that what else the machine and its disk do falls on all alike."""
+    done, took_s = [0] * len(loads), [0.0] * len(loads)
+    for _ in range(ROUNDS):
+        for each, load in enumerate(loads):
+            begun = time.monotonic()
+            done[each] += await load(begun + SLICE_S)
+            took_s[each] += time.monotonic() - begun
+    return [times / seconds for times, seconds in zip(done, took_s, strict=True)]
+
+
+def sqlite_commits(connection: sqlite3.Connection) -> Load:
+    """Rows that each have a commit of their own, which waits for the disk."""
+    connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE rows (a, b)")
+
+    async def load(until: float) -> int:
+        rows = 0
+        while time.monotonic() < until:
+            connection.execute("INSERT INTO rows VALUES (?, ?)", (rows, "a row of some text"))
+            rows += 1
+        return rows
+
+    return load
+
+
+def postgres_commits(url: str) -> Load:
+    """The same, over one connection."""
+
+    async def load(until: float) -> int:
+        connection = await asyncpg.connect(url)
+        await connection.execute("CREATE TABLE IF NOT EXISTS rows (a bigint, b text)")
+        rows = 0
+        while time.monotonic() < until:
+            await connection.execute("INSERT INTO rows VALUES ($1, $2)", rows, "a row of some text")
+            rows += 1
+        await connection.close()
+        return rows
+
+    return load
+
+
+def over_http(url: str, token: str) -> list[Load]:
+    """One client, sixteen, batches without queues and with."""
+    single = request(url, token, "/api/v1/runs", RUN)
+    plain = request(url, token, "/api/v1/runs/batch", {"runs": [RUN] * BATCH})
+    spread = [{**RUN, "queue": f"lane-{number % QUEUES}"} for number in range(BATCH)]
+    queued = request(url, token, "/api/v1/runs/batch", {"runs": spread})
+    return [clients(url, single, 1), clients(url, single, CLIENTS), clients(url, plain, 2), clients(url, queued, 2)]
+
+
+def request(url: str, token: str, path: str, document: object) -> bytes:
+    """The bytes of a POST."""
+    body = json.dumps(document).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nAuthorization: Bearer {token}\r\n"
+    return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def clients(url: str, message: bytes, count: int) -> Load:
+    """So many clients that send this request, and the next when it was answered."""
+
+    async def load(until: float) -> int:
+        return sum(await asyncio.gather(*(converse(url, message, until) for _ in range(count))))
+
+    return load
+
+
+async def converse(url: str, message: bytes, until: float) -> int:
+    """Send and read until the time is over; returns how many answers there were."""
+    host = urlsplit(url)
+    reader, writer = await asyncio.open_connection(host.hostname, host.port)
+    answers = 0
+    while time.monotonic() < until:
+        writer.write(message)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
+        body = await reader.readexactly(length)
+        assert head.startswith(b"HTTP/1.1 201"), body[:500]
+        answers += 1
+    writer.close()
+    await writer.wait_closed()
+    return answers
+
+
+if __name__ == "__main__":
+    main()
