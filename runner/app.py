@@ -122,7 +122,13 @@ async def running_engine(
         listen_url=settings.runner.listen_url,
     )
     level = None if settings.sandbox.level == "auto" else Level(settings.sandbox.level)
-    sandbox = Sandbox(lock_file=lock_file, level=level, packages=_PACKAGES, preload=_PRELOAD)
+    sandbox = Sandbox(
+        lock_file=lock_file,
+        level=level,
+        packages=_PACKAGES,
+        preload=_PRELOAD,
+        keep_warm_s=settings.sandbox.keep_warm_s,
+    )
     engine = Engine(settings, store, sandbox, lock_file.with_name("node"))
     try:
         try:

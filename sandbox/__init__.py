@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sandbox.errors import LauncherError, SandboxError, SetupError, WireError
     from sandbox.lease import Lease
     from sandbox.outcome import Outcome
-    from sandbox.spec import Level, Limits, Mount, Spec
+    from sandbox.spec import Level, Limits, Mount, Spec, WarmUp
     from sandbox.standalone import Sandbox
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "SandboxError",
     "SetupError",
     "Spec",
+    "WarmUp",
     "WireError",
 ]
 
@@ -59,6 +60,7 @@ _HOMES = {
     "SandboxError": "errors",
     "SetupError": "errors",
     "Spec": "spec",
+    "WarmUp": "spec",
     "WireError": "errors",
 }
 

@@ -20,14 +20,15 @@ class Attempt:
 
     Attributes:
         spec: what is to be run.
+        is_zygote: whether it is a zygote that is to be run, from which attempts are forked.
         level: of the confinement.
         identity: who it is to be on the host.
         layout: what of the host every sandbox shows.
         owner_map: user namespace that translates owners of mounts, `None` where nothing is to translate.
         control: socket between the supervisor and the runner.
-        channel: socket between the task and the runner.
-        stdout: pipe to the runner.
-        stderr: pipe to the runner.
+        channel: socket between the task and the runner, for a zygote the one between it and its warden.
+        stdout: pipe to the runner, for a zygote nowhere.
+        stderr: as `stdout`.
         life: pipe whose other end only the launcher holds.
         lock: the lock file; held until the tree is dead.
         lease: memory that says until when it may run, `None` where nothing limits that.
@@ -36,9 +37,11 @@ class Attempt:
         scratch: folder of the host for its temporary files, below full; empty at full.
         proc: a /proc that can be written to, once there is one.
         trees: mounts that were opened and are not yet in their places.
+        cell: namespaces that wait for an attempt of a zygote.
     """
 
     spec: Spec
+    is_zygote: bool
     level: Level
     identity: identity.Identity
     layout: rootfs.Layout
@@ -54,11 +57,25 @@ class Attempt:
     scratch: str
     proc: int = -1
     trees: list[mounts.Tree] = field(default_factory=list)
+    cell: tuple[int, ...] = ()
+
+    @property
+    def shown_in_scratch(self) -> list[str]:
+        """Targets of the mounts that stand in the folders for scratch space, without those that stand in others."""
+        found: list[str] = []
+        for target in sorted(tree.target for tree in self.trees if _is_below(tree.target, rootfs.SCRATCH)):
+            if not _is_below(target, found):
+                found.append(target)
+        return found
 
     def descriptors(self) -> list[int]:
         """All that it needs while it is being set up."""
-        held = [self.control, self.channel, self.stdout, self.stderr, self.life, self.lock, *self.cgroups]
-        return held + [each for each in (self.owner_map, self.lease) if each is not None]
+        held = {self.control, self.channel, self.stdout, self.stderr, self.life, self.lock, *self.cgroups}
+        return [*held, *(each for each in (self.owner_map, self.lease) if each is not None)]
+
+
+def _is_below(path: str, folders: Iterable[str]) -> bool:
+    return any(path.startswith(f"{folder}/") for folder in folders)
 
 
 class Step(NamedTuple):
@@ -80,6 +97,16 @@ def full(attempt: Attempt) -> bool:
     return attempt.level is Level.FULL
 
 
+def alone(attempt: Attempt) -> bool:
+    """At level full, launched by itself and not from a zygote."""
+    return full(attempt) and not attempt.is_zygote
+
+
+def zygote(attempt: Attempt) -> bool:
+    """A zygote."""
+    return attempt.is_zygote
+
+
 def full_as_root(attempt: Attempt) -> bool:
     """At level full, launched by root."""
     return full(attempt) and not attempt.identity.own
@@ -90,9 +117,9 @@ def full_as_user(attempt: Attempt) -> bool:
     return full(attempt) and attempt.identity.own
 
 
-def granted_hosts(attempt: Attempt) -> bool:
-    """At level full, with single hosts granted."""
-    return full(attempt) and bool(attempt.spec.endpoints())
+def granted_hosts_alone(attempt: Attempt) -> bool:
+    """At level full, launched by itself, with single hosts granted."""
+    return alone(attempt) and bool(attempt.spec.endpoints())
 
 
 def below_full(attempt: Attempt) -> bool:

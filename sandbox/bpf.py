@@ -69,7 +69,7 @@ def assemble(architecture: int, rules: Mapping[int, Rule], ends: Sequence[tuple[
         if ranges[-1] == (number, ALLOW):
             ranges.pop()
         ranges += [(number, rules[number]), (number + 1, ALLOW)]
-    if ranges[-1][0] == ends[0][0]:
+    if ends and ranges[-1][0] == ends[0][0]:
         ranges.pop()
     ranges += ends
     merged = [ranges[0]]

@@ -35,6 +35,9 @@ class Group(Protocol):
     def clear_alarm(self) -> None:
         """Make `alarm` unreadable again."""
 
+    def used_bytes(self) -> int:
+        """The memory that is in use."""
+
     def peak_bytes(self) -> int | None:
         """The most memory that was in use at once, `None` if this kernel does not say."""
 

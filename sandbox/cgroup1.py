@@ -150,6 +150,10 @@ class V1Group:
         except BlockingIOError:
             pass
 
+    def used_bytes(self) -> int:
+        """The memory that is in use."""
+        return int(cgroupfs.read(self._paths["memory"] / "memory.usage_in_bytes"))
+
     def peak_bytes(self) -> int | None:
         """The most memory that was in use at once."""
         return int(cgroupfs.read(self._paths["memory"] / "memory.max_usage_in_bytes"))

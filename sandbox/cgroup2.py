@@ -125,6 +125,10 @@ class V2Group:
         except BlockingIOError:
             pass
 
+    def used_bytes(self) -> int:
+        """The memory that is in use."""
+        return int(cgroupfs.read(self._path / "memory.current"))
+
     def peak_bytes(self) -> int | None:
         """The most memory that was in use at once, `None` before Linux 5.19."""
         if self._peak is not None:

@@ -9,24 +9,27 @@ launch fails here and leaves nothing.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import os
-import socket
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from sandbox import cgroup, lock, private, probe
 from sandbox.confined import Confined
 from sandbox.errors import LauncherError, SandboxError, SetupError
+from sandbox.launches import AttemptLaunch, ZygoteLaunch
 from sandbox.lease import Lease
-from sandbox.link import Link, until_readable
+from sandbox.line import until_readable
+from sandbox.link import Link
+from sandbox.messages import Message
 from sandbox.relay_link import RelayLink
 from sandbox.spec import Level, Limits, Spec
+from sandbox.zygotes import Zygote, Zygotes
 
 _PROBE_LIMITS = Limits(memory_bytes=128 << 20, processes=16, disk_bytes=1 << 20, open_files=64)
+_WARM_UP_PATIENCE_S = 60.0
+_MOST_ZYGOTES = 16
 _NO_GROUPS = "processes by rlimits, memory by a watchdog, cpu not"
 
 
@@ -38,6 +41,8 @@ class Sandbox:
         level: this or none; `None` takes the strongest that the host allows.
         packages: importable packages that are shown inside, at the host's path, beside this one.
         preload: modules that the launcher imports once for all attempts. They are trusted, and start no thread.
+        keep_warm_s: how long what a spec's `warm_up` did is kept for the next attempt, in seconds; 0 to do it anew for
+            each.
 
     Attributes:
         level: in use, once started.
@@ -54,6 +59,7 @@ class Sandbox:
         level: Level | None = None,
         packages: Sequence[str] = (),
         preload: Sequence[str] = (),
+        keep_warm_s: float = 60.0,
     ) -> None:
         self._lock_file = lock_file
         self._private_lock_file: Path | None = None
@@ -65,7 +71,8 @@ class Sandbox:
         self._groups: cgroup.Groups | None = None
         self._is_dead = False
         self._numbers = itertools.count(1)
-        self._live: dict[int, _Launch] = {}
+        self._live: dict[int, AttemptLaunch | ZygoteLaunch] = {}
+        self._zygotes = Zygotes(self._start_zygote, keep_s=keep_warm_s, most=_MOST_ZYGOTES)
         self._idle = asyncio.Event()
         self._burial: asyncio.Task[None] | None = None
 
@@ -101,8 +108,9 @@ class Sandbox:
         link, self._link = self._link, None
         if link is None:
             return
+        await self._zygotes.close()
         for launch in self._live.values():
-            launch.confined.kill()
+            launch.kill()
         while self._live:
             self._idle = asyncio.Event()  # of this loop; the next start may be on another
             await self._idle.wait()
@@ -122,7 +130,24 @@ class Sandbox:
             SetupError: a step of the confinement failed; nothing of the task was run.
             LauncherError: the launcher is not running, or died.
         """
+        zygote = self._zygotes.find(spec, lease)
+        if zygote is not None:
+            try:
+                return await self._launch(spec, self.level, lease, zygote)
+            except LauncherError:
+                pass  # the zygote ended before anything of the attempt was run
         return await self._launch(spec, self.level, lease)
+
+    async def warm_up(self, spec: Spec, lease: Lease | None = None) -> str:
+        """Have attempts with this spec start warm from now on, not only when it has come up twice.
+
+        Returns why they cannot, as the rest of "warming up, it …"; empty if they do.
+        """
+        return await self._zygotes.ensure(spec, lease)
+
+    def retire_zygotes(self, is_current: Callable[[Spec], bool]) -> None:
+        """Fork no more attempts from what warmed up for a spec that is not current any more."""
+        self._zygotes.retire(is_current)
 
     async def _try(self, level: Level) -> str:
         confined = await self._launch(Spec(entry=probe.ENTRY, name="probe", limits=_PROBE_LIMITS), level)
@@ -135,9 +160,9 @@ class Sandbox:
             raise SetupError("probe", f"a process that should have done nothing {outcome.describe_exit()}")
         return outcome.walls
 
-    async def _launch(self, spec: Spec, level: Level, lease: Lease | None = None) -> Confined:
-        if self._link is None or self._is_dead:
-            raise LauncherError("the launcher is not running")
+    async def _launch(
+        self, spec: Spec, level: Level, lease: Lease | None = None, zygote: Zygote | None = None
+    ) -> Confined:
         if spec.endpoints():
             if level is not Level.FULL:
                 raise SetupError(
@@ -145,24 +170,21 @@ class Sandbox:
                 )
             self._relay.start()
         number = next(self._numbers)
-        launch = self._prepare(spec, number, lease)
-        confined = launch.confined
+        group = self._create_group(spec)
         try:
-            request = {
-                "id": number,
-                "slot": launch.slot,
-                "level": level,
-                "spec": spec.to_document(),
-                "descriptors": len(launch.handed_over),
-                "leased": lease is not None,
-            }
-            try:
-                await self._link.send(request, launch.handed_over)
-            except LauncherError as error:
-                self._bury(number, error)
-                raise
-            finally:
-                launch.close_far_ends()
+            launch = AttemptLaunch(number, group, self._free_slot() if zygote is None else zygote, lease)
+        except OSError as error:
+            if group is not None:
+                group.remove()
+            raise SetupError.caused_by("sockets and pipes", error) from error
+        confined = launch.confined
+        if endpoints := spec.endpoints():
+            confined.relay = partial(self._relay.take, endpoints)
+        try:
+            if zygote is None:
+                await self._ask(number, launch, spec, level, lease)
+            else:
+                await self._fork(number, launch, spec, zygote)
             await confined.stands()
         except BaseException:
             confined.kill()
@@ -171,35 +193,83 @@ class Sandbox:
             raise
         return confined
 
-    def _prepare(self, spec: Spec, number: int, lease: Lease | None) -> _Launch:
-        slots = {launch.slot for launch in self._live.values()}
-        slot = next(free for free in itertools.count() if free not in slots)
+    async def _start_zygote(self, spec: Spec, lease: Lease | None) -> Zygote | str:
+        number = next(self._numbers)
+        group = self._create_group(spec)
+        if group is None or self.level is not Level.FULL:
+            return f"cannot be kept warm on this host ({self.walls})"
         try:
-            group = self._groups.create(spec.limits) if self._groups is not None else None
+            launch = ZygoteLaunch(spec, group, self._free_slot(), lease, on_message=self._on_message)
+        except OSError:
+            group.remove()
+            raise
+        try:
+            await self._ask(number, launch, spec, self.level, lease)
+            async with asyncio.timeout(_WARM_UP_PATIENCE_S):
+                unfit = await launch.settled
+        except TimeoutError:
+            unfit = f"took longer than {_WARM_UP_PATIENCE_S:g} s"
+        except BaseException:
+            launch.kill()
+            raise
+        if unfit:
+            launch.kill()
+        return unfit or launch.zygote
+
+    def _create_group(self, spec: Spec) -> cgroup.Group | None:
+        if self._link is None or self._is_dead:
+            raise LauncherError("the launcher is not running")
+        try:
+            return self._groups.create(spec.limits) if self._groups is not None else None
         except OSError as error:
             raise SetupError.caused_by("cgroup", error) from error
-        try:
-            launch = _Launch(slot, group, lease)
-            if endpoints := spec.endpoints():
-                launch.confined.relay = partial(self._relay.take, endpoints)
-        except OSError as error:
-            if group is not None:
-                group.remove()
-            raise SetupError.caused_by("sockets and pipes", error) from error
-        self._live[number] = launch
-        return launch
 
-    def _on_message(self, message: dict[str, Any], descriptors: list[int]) -> None:
+    def _free_slot(self) -> int:
+        slots = {launch.slot for launch in self._live.values()}
+        return next(free for free in itertools.count() if free not in slots)
+
+    async def _ask(
+        self, number: int, launch: AttemptLaunch | ZygoteLaunch, spec: Spec, level: Level, lease: Lease | None
+    ) -> None:
+        """Have the launcher launch."""
+        assert self._link is not None, "a group was created"
+        self._live[number] = launch
+        request = {
+            "id": number,
+            "zygote": isinstance(launch, ZygoteLaunch),
+            "slot": launch.slot,
+            "level": level,
+            "spec": spec.to_document(),
+            "descriptors": len(launch.handed_over),
+            "leased": lease is not None,
+        }
+        await self._send(number, launch, self._link.send(request, launch.handed_over))
+
+    async def _fork(self, number: int, launch: AttemptLaunch, spec: Spec, zygote: Zygote) -> None:
+        """Have a zygote fork."""
+        self._live[number] = launch
+        request = {"id": number, "name": spec.name, "descriptors": len(launch.handed_over)}
+        await self._send(number, launch, zygote.line.send(request, launch.handed_over))
+
+    async def _send(self, number: int, launch: AttemptLaunch | ZygoteLaunch, sending: Awaitable[None]) -> None:
+        try:
+            await sending
+        except LauncherError as error:
+            self._end(number, error=error)
+            raise
+        finally:
+            launch.close_far_ends()
+
+    def _on_message(self, message: Message, descriptors: list[int]) -> None:
         match message:
-            case {"started": int(number), "pid": int(pid), "walls": str(walls)} if number in self._live:
+            case {"started": int(number), "walls": str(walls)} if number in self._live:
                 walls = f"{walls}; limits: {self._groups.description if self._groups else _NO_GROUPS}"
                 # Where this process has no descriptor left, the kernel has dropped the pidfd.
-                self._live[number].confined.started(pid, descriptors.pop() if descriptors else -1, walls)
-            case {"ended": int(number), "cpu_time_s": float(cpu_s), "peak_bytes": int(peak)} if number in self._live:
-                self._live.pop(number).confined.ended(cpu_s, peak)
-                self._idle.set()
+                self._live[number].started(descriptors.pop() if descriptors else -1, walls)
+            case {"ended": int(number), "cpu_time_s": cpu_time_s, "peak_bytes": peak_bytes} if number in self._live:
+                self._end(number, cpu_time_s, peak_bytes)
             case {"refused": int() | None as number, "step": str(step), "reason": str(reason), "errno": errno}:
-                self._bury(number, SetupError(step, reason, errno))
+                self._end(number or 0, error=SetupError(step, reason, errno))
             case _:
                 raise LauncherError("the launcher said what no launcher says")
 
@@ -210,51 +280,21 @@ class Sandbox:
 
     async def _bury_all(self) -> None:
         for number, launch in list(self._live.items()):
-            if launch.confined.pidfd >= 0:
-                await until_readable(launch.confined.pidfd)
-            self._bury(number, LauncherError("the launcher died; everything that it had launched is dead"))
+            if launch.pidfd >= 0:
+                await until_readable(launch.pidfd)
+            self._end(number, error=LauncherError("the launcher died; everything that it had launched is dead"))
 
-    def _bury(self, number: int | None, error: SandboxError) -> None:
-        """End a launch of which nothing more will be heard. What garbage was refused for has no number of ours."""
-        launch = self._live.pop(number or 0, None)
+    def _end(
+        self,
+        number: int,
+        cpu_time_s: float | None = None,
+        peak_bytes: int | None = None,
+        error: SandboxError | None = None,
+    ) -> None:
+        """End a launch of which nothing more will be heard, and those that ended with it."""
+        launch = self._live.pop(number, None)
         if launch is not None:
-            launch.confined.ended(None, None, error)
+            launch.ended(cpu_time_s, peak_bytes, error)
+            for other in launch.dependents:
+                self._end(other, error=LauncherError("the zygote that it was forked from has ended"))
             self._idle.set()
-
-
-class _Launch:
-    """What one launch takes: the ends that stay here, in `confined`, and those that go to the launcher."""
-
-    def __init__(self, slot: int, group: cgroup.Group | None, lease: Lease | None) -> None:
-        self.slot = slot
-        with contextlib.ExitStack() as opened:
-            control, far_control = _socket_pair(opened, socket.SOCK_SEQPACKET)
-            channel, far_channel = _socket_pair(opened, socket.SOCK_STREAM)
-            stdout, far_stdout = _pipe(opened)
-            stderr, far_stderr = _pipe(opened)
-            opened.pop_all()  # nothing failed: from here on they have owners
-        self._far_ends = [far_control.detach(), far_channel.detach(), far_stdout, far_stderr]
-        leases = () if lease is None else (lease.descriptor,)
-        self.handed_over = [*self._far_ends, *leases, *(group.procs if group is not None else ())]
-        self.confined = Confined(group, control, channel, stdout, stderr)
-
-    def close_far_ends(self) -> None:
-        """They have been handed over, or never will be."""
-        while self._far_ends:
-            os.close(self._far_ends.pop())
-
-
-def _socket_pair(opened: contextlib.ExitStack, kind: int) -> tuple[socket.socket, socket.socket]:
-    near, far = socket.socketpair(socket.AF_UNIX, kind)
-    opened.enter_context(near)
-    opened.enter_context(far)
-    near.setblocking(False)
-    return near, far
-
-
-def _pipe(opened: contextlib.ExitStack) -> tuple[int, int]:
-    near, far = os.pipe2(os.O_CLOEXEC)
-    opened.callback(os.close, near)
-    opened.callback(os.close, far)
-    os.set_blocking(near, False)
-    return near, far

@@ -13,6 +13,7 @@ from typing import Any
 from sandbox.cgroup import Group
 from sandbox.endpoint import MOST
 from sandbox.errors import SandboxError, SetupError, WireError
+from sandbox.line import read_pid
 from sandbox.outcome import Outcome
 from sandbox.report import MESSAGE_BYTES, Ended, Listening, Standing, read
 from sandbox.stream import FrameStream
@@ -114,6 +115,10 @@ class Confined:
             self._memory_kills = self._group.kills()
         return self._memory_kills
 
+    def memory_bytes(self) -> int | None:
+        """The memory that its tree uses now, `None` if the kernel does not count it."""
+        return None if self._group is None else self._group.used_bytes()
+
     async def memory_killed(self) -> None:
         """Return once something of the tree was killed for memory."""
         loop = asyncio.get_running_loop()
@@ -176,9 +181,9 @@ class Confined:
         """Return when all steps of the confinement are done. Raises what stood against it."""
         await asyncio.shield(self._standing)
 
-    def started(self, pid: int, pidfd: int, walls: str) -> None:
-        """The launcher has forked it; a `pidfd` of -1 means that there was no room for it, and so it must end."""
-        self.pid, self._pidfd, self.walls = pid, pidfd, walls
+    def started(self, pidfd: int, walls: str) -> None:
+        """It has been forked; a `pidfd` of -1 means that there was no room for it, and so it must end."""
+        self.pid, self._pidfd, self.walls = read_pid(pidfd) if pidfd >= 0 else 0, pidfd, walls
         if self._killed or pidfd < 0:
             self.kill()
         asyncio.get_running_loop().add_reader(self._control, self._hear)

@@ -13,6 +13,7 @@ exists. The task's half, and why it is in its order, is in `contain_task`.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
 
@@ -33,12 +34,13 @@ from sandbox.attempt import (
     Attempt,
     Step,
     above_basic,
+    alone,
     always,
     below_full,
     full,
     full_as_root,
     full_as_user,
-    granted_hosts,
+    granted_hosts_alone,
 )
 from sandbox.contain_task import TASK_STEPS
 from sandbox.errors import SetupError
@@ -128,6 +130,10 @@ def _forbid_user_namespaces(attempt: Attempt) -> None:
     os.close(attempt.proc)
 
 
+def _runs_no_cells(attempt: Attempt) -> bool:
+    return above_basic(attempt) and not attempt.is_zygote
+
+
 def _drop_capabilities(_: Attempt) -> None:
     identity.drop_capabilities()
 
@@ -151,20 +157,20 @@ SUPERVISOR_STEPS: tuple[Step, ...] = (
     Step("adoption of orphans", _adopt, below_full),
     Step("user namespace", _enter_user_namespace, full_as_user),
     Step("host name", _name_host, full),
-    Step("network", _open_network, granted_hosts, "granted hosts by relay"),
+    Step("network", _open_network, granted_hosts_alone, "granted hosts by relay"),
     Step("mounts", _open_trees, full),
     Step("private root", _enter_root, full, "private root"),
     Step("files of the root", _furnish, full),
     Step("proc", _mount_proc, full),
     Step("leave the host's root", _leave_host, full),
-    Step("scratch space", _mount_scratch, full),
+    Step("scratch space", _mount_scratch, alone),
     Step("places of mounts", _attach_trees, full),
     Step("read-only root", _close_root, full),
     # From here on as an ordinary user.
     Step("unprivileged user", _become_user, full_as_root, "unprivileged uid"),
     Step("no nested user namespaces", _forbid_user_namespaces, full),
     Step("tie to the launcher", _tie, full_as_root),
-    Step("capabilities", _drop_capabilities, above_basic, "no capabilities"),
+    Step("capabilities", _drop_capabilities, _runs_no_cells, "no capabilities"),
     Step("no new privileges", _forbid_new_privileges, always, "no_new_privs"),
     Step("shield", _shield, always),
     Step("lease", _check_lease, always),
@@ -178,7 +184,8 @@ def walls(attempt: Attempt) -> str:
         standing.append(f"user pid mount{'' if attempt.spec.shares_network else ' net'} ipc uts cgroup")
         if attempt.identity.own:
             standing.append("the runner's own uid")
-    standing += [step.wall for step in (*SUPERVISOR_STEPS, *TASK_STEPS) if step.wall and step.applies(attempt)]
+    walled = dataclasses.replace(attempt, is_zygote=False)  # those around its attempts, which have a few more
+    standing += [step.wall for step in (*SUPERVISOR_STEPS, *TASK_STEPS) if step.wall and step.applies(walled)]
     if above_basic(attempt):
         standing += [why for why in (landlock.missing(), seccomp.missing()) if why]
     return f"{attempt.level}: {', '.join(standing)}"

@@ -10,23 +10,39 @@ from __future__ import annotations
 import os
 import sys
 
-from sandbox import descriptors, identity, kinship, landlock, limits, seccomp, syscalls
-from sandbox.attempt import CHANNEL_DESCRIPTOR, Attempt, Step, always, below_full, full
+from sandbox import descriptors, identity, kinship, landlock, limits, mounts, rootfs, seccomp, syscalls
+from sandbox.attempt import CHANNEL_DESCRIPTOR, Attempt, Step, always, below_full, full, zygote
 from sandbox.spec import Level
 
 
-def _join_cgroups(attempt: Attempt) -> None:
+def join_cgroups(attempt: Attempt) -> None:
+    """Have all that it does from here on counted."""
     for cgroup in attempt.cgroups:
         os.write(cgroup, b"0")
 
 
-def _begin_session(attempt: Attempt) -> None:
+def begin_session(attempt: Attempt) -> None:
+    """Lead a session of its own, and die with whoever forked it."""
     os.setsid()
     kinship.die_with_parent()
-    syscalls.set_process_name(attempt.spec.name)
+    syscalls.set_process_name(f"zygote {attempt.spec.name}" if attempt.is_zygote else attempt.spec.name)
 
 
-def _take_descriptors(attempt: Attempt) -> None:
+def mount_own_scratch(attempt: Attempt) -> None:
+    """Cover the folders for scratch space with its own; what is shown below them is shown again."""
+    trees = [mounts.open_again(target) for target in attempt.shown_in_scratch]
+    rootfs.mount_scratch(attempt.spec.limits.disk_bytes)
+    for tree in trees:
+        mounts.attach(tree)
+
+
+def _mount_scratch_of_zygote(attempt: Attempt) -> None:
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    mount_own_scratch(attempt)
+
+
+def take_descriptors(attempt: Attempt) -> None:
+    """Hold what the task is to have, at the numbers where it looks for it, and no other descriptor but `control`."""
     null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     # Above everything that is to be overwritten first: a source may be one of the targets.
     sources = [descriptors.duplicate_above(CHANNEL_DESCRIPTOR, fd) for fd in (null, attempt.stdout, attempt.stderr)]
@@ -40,7 +56,12 @@ def _take_descriptors(attempt: Attempt) -> None:
 
 
 def _limit(attempt: Attempt) -> None:
-    limits.apply(attempt.spec.limits, attempt.level, counted_memory=bool(attempt.cgroups))
+    limits.apply(
+        attempt.spec.limits,
+        attempt.level,
+        counted_memory=bool(attempt.cgroups),
+        counted_processes=attempt.is_zygote,  # its attempts share its user namespace; a cgroup counts each one's
+    )
 
 
 def _clear_environment(attempt: Attempt) -> None:
@@ -75,14 +96,17 @@ def _reset_signals(_: Attempt) -> None:
     identity.expose()  # so that its own files under /proc are its own; what shields the supervisor stays
 
 
-def _restrict_files(attempt: Attempt) -> None:
+def restrict_files(attempt: Attempt) -> None:
+    """Have Landlock hold it to what its mounts show."""
     spec, layout = attempt.spec, attempt.layout
     ports = tuple(endpoint.port for endpoint in spec.endpoints())
     writable = [mount for mount in spec.mounts if mount.writable]
     if full(attempt):
         read: tuple[str, ...] = ("/",)
         mounted: tuple[str, ...] = ()
-        write = ("/tmp", "/dev/shm", *(mount.target for mount in writable))
+        write = (*rootfs.SCRATCH, *(mount.target for mount in writable))
+        if attempt.is_zygote:  # a rule cannot name the scratch space that an attempt will have; its own rules do
+            write = ("/",)
         devices: tuple[str, ...] = ("/dev",)
     else:
         read = (*layout.shown, *layout.files, *layout.with_network, "/proc")
@@ -93,25 +117,34 @@ def _restrict_files(attempt: Attempt) -> None:
 
 
 def _filter_calls(attempt: Attempt) -> None:
-    seccomp.load(seccomp.program(network=attempt.spec.shares_network, namespaces=full(attempt)))
+    network, namespaces = attempt.spec.shares_network, full(attempt)
+    seccomp.load(seccomp.program(network=network, namespaces=namespaces, zygote=attempt.is_zygote))
 
 
-def _with_landlock(attempt: Attempt) -> bool:
+def _keep_capabilities_to_enter(_: Attempt) -> None:
+    identity.keep_capabilities_to_enter()
+
+
+def with_landlock(attempt: Attempt) -> bool:
+    """Whether Landlock stands around it."""
     return attempt.level is Level.RESTRICTED or (full(attempt) and not landlock.missing())
 
 
-def _with_filter(attempt: Attempt) -> bool:
+def with_filter(attempt: Attempt) -> bool:
+    """Whether a filter of system calls stands around it."""
     return attempt.level is Level.RESTRICTED or (full(attempt) and not seccomp.missing())
 
 
 TASK_STEPS: tuple[Step, ...] = (
-    Step("cgroup", _join_cgroups, always),
-    Step("session", _begin_session, always, "session"),
-    Step("descriptors", _take_descriptors, always, "no inherited descriptors"),
+    Step("cgroup", join_cgroups, always),
+    Step("session", begin_session, always, "session"),
+    Step("scratch space", _mount_scratch_of_zygote, zygote),
+    Step("descriptors", take_descriptors, always, "no inherited descriptors"),
     Step("rlimits", _limit, always, "rlimits"),
     Step("environment", _clear_environment, always, "cleared environment"),
     Step("import path", _set_path, always),
+    Step("capabilities", _keep_capabilities_to_enter, zygote),
     Step("signals", _reset_signals, always),
-    Step("landlock", _restrict_files, _with_landlock, landlock.describe()),
-    Step("seccomp", _filter_calls, _with_filter, "seccomp"),
+    Step("landlock", restrict_files, with_landlock, landlock.describe()),
+    Step("seccomp", _filter_calls, with_filter, "seccomp"),
 )

@@ -16,6 +16,7 @@ from sandbox import syscalls
 INNER_ID = 1000
 #: 0x70000000: above every range that login.defs, subuid and systemd hand out.
 _SLOT_BASE = 1_879_048_192
+_CAP_SYS_CHROOT, _CAP_SYS_ADMIN = 18, 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,19 @@ def shield() -> None:
 
 def drop_capabilities() -> None:
     """Give up every capability, and the means to get one back."""
-    syscalls.drop_capabilities()
+    syscalls.drop_bounding_capabilities()
+    syscalls.set_capabilities(0)
+
+
+def keep_capabilities_to_enter() -> None:
+    """Give up every capability but those that it takes to enter a namespace (setns)."""
+    syscalls.drop_bounding_capabilities()
+    syscalls.set_capabilities(1 << _CAP_SYS_CHROOT | 1 << _CAP_SYS_ADMIN)
+
+
+def drop_kept_capabilities() -> None:
+    """Give up what `keep_capabilities_to_enter` kept."""
+    syscalls.set_capabilities(0)
 
 
 def forbid_new_privileges() -> None:

@@ -18,23 +18,21 @@ To the runner: `{"hello": true}`; for each launch `refused`, or `started` (with 
 from __future__ import annotations
 
 import gc
-import json
 import os
 import select
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from sandbox import identity, kinship, namespaces, rootfs, scratch, seccomp, supervisor, syscalls
+from sandbox import identity, kinship, messages, namespaces, rootfs, scratch, seccomp, supervisor, syscalls
 from sandbox.attempt import Attempt
 from sandbox.contain import walls
 from sandbox.errors import SetupError
 from sandbox.spec import Level, Spec
 
-MESSAGE_LIMIT = 160 << 10
-_MOST_DESCRIPTORS = 16
 _HANDLED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
@@ -44,15 +42,15 @@ def main(socket_descriptor: int) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGTERM)
     syscalls.set_process_name("isolane")
-    hello, (lock,) = _receive(runner) or ({}, (None,))
+    hello, (lock,) = messages.receive(runner) or ({}, (None,))
     if lock is None:
         return
     try:
         server = Launcher(runner, lock, hello)
     except Exception as error:
-        _send(runner, {"failed": f"{type(error).__name__}: {error}"})
+        messages.send(runner, {"failed": f"{type(error).__name__}: {error}"})
         return
-    _send(runner, {"hello": True})
+    messages.send(runner, {"hello": True})
     server.serve()
 
 
@@ -105,7 +103,7 @@ class Launcher:
 
     def _on_message(self) -> bool:
         try:
-            received = _receive(self._runner)
+            received = messages.receive(self._runner)
         except OSError:
             return False
         if received is None:
@@ -150,7 +148,10 @@ class Launcher:
     def _attempt(self, request: dict[str, Any], given: list[int]) -> Attempt:
         if len(given) != request["descriptors"]:
             raise SetupError("launch", "too many open files in the launcher")
-        control, channel, stdout, stderr, *others = given
+        control, *others = given
+        channel = stdout = stderr = control
+        if not request["zygote"]:
+            channel, stdout, stderr, *others = others
         lease, cgroups = (others[0], others[1:]) if request["leased"] else (None, others)
         spec = Spec.from_document(request["spec"])
         level = Level(request["level"])
@@ -160,6 +161,7 @@ class Launcher:
             owner_map = self._owner_map(request["slot"], who)
         return Attempt(
             spec=spec,
+            is_zygote=request["zygote"],
             level=level,
             identity=who,
             layout=self._layout,
@@ -217,26 +219,10 @@ class Launcher:
                 pass
         return bool(strays)
 
-    def _tell(self, message: dict[str, Any], descriptors: list[int] | None = None) -> bool:
+    def _tell(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> bool:
         """Send to the runner; `False` if it is gone, which the next look at the socket shows too."""
         try:
-            _send(self._runner, message, descriptors)
+            messages.send(self._runner, message, descriptors)
         except OSError:
             return False
         return True
-
-
-def _send(runner: socket.socket, message: dict[str, Any], descriptors: list[int] | None = None) -> None:
-    socket.send_fds(runner, [json.dumps(message).encode()], descriptors or [])
-
-
-def _receive(runner: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """One message and the descriptors that came with it; `None` at the end; an empty message for garbage."""
-    data, descriptors, _, _ = socket.recv_fds(runner, MESSAGE_LIMIT, _MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
-    if not data:
-        return None
-    try:
-        message = json.loads(data)
-    except (ValueError, RecursionError):
-        message = {}
-    return (message if isinstance(message, dict) else {}), descriptors

@@ -15,7 +15,7 @@ _DATA_SLACK_BYTES = 1 << 30
 _LOCKED_BYTES = 64 << 10
 
 
-def apply(limits: Limits, level: Level, *, counted_memory: bool) -> None:
+def apply(limits: Limits, level: Level, *, counted_memory: bool, counted_processes: bool = False) -> None:
     """Limit the caller and what it will fork.
 
     Args:
@@ -23,6 +23,7 @@ def apply(limits: Limits, level: Level, *, counted_memory: bool) -> None:
         level: at full the user namespace makes the limit on processes the attempt's own; below it counts all of the
             user's processes, so those that there are come on top.
         counted_memory: whether a cgroup limits memory already.
+        counted_processes: whether a cgroup limits processes, and others of the same user namespace are not to count.
     """
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_MEMLOCK, _LOCKED_BYTES)
@@ -31,7 +32,8 @@ def apply(limits: Limits, level: Level, *, counted_memory: bool) -> None:
     if level is not Level.FULL:
         processes += _threads_of_user(os.getuid())
         _limit(resource.RLIMIT_FSIZE, limits.disk_bytes)  # at full, scratch is a filesystem with a size
-    _limit(resource.RLIMIT_NPROC, processes)
+    if not counted_processes:
+        _limit(resource.RLIMIT_NPROC, processes)
     if not counted_memory:
         _limit(resource.RLIMIT_DATA, limits.memory_bytes + _DATA_SLACK_BYTES)
 

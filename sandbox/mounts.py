@@ -71,6 +71,12 @@ def open_granted(source: str, target: str, *, writable: bool, owner_map: int | N
     return tree
 
 
+def open_again(target: str) -> Tree:
+    """What stands in its place already, to be attached there once more after something was mounted over it."""
+    tree = mountcalls.clone_mount(target)
+    return Tree(tree, target, stat.S_ISDIR(os.fstat(tree).st_mode), is_granted=False)
+
+
 def _open_place(path: str) -> int:
     try:
         return syscalls.open_place(path)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sandbox.endpoint import Endpoint
 from sandbox.errors import LauncherError, SetupError
-from sandbox.link import until_readable
+from sandbox.line import until_readable
 
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from sandbox.relay import main; main(int(sys.argv[2]))"
 _HOME = str(Path(__file__).resolve().parent.parent)

@@ -35,6 +35,9 @@ _DEV_LINKS = {
     "/dev/stdout": "/proc/self/fd/1",
     "/dev/stderr": "/proc/self/fd/2",
 }
+#: Where tasks find scratch space.
+SCRATCH = ("/tmp", "/dev/shm")
+_PROC = mountcalls.MS_NOSUID | mountcalls.MS_NODEV | mountcalls.MS_NOEXEC
 _PAGE_BYTES = 4096
 _LEAST_INODES = 1024
 
@@ -165,7 +168,7 @@ def mount_scratch(size_bytes: int) -> None:
     options = f"mode=755,size={size_bytes},nr_inodes={inodes}"
     mountcalls.mount("tmpfs", "/tmp", "tmpfs", mountcalls.MS_NOSUID | mountcalls.MS_NODEV, options)
     trees = []
-    for name, target in (("tmp", "/tmp"), ("shm", "/dev/shm")):
+    for name, target in zip(("tmp", "shm"), SCRATCH, strict=True):
         os.mkdir(f"/tmp/{name}")
         os.chmod(f"/tmp/{name}", 0o1777)  # noqa: S103 - as /tmp is everywhere
         trees.append((mountcalls.clone_mount(f"/tmp/{name}"), target))
@@ -177,11 +180,15 @@ def mount_scratch(size_bytes: int) -> None:
 
 def mount_proc() -> int:
     """Mount a fresh, read-only /proc. Returns a descriptor of it that can still be written through."""
-    flags = mountcalls.MS_NOSUID | mountcalls.MS_NODEV | mountcalls.MS_NOEXEC
-    mountcalls.mount("proc", "/proc", "proc", flags)
+    mountcalls.mount("proc", "/proc", "proc", _PROC)
     writable = mountcalls.clone_mount("/proc")
     mountcalls.set_attributes_at("/proc", mountcalls.MOUNT_ATTR_RDONLY)
     return writable
+
+
+def mount_proc_again() -> None:
+    """Mount the /proc of another pid namespace, read-only, on top of the one that is there."""
+    mountcalls.mount("proc", "/proc", "proc", _PROC | mountcalls.MS_RDONLY)
 
 
 def make_read_only() -> None:

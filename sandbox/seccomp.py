@@ -31,6 +31,7 @@ _UNKNOWN = deny(errno.ENOSYS)
 #: Of Linux 6.18; what comes later is not known to this table.
 _LAST_KNOWN_CALL = 469
 _X32_CALLS = 0x40000000
+_ENTERING = (308, 268)
 
 #: name: (number on x86_64, number on aarch64); None where there is none. From 424 on they are the same everywhere.
 _DENIED_CALLS: dict[str, tuple[int | None, int | None]] = {
@@ -60,7 +61,7 @@ _DENIED_CALLS: dict[str, tuple[int | None, int | None]] = {
     "listmount": (458, 458),
     "open_tree_attr": (467, 467),
     "unshare": (272, 97),
-    "setns": (308, 268),
+    "setns": _ENTERING,
     "name_to_handle_at": (303, 264),
     "open_by_handle_at": (304, 265),
     "fanotify_init": (300, 262),
@@ -143,12 +144,13 @@ _NETLINK_ROUTE = 0
 
 
 @functools.cache
-def program(*, network: bool, namespaces: bool, machine: str = "") -> bytes:
+def program(*, network: bool, namespaces: bool, zygote: bool = False, machine: str = "") -> bytes:
     """The filter for this machine, or for `machine` ("x86_64", "aarch64").
 
     Args:
         network: whether the host's network is shared.
         namespaces: whether namespaces and mounts hold network, ipc and sockets by path; if not, this filter does.
+        zygote: whether it is for a zygote, which enters the namespaces of each attempt that it forks.
         machine: as `platform.machine` calls it.
     """
     name = _MACHINES[machine or _MACHINE]
@@ -156,6 +158,8 @@ def program(*, network: bool, namespaces: bool, machine: str = "") -> bytes:
     rules = _numbered(_DENIED_CALLS, column, _DENIED) | _numbered(_ABSENT_CALLS, column, _UNKNOWN)
     if not namespaces:
         rules |= _numbered(_CALLS_DENIED_ON_THE_HOST, column, _DENIED)
+    if zygote:
+        del rules[_ENTERING[column]]
     for numbers, rule in _checked_calls(network=network, namespaces=namespaces):
         rules[numbers[column]] = rule
     ends = [(_LAST_KNOWN_CALL + 1, _UNKNOWN)]
@@ -206,6 +210,13 @@ def _socket_pair(*, namespaces: bool) -> Checks:
 
 
 @functools.cache
+def entering_denied() -> bytes:
+    """The filter that closes, for an attempt, what the one of its zygote left open."""
+    name = _MACHINES[_MACHINE]
+    return assemble(_ARCHITECTURES[name], {_ENTERING[0 if name == _X86 else 1]: _DENIED}, [])
+
+
+@functools.cache
 def missing() -> str:
     """Why this wall does not stand on this host; empty if it does."""
     if _MACHINE not in _MACHINES:
@@ -224,6 +235,8 @@ def prepare() -> None:
         for network in (False, True):
             for namespaces in (False, True):
                 program(network=network, namespaces=namespaces)
+            program(network=network, namespaces=True, zygote=True)
+        entering_denied()
 
 
 def load(instructions: bytes) -> None:

@@ -71,6 +71,22 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WarmUp:
+    """What attempts may find done already: it is done once, confined, in a zygote that they are forked from.
+
+    Attributes:
+        entry: "module:function"; called with `arguments`, mostly to import what the spec's own entry would.
+        arguments: for it.
+    """
+
+    entry: str
+    arguments: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_entry(self.entry)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """One thing to run confined. Raises `ValueError` for what can never be run.
 
@@ -82,6 +98,7 @@ class Spec:
         network: `False` for none, `True` to share the host's, or a few hosts and ports ("smtp.example.com:587") to
             connect to by TCP, which takes level full.
         name: for people, in the process list and in cgroup names; letters, digits and dashes, at most 64.
+        warm_up: what a zygote does for later attempts with an equal spec, the name aside; `None` for no zygote.
     """
 
     entry: str
@@ -91,10 +108,10 @@ class Spec:
     environment: dict[str, str] = field(default_factory=dict)
     network: bool | tuple[str, ...] = False
     name: str = "attempt"
+    warm_up: WarmUp | None = None
 
     def __post_init__(self) -> None:
-        if not _ENTRY.fullmatch(self.entry):
-            raise ValueError(f"entry is {self.entry!r}, not `module:function`")
+        _check_entry(self.entry)
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"name is {self.name!r}; allowed are 1 to 64 letters, digits and dashes")
         for key, value in self.environment.items():
@@ -123,10 +140,17 @@ class Spec:
         """What `to_document` gave."""
         given = dict(document)
         network = given.pop("network")
+        warm_up = given.pop("warm_up")
         return cls(
             limits=Limits(**given.pop("limits")),
             mounts=tuple(Mount(**mount) for mount in given.pop("mounts")),
             path=tuple(given.pop("path")),
             network=network if isinstance(network, bool) else tuple(network),
+            warm_up=warm_up and WarmUp(entry=warm_up["entry"], arguments=tuple(warm_up["arguments"])),
             **given,
         )
+
+
+def _check_entry(entry: str) -> None:
+    if not _ENTRY.fullmatch(entry):
+        raise ValueError(f"entry is {entry!r}, not `module:function`")

@@ -17,7 +17,7 @@ import select
 import signal
 from typing import NoReturn
 
-from sandbox import descriptors, kinship, syscalls
+from sandbox import descriptors, kinship, syscalls, warden
 from sandbox.attempt import Attempt, carry_out
 from sandbox.contain import SUPERVISOR_STEPS
 from sandbox.errors import SetupError
@@ -35,6 +35,8 @@ def supervise(attempt: Attempt) -> NoReturn:
     try:
         syscalls.set_signal_mask(_ALL_SIGNALS)
         carry_out(SUPERVISOR_STEPS, attempt)
+        if attempt.is_zygote:
+            warden.guard(attempt)
         # Here and nowhere else a process of the attempt is made; by `os.fork`, with all of Python's hooks, and from the
         # main thread, because the task is to die with it.
         task = os.fork()

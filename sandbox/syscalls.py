@@ -54,7 +54,7 @@ _RESOLVE_NO_SYMLINKS = 4
 
 def look_up() -> None:
     """Find what every attempt calls in the C library now, so that whoever is forked from the caller need not."""
-    for name in ("syscall", "prctl", "capset", "mount", "umount2", "unshare", "signalfd", "sigprocmask"):
+    for name in ("syscall", "prctl", "capset", "mount", "umount2", "setns", "unshare", "signalfd", "sigprocmask"):
         getattr(libc, name)
 
 
@@ -87,6 +87,11 @@ def clone(namespaces: int) -> int:
     )
 
 
+def setns(namespace: int, kind: int) -> None:
+    """Move the caller (for a pid namespace: what it forks) into the namespace that a descriptor stands for."""
+    checked(libc.setns(ctypes.c_int(namespace), ctypes.c_int(kind)), "setns")
+
+
 def unshare(namespaces: int) -> None:
     """Move the caller into new namespaces."""
     checked(libc.unshare(ctypes.c_int(namespaces)), "unshare")
@@ -105,15 +110,19 @@ def set_process_name(name: str) -> None:
     checked(libc.prctl(ctypes.c_int(PR_SET_NAME), buffer, zero, zero, zero), "prctl(PR_SET_NAME)")
 
 
-def drop_capabilities() -> None:
-    """Empty the caller's effective, permitted, inheritable, ambient and bounding sets."""
+def drop_bounding_capabilities() -> None:
+    """Empty the caller's bounding and ambient sets."""
     drop, zero = ctypes.c_int(PR_CAPBSET_DROP), ctypes.c_ulong(0)
     for capability in range(64):
         if libc.prctl(drop, ctypes.c_ulong(capability), zero, zero, zero) != 0:
             break  # EINVAL: this kernel has no more. EPERM, below full: what is not held cannot be dropped
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+
+
+def set_capabilities(bits: int) -> None:
+    """Have these capabilities (bits below 32), of those that the caller has, effective and permitted, and no other."""
     header = struct.pack("Ii", _CAPABILITY_VERSION_3, 0)
-    checked(libc.capset(header, bytes(24)), "capset")
+    checked(libc.capset(header, struct.pack("6I", bits, bits, 0, 0, 0, 0)), "capset")
 
 
 def close_range(first: int, last: int = 0xFFFFFFFF) -> None:

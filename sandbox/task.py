@@ -11,20 +11,21 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
 from sandbox import report
-from sandbox.attempt import CHANNEL_DESCRIPTOR, Attempt, carry_out
+from sandbox.attempt import CHANNEL_DESCRIPTOR, Attempt, Step, carry_out
 from sandbox.channel import Channel
 from sandbox.contain_task import TASK_STEPS
 from sandbox.errors import SetupError
 
 
-def become_task(attempt: Attempt) -> NoReturn:
-    """Confine the caller, report on the control socket that it stands, and run the entry."""
+def become_task(attempt: Attempt, steps: Sequence[Step] = TASK_STEPS) -> NoReturn:
+    """Confine the caller by `steps`, report on the control socket that it stands, and run the entry."""
     try:
-        carry_out(TASK_STEPS, attempt)
+        carry_out(steps, attempt)
     except SetupError as error:
         report_failure(attempt.control, error)
         os._exit(1)
@@ -42,7 +43,7 @@ def report_failure(control: int, error: SetupError) -> None:
 
 
 def _run(entry: str) -> int:
-    _open_streams()
+    open_streams()
     channel = Channel(socket.socket(fileno=CHANNEL_DESCRIPTOR))
     try:
         module, _, function = entry.partition(":")
@@ -61,7 +62,7 @@ def _run(entry: str) -> int:
     return code
 
 
-def _open_streams() -> None:
+def open_streams() -> None:
     """Make text streams of its own: the launcher's were made for other files.
 
     Printing half a character (a lone surrogate) must not raise. Whole lines, since a log is made of them.

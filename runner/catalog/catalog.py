@@ -17,7 +17,7 @@ from typing import Any
 
 from runner.catalog import schema, snapshot
 from runner.catalog.choice import Choice, choose
-from runner.catalog.discovery import CODE, ENTRY, ENVIRONMENT, Launcher, ModuleProblem, code_mount, discover
+from runner.catalog.discovery import CODE, ENTRY, ENVIRONMENT, WARM_UP, Launcher, ModuleProblem, code_mount, discover
 from runner.catalog.history import Version, read_history, write_history
 from runner.catalog.manifest import TaskManifest
 from runner.catalog.watching import watch
@@ -27,7 +27,7 @@ from runner.domain.options import TaskOptions
 from runner.domain.run import TaskError
 from runner.errors import ConfigError, InvalidOptionError, SecretError, TasksFolderError, UnknownTaskError
 from runner.store.records import TaskKey
-from sandbox import Level, Limits, Mount, Spec
+from sandbox import Level, Limits, Mount, Spec, WarmUp
 
 _APP = "main"
 _FOLDER = snapshot.PACKAGE
@@ -223,8 +223,14 @@ class Catalog:
             path=(CODE,),
             environment=ENVIRONMENT,
             network=options.network,
+            warm_up=WarmUp(entry=WARM_UP, arguments=(entry.module, *self._settings.sandbox.preload)),
             name=re.sub(r"[^A-Za-z0-9]+", "-", entry.name)[:40].strip("-") or "task",
         )
+
+    def is_current(self, spec: Spec) -> bool:
+        """Whether it shows code that is in use."""
+        codes = {str(self._code / entry.code) for entry in self.entries.values()}
+        return any(mount.source in codes for mount in spec.mounts if mount.target == CODE)
 
     async def watch(self, changed: Callable[[], None]) -> None:
         """Take each saved state of the folder into use, and tell `changed`; goes on until it is cancelled."""

@@ -20,6 +20,7 @@ from runner.errors import InvalidError
 from sandbox import Confined, Level, Limits, Mount, Outcome, SandboxError, Spec, WireError
 
 ENTRY = "runner.guest.main:main"
+WARM_UP = "runner.guest.main:warm_up"
 #: Where a snapshot is seen inside.
 CODE = "/code"
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}

@@ -246,6 +246,7 @@ class SandboxSection(Section):
 
     level: Annotated[str, _word("auto", *Level)] = "auto"
     require: Annotated[str, _word(*Level)] | None = None
+    keep_warm_s: Annotated[float, _duration("0s", "1d")] = Field(default=60.0, alias="keep_warm")
     preload: Annotated[tuple[str, ...], BeforeValidator(_modules)] = ()
 
 

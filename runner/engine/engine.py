@@ -142,6 +142,7 @@ class Engine:
             await asyncio.gather(watching, return_exceptions=True)
 
     async def _take_tasks(self) -> None:
+        self._sandbox.retire_zygotes(self._catalog.is_current)
         await self._announce()
         if self._clock.running:
             await self._periodic.refresh()

@@ -227,7 +227,9 @@ class Execution:
         assert self._confined is not None
         async with self._parking:
             self._time.pause()
-            uses = await asyncio.to_thread(tree_memory, self._confined.pid)
+            uses = self._confined.memory_bytes()
+            if uses is None:
+                uses = await asyncio.to_thread(tree_memory, self._confined.pid)
             self._parts.capacity.park(self._claim.token, uses)
 
     async def _resume(self) -> None:

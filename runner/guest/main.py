@@ -9,6 +9,7 @@ whose threads go on, so nothing here waits for them.
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import Any
 
 from runner import jsonvalue
@@ -18,11 +19,21 @@ from runner.guest.failure import describe
 from runner.guest.link import ChannelLink
 from runner.guest.loading import find_tasks, load, load_module
 from runner.guest.reach import Network, hint
-from runner.guest.signature import count_arguments
+from runner.guest.signature import count_arguments, is_async
 from runner.sdk import link
 from sandbox.channel import Channel
 
 Frame = dict[str, Any]
+
+
+def warm_up(module: str, *preload: str) -> None:
+    """Import a task module and what its tasks need, for attempts that are forked from this process."""
+    process.prepare(module)
+    for name in preload:
+        import_module(name)
+    found = find_tasks(load_module(module), module)
+    if any(is_async(task.function) for task in found):
+        import_module("asyncio")
 
 
 def main(channel: Channel) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import Confined, Level, Limits, Mount, Outcome, Sandbox, Spec
+from sandbox import Confined, Level, Limits, Mount, Outcome, Sandbox, Spec, WarmUp
+from support.waiting import eventually_async
 
 INSIDE = Path(__file__).parent / "inside"
 CODE = Mount(source=str(INSIDE), target="/code")
@@ -148,14 +149,15 @@ def actor():
 KEY = 0x15014A4E
 
 
-@pytest.fixture
-async def arena(sandbox, tmp_path):
-    """A host and a sibling with something to lose."""
+@pytest.fixture(params=["alone", "warm"])
+async def arena(request, sandbox, tmp_path):
+    """A host and a sibling with something to lose, from attempts by themselves and from those of a zygote."""
+    warm = request.param == "warm"
     host = tmp_path / "host"
     (host / "work").mkdir(parents=True)
     (host / "canary").write_text("alive")
     mounts_before = Path("/proc/self/mountinfo").read_text()
-    sibling = await sandbox.launch(make_spec("evaluate"))
+    sibling = await Arena(sandbox, {"host": host}, warm).launch("actor:evaluate")
     ask = Inside(sibling)
     assert await ask("write('/tmp/canary', 'alive') and write('/dev/shm/canary', 'alive')") == 1000
     assert await ask(f"ctypes.CDLL(None).shmget({KEY}, 4096, 0o1666)") >= 0
@@ -172,7 +174,7 @@ async def arena(sandbox, tmp_path):
             server.listen()
             server.setblocking(False)
         places = {"host": host, "pid": os.getpid(), "port": tcp.getsockname()[1], "abstract": name, "key": KEY}
-        yield Arena(sandbox, places)
+        yield Arena(sandbox, places, warm)
 
         for server in (tcp, by_path, abstract):
             with pytest.raises(BlockingIOError):
@@ -183,8 +185,9 @@ async def arena(sandbox, tmp_path):
     await finish(sibling)
     assert (host / "canary").read_text() == "alive"
     assert Path("/proc/self/mountinfo").read_text() == mounts_before
+    sandbox.retire_zygotes(lambda _: False)
     children = Path(f"/proc/{sandbox._link._process.pid}/task/{sandbox._link._process.pid}/children")
-    assert children.read_text() == ""
+    await eventually_async(lambda: children.read_text() == "")
     after = await finish(await sandbox.launch(make_spec("nothing")))
     assert after.outcome.exit_code == 0
 
@@ -192,14 +195,23 @@ async def arena(sandbox, tmp_path):
 class Arena:
     """Where an attack is made: `places` are what it may aim at."""
 
-    def __init__(self, sandbox, places):
-        self.sandbox, self.places = sandbox, places
+    def __init__(self, sandbox, places, warm):
+        self.sandbox, self.places, self.warm = sandbox, places, warm
 
-    async def launch(self, entry, **options):
+    async def launch(self, entry, unfit_because="", **options):
         """Run an attack; /shared is a writable folder of the host."""
+        spec = self.spec(entry, **options)
+        unfit = await self.sandbox.warm_up(spec) if self.warm else "is launched by itself"
+        confined = await self.sandbox.launch(spec)
+        assert unfit == unfit_because or not self.warm
+        assert confined.walls.endswith("; warm") == (not unfit)
+        return confined
+
+    def spec(self, entry, **options):
         work = Mount(source=str(self.places["host"] / "work"), target="/shared", writable=True)
         spec = make_spec("nothing", mounts=(work,), **options)
-        return await self.sandbox.launch(dataclasses.replace(spec, entry=entry))
+        warm_up = WarmUp(entry="builtins:__import__", arguments=(entry.partition(":")[0],)) if self.warm else None
+        return dataclasses.replace(spec, entry=entry, warm_up=warm_up)
 
     def filled(self, expressions):
         for key, value in self.places.items():

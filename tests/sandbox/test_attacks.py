@@ -120,7 +120,7 @@ DENIED = [
         "kill others",
         "os.kill(-1, 9)",
         "os.kill(1, 9)",
-        "os.kill(os.getppid(), 19)",
+        "os.kill(os.getppid() or 1, 19)",
         "os.kill({pid}, 9)",
         "os.killpg(1, 9)",
     ),
@@ -259,6 +259,10 @@ DENIED = [
 ]
 
 
+#: A zygote may enter namespaces, but has descriptors of its own only; and kill(-1) gives 0 if it reached nobody.
+CONTAINED_IN_A_ZYGOTE = (15, 20)
+
+
 def ids(rows):
     return [f"{row[0]:02}-{row[1].replace(' ', '-')}" for row in rows]
 
@@ -289,9 +293,15 @@ async def test_while_the_task_runs(arena, actor, row):
 @pytest.mark.parametrize("row", DENIED, ids=ids(DENIED))
 async def test_while_the_module_is_imported(arena, actor, row):
     expressions = arena.filled(row[2:])
-    confined = await arena.launch("at_import:tell", environment={"ATTACKS": json.dumps(expressions)})
+    spec = arena.spec("at_import:nothing", environment={"ATTACKS": json.dumps(expressions)})
 
-    ended = await actor.finish(confined)
+    if arena.warm:
+        unfit = await arena.sandbox.warm_up(spec)  # what the attacks leave behind may make it so
+        assert not unfit or unfit.startswith(("opened", "wrote", "started", "made")), unfit
+    else:
+        ended = await actor.finish(await arena.sandbox.launch(spec))
+        assert ended.outcome.exit_code == 0, ended.stderr
 
-    assert ended.outcome.exit_code == 0, ended.stderr
-    assert_denied(expressions, ended.frames[0]["answers"])
+    if arena.warm and row[0] in CONTAINED_IN_A_ZYGOTE:
+        return  # what it reached is looked at after each test
+    assert_denied(expressions, json.loads((arena.places["host"] / "work" / "answers").read_text()))

@@ -216,9 +216,9 @@ async def test_a_refused_launch_harms_no_other(sandbox, actor, tmp_path):
     for _ in range(20):
         with pytest.raises(SetupError):
             await sandbox.launch(actor.spec("nothing", mounts=(Mount(source=str(tmp_path / "no"), target="/x"),)))
-    sandbox._link._socket.send(b"garbage")
-    sandbox._link._socket.send(b'{"id": 1}')
-    sandbox._link._socket.send(b"[" * 100_000)
+    sandbox._link._line._socket.send(b"garbage")
+    sandbox._link._line._socket.send(b'{"id": 1}')
+    sandbox._link._line._socket.send(b"[" * 100_000)
 
     await other.send({"still": "here"})
     assert await other.receive() == {"still": "here"}
@@ -302,14 +302,14 @@ async def test_a_task_cannot_reach_the_launchers_or_supervisors_sockets(sandbox,
 def test_a_datagram_of_any_size_is_no_launch():
     left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with left, right:
-        from sandbox.launcher import _receive
+        from sandbox.messages import receive
 
         right.send(b"\xff\xfe")
-        assert _receive(left) == ({}, [])
+        assert receive(left) == ({}, [])
         right.send(b"[1]")
-        assert _receive(left) == ({}, [])
+        assert receive(left) == ({}, [])
         right.close()
-        assert _receive(left) is None
+        assert receive(left) is None
 
 
 @pytest.mark.parametrize(

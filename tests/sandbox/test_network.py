@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sandbox import Level, Limits, Sandbox, SetupError, Spec, network
+from sandbox import Level, Limits, Sandbox, SetupError, Spec, WarmUp, network
 from sandbox.endpoint import Endpoint, parse, parse_all
 from support.tls import AUTHORITY, server_context
 from support.waiting import eventually_async
@@ -100,13 +100,17 @@ async def silent(reader, _):
     await asyncio.Event().wait()
 
 
-@pytest.fixture
-async def granted(sandbox, actor):
+@pytest.fixture(params=["alone", "warm"])
+async def granted(request, sandbox, actor):
     """Launches attempts that are granted hosts; each is asked, and has its `notes`."""
     launched = []
+    warm_up = WarmUp(entry="builtins:__import__", arguments=("actor",)) if request.param == "warm" else None
 
     async def launch(*hosts):
-        confined = await sandbox.launch(actor.spec("evaluate", network=hosts, limits=LIMITS))
+        spec = actor.spec("evaluate", network=hosts, limits=LIMITS, warm_up=warm_up)
+        if warm_up is not None:
+            assert await sandbox.warm_up(spec) == ""
+        confined = await sandbox.launch(spec)
         launched.append(confined)
         ask = actor.Inside(confined)
         ask.notes = []

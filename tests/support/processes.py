@@ -21,7 +21,7 @@ def adopt_orphans() -> None:
 def living_children() -> set[int]:
     """The processes below this one. Dead ones are reaped first: their parents may have died before.
 
-    Those of the tests' database are left out: they come and go as it likes.
+    Those of the tests' database are left out: they come and go as it likes; so is what a living launcher keeps warm.
     """
     for child in psutil.Process().children():
         try:
@@ -29,12 +29,25 @@ def living_children() -> set[int]:
                 os.waitpid(child.pid, os.WNOHANG)
         except (psutil.NoSuchProcess, ChildProcessError):
             continue
-    return {child.pid for child in psutil.Process().children(recursive=True) if not _is_database(child)}
+    return {
+        child.pid
+        for child in psutil.Process().children(recursive=True)
+        if not (_is_database(child) or is_kept_warm(child))
+    }
 
 
 def _is_database(process: psutil.Process) -> bool:
     try:
         return bool(process.name() == "postgres")
+    except psutil.NoSuchProcess:
+        return True
+
+
+def is_kept_warm(process: psutil.Process) -> bool:
+    """Whether it is the zygote of attempts to come, its warden, or a cell that is empty or was."""
+    try:
+        named = process.name().startswith(("isolane-", "zygote "))
+        return named and any(parent.name() == "isolane" for parent in process.parents())
     except psutil.NoSuchProcess:
         return True
 

@@ -1,0 +1,79 @@
+"""How an attempt of a zygote is confined: what its cell does, and what the process does that moves in.
+
+A zygote went through `SUPERVISOR_STEPS` (its warden) and `TASK_STEPS` (itself), so an attempt forked from it stands
+within all their walls from its first instruction on. What is left is what it may not share with other attempts of its
+zygote: processes, mounts, network, ipc, scratch space, a cgroup. The cell, PID 1 of new namespaces, is made by the
+warden and never runs anything of the task; the zygote forks into the cell's pid namespace, and its child, before it
+runs anything of the task, enters the others and closes the door behind it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from sandbox import identity, kinship, rootfs, seccomp, syscalls
+from sandbox.attempt import Attempt, Step, always
+from sandbox.contain_task import (
+    begin_session,
+    join_cgroups,
+    mount_own_scratch,
+    restrict_files,
+    take_descriptors,
+    with_filter,
+    with_landlock,
+)
+
+
+def _tie(attempt: Attempt) -> None:
+    kinship.die_with_parent()
+    kinship.check_alive(attempt.life)
+
+
+def _mount_proc(_: Attempt) -> None:
+    rootfs.mount_proc_again()
+
+
+def _drop_capabilities(_: Attempt) -> None:
+    identity.drop_capabilities()
+
+
+CELL_STEPS: tuple[Step, ...] = (
+    Step("tie to the warden", _tie, always),
+    Step("scratch space", mount_own_scratch, always),
+    Step("proc", _mount_proc, always),
+    Step("capabilities", _drop_capabilities, always),
+)
+
+
+def _enter(attempt: Attempt) -> None:
+    for namespace in attempt.cell:
+        syscalls.setns(namespace, 0)
+
+
+def _go_home(_: Attempt) -> None:
+    os.chdir("/tmp")
+
+
+def _drop_kept_capabilities(_: Attempt) -> None:
+    identity.drop_kept_capabilities()
+
+
+def _reset_signals(_: Attempt) -> None:
+    syscalls.set_signal_mask(0)
+
+
+def _close_door(_: Attempt) -> None:
+    seccomp.load(seccomp.entering_denied())
+
+
+INMATE_STEPS: tuple[Step, ...] = (
+    Step("namespaces", _enter, always),
+    Step("cgroup", join_cgroups, always),
+    Step("session", begin_session, always),
+    Step("descriptors", take_descriptors, always),
+    Step("home", _go_home, always),
+    Step("capabilities", _drop_kept_capabilities, always),
+    Step("signals", _reset_signals, always),
+    Step("landlock", restrict_files, with_landlock),
+    Step("seccomp", _close_door, with_filter),
+)

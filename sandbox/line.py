@@ -1,0 +1,117 @@
+"""The runner's end of a socket to a process that launches for it: the launcher, or the warden of a zygote."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Callable, Sequence
+
+from sandbox import messages
+from sandbox.errors import LauncherError
+from sandbox.messages import MESSAGE_LIMIT, Message
+
+
+class Line:
+    """Sends messages, and hands on those that come.
+
+    Args:
+        on_message: gets each message with its descriptors, which it owns from then on. Raises `LauncherError` for what
+            the other process never says; nothing more is heard then.
+        on_end: called once nothing more is to be heard.
+
+    Attributes:
+        far_end: for the other process; close it once that has it.
+    """
+
+    def __init__(self, on_message: Callable[[Message, list[int]], None], on_end: Callable[[], None]) -> None:
+        self._on_message, self._on_end = on_message, on_end
+        self._socket, self.far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.setblocking(False)
+        self._sending = asyncio.Lock()
+
+    async def send(self, message: Message, descriptors: Sequence[int]) -> None:
+        """Send one message. Raises `LauncherError` if the other process is gone or the message is too large."""
+        data = json.dumps(message).encode()
+        if len(data) > MESSAGE_LIMIT:
+            raise LauncherError(f"the launch takes {len(data)} bytes to describe, the limit is {MESSAGE_LIMIT}")
+        async with self._sending:
+            while True:
+                try:
+                    socket.send_fds(self._socket, [data], list(descriptors))
+                except BlockingIOError:
+                    await until_writable(self._socket.fileno())
+                except OSError as error:
+                    raise LauncherError(f"the launcher is gone: {error.strerror}") from error
+                else:
+                    return
+
+    async def first_message(self) -> Message | None:
+        """Wait for one message; `None` at the end. Only before `listen`."""
+        await until_readable(self._socket.fileno())
+        received = self._receive()
+        return None if received is None else received[0]
+
+    def listen(self) -> None:
+        """From now on hand on what comes."""
+        asyncio.get_running_loop().add_reader(self._socket, self._readable)
+
+    def close(self) -> None:
+        """Close both ends that are held here. Closing twice does no harm."""
+        if self._socket.fileno() < 0:
+            return
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()
+        self.far_end.close()
+
+    def _readable(self) -> None:
+        try:
+            received = self._receive()
+        except BlockingIOError:
+            return
+        if received is not None:
+            message, descriptors = received
+            try:
+                self._on_message(message, descriptors)
+            except LauncherError:
+                for descriptor in descriptors:
+                    os.close(descriptor)
+            else:
+                return
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._on_end()
+
+    def _receive(self) -> tuple[Message, list[int]] | None:
+        try:
+            return messages.receive(self._socket)
+        except ConnectionError:
+            return None
+
+
+async def until_readable(descriptor: int) -> None:
+    """Wait until `descriptor` is readable; a pidfd is when its process has ended."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(descriptor)
+
+
+async def until_writable(descriptor: int) -> None:
+    """Wait until `descriptor` is writable."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_writer(descriptor, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_writer(descriptor)
+
+
+def read_pid(pidfd: int) -> int:
+    """The pid of a pidfd's process in this process's own pid namespace."""
+    with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as fields:
+        return next(int(line.split()[1]) for line in fields if line.startswith("Pid:"))

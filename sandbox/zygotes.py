@@ -1,0 +1,181 @@
+"""The runner's side of zygotes: which specs have one, when one is started, and when it is retired.
+
+A zygote costs memory and a second import, so it is started when a spec comes up for the second time within `keep_s`;
+until it is ready, and where it turns out unfit, attempts are launched by themselves. It is retired when nothing was
+forked from it for `keep_s`, when it is old (what a module computed at import grows stale), when others need its place,
+when its lease is another than that of the next attempt, and when its owner says that its code is not current any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Hashable
+
+from sandbox.errors import SandboxError
+from sandbox.lease import Lease
+from sandbox.line import Line
+from sandbox.spec import Spec
+
+#: After this many seconds it is replaced.
+_OLD_S = 600.0
+_UNFIT_REMEMBERED = 1000
+
+_logger = logging.getLogger(__name__)
+
+
+class Zygote:
+    """One zygote, as the runner holds it.
+
+    Attributes:
+        spec: of its attempts, the name aside.
+        lease: under which it runs.
+        line: to its warden.
+        walls: around its attempts, in one line.
+        attempts: numbers of those that are forked from it and not yet dead.
+        ready: whether attempts can be forked from it.
+    """
+
+    def __init__(self, spec: Spec, lease: Lease | None, line: Line) -> None:
+        self.spec, self.lease, self.line = spec, lease, line
+        self.walls = ""
+        self.attempts: set[int] = set()
+        self.ready = False
+        self.used_at = self.born_at = time.monotonic()
+        self._retired = False
+
+    def retire(self) -> None:
+        """Take no more attempts; those that there are go on, then it ends."""
+        self.ready, self._retired = False, True
+        self._end_if_unused()
+
+    def ended(self, number: int) -> None:
+        """An attempt of it is dead."""
+        self.attempts.discard(number)
+        self.used_at = time.monotonic()
+        self._end_if_unused()
+
+    def _end_if_unused(self) -> None:
+        if self._retired and not self.attempts:
+            self.line.close()
+
+
+class Zygotes:
+    """Those of one sandbox.
+
+    Args:
+        start: starts one; returns it once attempts can be forked from it, or why none can.
+        keep_s: how long one is kept without use, in seconds; 0 for no zygotes.
+        most: how many there may be at once.
+    """
+
+    def __init__(
+        self, start: Callable[[Spec, Lease | None], Awaitable[Zygote | str]], *, keep_s: float, most: int
+    ) -> None:
+        self._start = start
+        self._keep_s, self._most = keep_s, most
+        self._known: dict[Hashable, Zygote] = {}
+        self._starting: dict[Hashable, asyncio.Task[None]] = {}
+        self._seen: dict[Hashable, float] = {}
+        self._unfit: dict[Hashable, str] = {}
+        self._sweeping: asyncio.TimerHandle | None = None
+
+    def find(self, spec: Spec, lease: Lease | None) -> Zygote | None:
+        """One to fork this attempt from, if there is; if not, one may be started for those that follow."""
+        if spec.warm_up is None or self._keep_s <= 0:
+            return None
+        key = _key(spec)
+        zygote = self._known.get(key)
+        if zygote is not None:
+            zygote.used_at = time.monotonic()
+            if zygote.ready and zygote.lease is lease and zygote.used_at - zygote.born_at < _OLD_S:
+                return zygote
+            self._forget(key)
+            if not zygote.ready and (lease is None or not lease.is_over):
+                self._refuse(key, spec, "made its zygote end")  # it is not trusted to do better the next time
+        elif key not in self._unfit and self._is_worth_it(key):
+            self._begin(key, spec, lease)
+        return None
+
+    async def ensure(self, spec: Spec, lease: Lease | None) -> str:
+        """Have one ready for this spec, if there can be one; why there cannot, empty if it is there."""
+        key = _key(spec)
+        if key not in self._known and key not in self._unfit:
+            await self._begin(key, spec, lease)
+        return self._unfit.get(key, "")
+
+    def retire(self, is_current: Callable[[Spec], bool] = lambda _: False) -> None:
+        """Retire those whose spec is not current any more; by default all."""
+        for key, zygote in list(self._known.items()):
+            if not is_current(zygote.spec):
+                self._forget(key)
+
+    async def close(self) -> None:
+        """Start no more, and retire all."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        for task in self._starting.values():
+            task.cancel()
+        await asyncio.gather(*self._starting.values(), return_exceptions=True)
+        self.retire()
+
+    def _is_worth_it(self, key: Hashable) -> bool:
+        """Whether the spec comes up again."""
+        now = time.monotonic()
+        if len(self._seen) > _UNFIT_REMEMBERED:
+            self._seen = {each: at for each, at in self._seen.items() if now - at < self._keep_s}
+        before, self._seen[key] = self._seen.get(key), now
+        return before is not None and now - before < self._keep_s
+
+    def _begin(self, key: Hashable, spec: Spec, lease: Lease | None) -> asyncio.Task[None]:
+        if key not in self._starting:
+            self._starting[key] = asyncio.create_task(self._add(key, spec, lease))
+        return self._starting[key]
+
+    async def _add(self, key: Hashable, spec: Spec, lease: Lease | None) -> None:
+        try:
+            if len(self._known) >= self._most:
+                idle = [each for each in self._known if not self._known[each].attempts]
+                if not idle:
+                    return
+                self._forget(min(idle, key=lambda each: self._known[each].used_at))
+            zygote = await self._start(spec, lease)
+        except (SandboxError, OSError) as error:
+            self._refuse(key, spec, f"could not be started: {error}")
+        else:
+            if isinstance(zygote, str):
+                self._refuse(key, spec, zygote)
+            else:
+                self._known[key] = zygote
+                self._sweep_later()
+        finally:
+            del self._starting[key]
+
+    def _refuse(self, key: Hashable, spec: Spec, reason: str) -> None:
+        if len(self._unfit) >= _UNFIT_REMEMBERED:
+            self._unfit.clear()
+        self._unfit[key] = reason
+        _logger.info("%s starts anew for each attempt, which is slower: warming up, it %s", spec.name, reason)
+
+    def _forget(self, key: Hashable) -> None:
+        self._known.pop(key).retire()
+
+    def _sweep_later(self) -> None:
+        if self._sweeping is None:
+            self._sweeping = asyncio.get_running_loop().call_later(self._keep_s, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeping = None
+        limit = time.monotonic() - self._keep_s
+        for key, zygote in list(self._known.items()):
+            if not zygote.attempts and zygote.used_at <= limit:
+                self._forget(key)
+        if self._known:
+            self._sweep_later()
+
+
+def _key(spec: Spec) -> Hashable:
+    """Equal for specs whose attempts may be forked from one zygote."""
+    environment = tuple(sorted(spec.environment.items()))
+    return spec.entry, spec.warm_up, spec.limits, spec.mounts, spec.path, environment, spec.network
