@@ -6,7 +6,7 @@ import click
 from rich.text import Text
 
 from runner.cli import options
-from runner.cli.render import ago, clean, name_column, print_json, print_table, short_column
+from runner.cli.render import ago, clean, name_column, print_json, print_table, short_column, size
 from runner.cli.target import Target
 
 _STYLES = {"up": "green", "draining": "yellow", "dead": "red"}
@@ -26,7 +26,7 @@ def list_(target: Target, *, as_json: bool) -> None:
     if as_json:
         print_json(page)
         return
-    columns = [short_column(name) for name in ("state", "running", "heartbeat", "started")]
+    columns = [short_column(name) for name in ("state", "running", "memory", "heartbeat", "started")]
     print_table(
         [name_column("node"), *columns, name_column("sandbox"), name_column("version"), name_column("id")],
         [
@@ -34,6 +34,7 @@ def list_(target: Target, *, as_json: bool) -> None:
                 node["name"],
                 Text(node["state"], style=_STYLES.get(node["state"], "")),
                 f"{node['running']}/{node['slots']}",
+                size(node["memory_bytes"]),
                 f"{node['last_seen_s_ago']:.0f}s ago",
                 ago(node["started_at"]),
                 node["sandbox"].partition(":")[0],

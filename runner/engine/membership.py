@@ -94,6 +94,7 @@ class Membership:
             name=node.name,
             lease_s=lease_s,
             capacity=parts.capacity.slots,
+            memory_bytes=parts.capacity.memory_bytes,
             version=f"{_version()}, Python {platform.python_version()}, {platform.system()} {platform.release()}",
             sandbox=parts.sandbox.walls,
         )

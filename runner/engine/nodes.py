@@ -15,6 +15,7 @@ def node_document(node: NodeState, now: int) -> Document:
         "state": "dead" if node.buried else "draining" if node.draining else "up",
         "running": node.running,
         "slots": node.info.capacity,
+        "memory_bytes": node.info.memory_bytes,
         "lease_s": node.info.lease_s,
         "version": node.info.version,
         "sandbox": node.info.sandbox,

@@ -127,6 +127,7 @@ class NodeInfo:
     name: str  # as people call it; several may have one
     lease_s: float  # how long its claims last unless its lease is renewed
     capacity: int  # attempts at once
+    memory_bytes: int  # that their limits may add up to
     version: str  # of isolane
     sandbox: str  # the level of its walls
 

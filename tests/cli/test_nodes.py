@@ -24,7 +24,7 @@ def test_the_json_is_what_http_gives(project):
         del shown[changing], answered[changing]
     assert shown == answered
     assert set(shown) == {
-        "id", "name", "state", "running", "slots", "lease_s", "version", "sandbox", "started_at",
+        "id", "name", "state", "running", "slots", "memory_bytes", "lease_s", "version", "sandbox", "started_at",
     }  # fmt: skip
 
 

@@ -43,6 +43,7 @@ async def test_a_node_is_listed_with_what_it_is_and_what_it_runs(node: Node) -> 
     [shown] = (await node.operations.list_nodes())["items"]
 
     assert (shown["name"], shown["state"], shown["running"], shown["slots"]) == ("here", "up", 0, 4)
+    assert shown["memory_bytes"] == 2 << 30
     assert shown["sandbox"].startswith("full: ")
     assert "Python 3." in shown["version"]
     assert shown["last_seen_s_ago"] < 10

@@ -130,7 +130,14 @@ def new_run(**options: Any) -> NewRun:
 
 
 def node_info(node: str = "node", **options: Any) -> NodeInfo:
-    values = {"name": f"name of {node}", "lease_s": 15.0, "capacity": 4, "version": "0.1.0", "sandbox": "full"}
+    values = {
+        "name": f"name of {node}",
+        "lease_s": 15.0,
+        "capacity": 4,
+        "memory_bytes": 1 << 30,
+        "version": "0.1.0",
+        "sandbox": "full",
+    }
     return NodeInfo(id=node, **{**values, **options})
 
 

@@ -25,7 +25,16 @@ from runner.store.records import NodeInfo, NodeState
 async def register(tx: Transaction, node: NodeInfo) -> None:
     """Make a node known."""
     await refuse_unfinished(tx)
-    await tx.rows("register_node", node.id, node.name, node.lease_s, node.capacity, node.version, node.sandbox)
+    await tx.rows(
+        "register_node",
+        node.id,
+        node.name,
+        node.lease_s,
+        node.capacity,
+        node.memory_bytes,
+        node.version,
+        node.sandbox,
+    )
 
 
 def state_of(row: asyncpg.Record) -> NodeState:
@@ -36,6 +45,7 @@ def state_of(row: asyncpg.Record) -> NodeState:
             name=row["name"],
             lease_s=row["lease_s"],
             capacity=row["capacity"],
+            memory_bytes=row["memory_bytes"],
             version=row["version"],
             sandbox=row["sandbox"],
         ),

@@ -4,8 +4,8 @@
 SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
 
 -- name: register_node
-INSERT INTO nodes (id, name, lease_s, capacity, version, sandbox, started_at, last_seen)
-VALUES ($1, $2, $3, $4, $5, $6, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
+INSERT INTO nodes (id, name, lease_s, capacity, memory_bytes, version, sandbox, started_at, last_seen)
+VALUES ($1, $2, $3, $4, $5, $6, $7, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
         (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
 ON CONFLICT DO NOTHING;
 
