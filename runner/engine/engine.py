@@ -36,6 +36,7 @@ from runner.store.contract import Store
 from sandbox import Sandbox
 
 _PRUNE_S = 60.0
+_AGAIN_S = 5.0  # after the store did not take what the tasks folder has by now
 
 _logger = logging.getLogger(__name__)
 
@@ -137,6 +138,8 @@ class Engine:
                     self._tell_tasks()
                 except RunnerError as error:
                     _logger.warning("the saved tasks are taken into use later: %s", error)
+                    await asyncio.sleep(_AGAIN_S * self.parts.rng.uniform(0.5, 1))
+                    changed.set()
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
