@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from runner.domain.masking import Mask
 from runner.engine.logbook import Logbook
 from runner.store.contract import Store
 from support.postgres import PostgresServer, create_database, sql
@@ -47,7 +48,7 @@ def _away(server: PostgresServer) -> Iterator[None]:
 
 
 def _logbook(store: Store, run: str, limit_bytes: int = 10 << 20) -> Logbook:
-    return Logbook(store, "main", run, 1, limit_bytes=limit_bytes, now=store.now)
+    return Logbook(store, "main", run, 1, limit_bytes=limit_bytes, now=store.now, mask=Mask())
 
 
 async def _texts(store: Store, run: str) -> list[str]:

@@ -17,11 +17,11 @@ from support.postgres import create_database, drop_database, shared_server
 from support.projects import CONFIG, write_project
 from support.waiting import eventually_async
 
-HOUR = 3_600_000_000
+DAY = 86_400_000_000
 CLOCK = """
     from runner import task
 
-    @task(every="1h", catch_up={catch_up!r}, tags=["hourly"])
+    @task(every="1d", catch_up={catch_up!r}, tags=["daily"])
     def chime():
         return "gong"
 """
@@ -46,7 +46,7 @@ async def test_missed_firings_are_made_up_for_as_the_task_says(tmp_path: Path, c
     project = write_project(tmp_path, {"clock.py": CLOCK.format(catch_up=catch_up)})
     async with running_node(project, periodic=True) as node:
         following = await _next_at(node)
-    first_missed = following - 3 * HOUR
+    first_missed = following - 3 * DAY
     _set_next_at(project, first_missed)
 
     async with running_node(project, periodic=True) as node:
@@ -56,7 +56,7 @@ async def test_missed_firings_are_made_up_for_as_the_task_says(tmp_path: Path, c
         assert len(page.items) == expected
         due = sorted(detail.run.due_at for detail in page.items)
         if catch_up == "all":
-            assert due == [first_missed, first_missed + HOUR, first_missed + 2 * HOUR]
+            assert due == [first_missed, first_missed + DAY, first_missed + 2 * DAY]
         assert {detail.run.schedule for detail in page.items} <= {"clock.chime"}
 
 
