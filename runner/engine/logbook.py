@@ -114,15 +114,16 @@ class Logbook:
             self._keep(stream, piece.decode("utf-8", "backslashreplace"), at)
 
     def _keep(self, stream: str, text: str, at: int, level: str | None = None) -> None:
-        size = max(len(text) + 1, _LEAST_BYTES)
+        size = len(text) + 1
+        counted = max(size, _LEAST_BYTES)
         if self.is_dropping:
             self._drop(size)
             return
-        if self._kept_bytes + size > self._limit_bytes:
+        if self._kept_bytes + counted > self._limit_bytes:
             self.mark(f"the log is cut here: it reached its limit of {self._limit_bytes} bytes")
             self._dropped_bytes += size
             return
-        self._kept_bytes += size
+        self._kept_bytes += counted
         self._append(LogLine(attempt=self._attempt, at=at, stream=stream, text=_clean(text), level=level))
 
     def _drop(self, size: int) -> None:
