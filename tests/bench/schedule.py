@@ -31,6 +31,7 @@ ROUNDS, SLICE_S = 8, 0.5
 CLIENTS = 16
 BATCH, QUEUES = 1000, 500
 RUN = {"task": "greet", "parameters": {"name": "Ada", "numbers": [1, 2, 3]}}
+LIMITS = "[limits]\nwaiting_per_app = 10_000_000\nwaiting_per_queue = 10_000_000\n"
 #: Does its work again and again until this instant of the monotonic clock; returns how often.
 Load = Callable[[float], Awaitable[int]]
 
@@ -52,7 +53,7 @@ def main() -> None:
 
 def report(store: str, commits: Load, folder: Path, url: str) -> None:
     """Measure a server on the store at `url`, and print it."""
-    config = CONFIG.replace("[runner]", f'[runner]\nstore = "{url}"')
+    config = CONFIG.replace("[runner]", f'[runner]\nstore = "{url}"') + LIMITS
     project = write_project(folder, {"greet.py": "def run(parameters):\n    pass\n"}, config)
     with server_in(project) as server:
         client = server.start()
