@@ -44,7 +44,8 @@ class AttemptLaunch:
             stderr, far_stderr = _pipe(opened)
             opened.pop_all()  # nothing failed: from here on they have owners
         self._far_ends = [far_control.detach(), far_channel.detach(), far_stdout, far_stderr]
-        leases = () if lease is None else (lease.descriptor,)
+        # The warden of a zygote has the lease already.
+        leases = () if lease is None or self._zygote is not None else (lease.descriptor,)
         self.handed_over = [*self._far_ends, *leases, *(group.procs if group is not None else ())]
         self.confined = Confined(group, control, channel, stdout, stderr)
         if self._zygote is not None:

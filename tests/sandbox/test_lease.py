@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import sandbox as package
-from sandbox import Lease, SetupError
+from sandbox import Lease, SetupError, WarmUp
 from sandbox.lease import boot_clock_ns
 from support.waiting import eventually
 
@@ -59,6 +59,20 @@ async def test_an_attempt_is_killed_at_the_end_of_its_lease(sandbox, actor):
     assert ended.outcome.lease_over
     assert (ended.outcome.exit_code, ended.outcome.signal) == (None, None)
     assert ended.outcome.describe_exit() == "was killed at the end of its lease"
+
+
+async def test_a_warm_attempt_begins_under_its_lease_and_is_killed_at_its_end(sandbox, actor):
+    lease = Lease(boot_clock_ns() + 4 * SECOND)
+    spec = actor.spec("echo", warm_up=WarmUp(entry="builtins:__import__", arguments=("actor",)))
+    if unfit := await sandbox.warm_up(spec, lease):
+        pytest.skip(f"warming up, it {unfit}")
+
+    confined = await sandbox.launch(spec, lease)
+    await confined.send({})
+    assert await confined.receive() == {}
+
+    assert confined.walls.endswith("; warm")
+    assert (await actor.finish(confined)).outcome.lease_over
 
 
 async def test_an_attempt_lives_on_while_its_lease_is_extended(sandbox, actor):
