@@ -35,6 +35,7 @@ class Attempt:
         cgroups: files to write "0" to, in order to join.
         counted_memory: whether one of `cgroups` limits memory.
         scratch: folder of the host for its temporary files, below full; empty at full.
+        name: for people; that of the spec, for an attempt of a zygote its own.
         proc: a /proc that can be written to, once there is one.
         trees: mounts that were opened and are not yet in their places.
         cell: namespaces that wait for an attempt of a zygote.
@@ -55,6 +56,7 @@ class Attempt:
     lease: int | None
     cgroups: tuple[int, ...]
     scratch: str
+    name: str = ""
     proc: int = -1
     trees: list[mounts.Tree] = field(default_factory=list)
     cell: tuple[int, ...] = ()
@@ -67,6 +69,9 @@ class Attempt:
             if not _is_below(target, found):
                 found.append(target)
         return found
+
+    def __post_init__(self) -> None:
+        self.name = self.name or self.spec.name
 
     def descriptors(self) -> list[int]:
         """All that it needs while it is being set up."""

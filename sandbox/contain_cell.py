@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from sandbox import identity, kinship, rootfs, seccomp, syscalls
+from sandbox import identity, rootfs, seccomp, syscalls
 from sandbox.attempt import Attempt, Step, always
 from sandbox.contain_task import (
     begin_session,
@@ -24,24 +24,13 @@ from sandbox.contain_task import (
 )
 
 
-def _tie(attempt: Attempt) -> None:
-    kinship.die_with_parent()
-    kinship.check_alive(attempt.life)
-
-
 def _mount_proc(_: Attempt) -> None:
     rootfs.mount_proc_again()
 
 
-def _drop_capabilities(_: Attempt) -> None:
-    identity.drop_capabilities()
-
-
 CELL_STEPS: tuple[Step, ...] = (
-    Step("tie to the warden", _tie, always),
     Step("scratch space", mount_own_scratch, always),
     Step("proc", _mount_proc, always),
-    Step("capabilities", _drop_capabilities, always),
 )
 
 

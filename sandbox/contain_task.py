@@ -25,7 +25,7 @@ def begin_session(attempt: Attempt) -> None:
     """Lead a session of its own, and die with whoever forked it."""
     os.setsid()
     kinship.die_with_parent()
-    syscalls.set_process_name(f"zygote {attempt.spec.name}" if attempt.is_zygote else attempt.spec.name)
+    syscalls.set_process_name(f"zygote {attempt.name}" if attempt.is_zygote else attempt.name)
 
 
 def mount_own_scratch(attempt: Attempt) -> None:
@@ -53,6 +53,10 @@ def take_descriptors(attempt: Attempt) -> None:
     os.dup2(channel, CHANNEL_DESCRIPTOR, inheritable=False)
     attempt.control = control
     descriptors.keep_only((0, 1, 2, CHANNEL_DESCRIPTOR, control))
+
+
+def _open_streams(_: Attempt) -> None:
+    descriptors.open_streams()
 
 
 def _limit(attempt: Attempt) -> None:
@@ -140,6 +144,7 @@ TASK_STEPS: tuple[Step, ...] = (
     Step("session", begin_session, always, "session"),
     Step("scratch space", _mount_scratch_of_zygote, zygote),
     Step("descriptors", take_descriptors, always, "no inherited descriptors"),
+    Step("streams", _open_streams, always),
     Step("rlimits", _limit, always, "rlimits"),
     Step("environment", _clear_environment, always, "cleared environment"),
     Step("import path", _set_path, always),

@@ -106,8 +106,7 @@ def prctl(option: int, value: int = 0) -> int:
 def set_process_name(name: str) -> None:
     """Name the caller in the process list; the kernel keeps 15 bytes."""
     zero = ctypes.c_ulong(0)
-    buffer = ctypes.create_string_buffer(name.encode()[:15])
-    checked(libc.prctl(ctypes.c_int(PR_SET_NAME), buffer, zero, zero, zero), "prctl(PR_SET_NAME)")
+    checked(libc.prctl(ctypes.c_int(PR_SET_NAME), name.encode()[:15], zero, zero, zero), "prctl(PR_SET_NAME)")
 
 
 def drop_bounding_capabilities() -> None:

@@ -43,7 +43,6 @@ def report_failure(control: int, error: SetupError) -> None:
 
 
 def _run(entry: str) -> int:
-    open_streams()
     channel = Channel(socket.socket(fileno=CHANNEL_DESCRIPTOR))
     try:
         module, _, function = entry.partition(":")
@@ -54,25 +53,17 @@ def _run(entry: str) -> int:
     except BaseException:
         sys.__excepthook__(*sys.exc_info())
         code = 1
+    flush_streams()
+    return code
+
+
+def flush_streams() -> None:
+    """Hand over what was printed, as far as whoever printed left the means to."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except Exception:
             pass  # closed or replaced by the task, or nobody reads any more
-    return code
-
-
-def open_streams() -> None:
-    """Make text streams of its own: the launcher's were made for other files.
-
-    Printing half a character (a lone surrogate) must not raise. Whole lines, since a log is made of them.
-    """
-    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
-        stream = open(  # noqa: SIM115 - open as long as the process
-            descriptor, mode, encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
-        )
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
 
 
 def _code_of(error: SystemExit) -> int:

@@ -20,7 +20,6 @@ import select
 import signal
 import socket
 import sys
-from dataclasses import replace
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -29,7 +28,7 @@ from sandbox.attempt import CHANNEL_DESCRIPTOR, Attempt, carry_out
 from sandbox.contain_cell import INMATE_STEPS
 from sandbox.contain_task import TASK_STEPS
 from sandbox.errors import SetupError
-from sandbox.task import become_task, open_streams
+from sandbox.task import become_task, flush_streams
 
 #: Of descriptors, in a request to fork: the cell's namespaces come after these, the cgroups last.
 _OWN_DESCRIPTORS = 4
@@ -57,13 +56,13 @@ def become_zygote(attempt: Attempt) -> NoReturn:
 def _warm_up(attempt: Attempt) -> str:
     """Do what the spec says; why attempts cannot be forked from what it left, empty if they can."""
     assert attempt.spec.warm_up is not None
-    open_streams()
     scratch = inheritance.scratch()
     module, _, function = attempt.spec.warm_up.entry.partition(":")
     try:
         getattr(import_module(module), function)(*attempt.spec.warm_up.arguments)
     except BaseException as error:
         return f"raised {type(error).__name__}"
+    flush_streams()
     return inheritance.obstacle({0, 1, 2, CHANNEL_DESCRIPTOR}, scratch)
 
 
@@ -119,22 +118,13 @@ class Zygote:
         syscalls.setns(processes, syscalls.CLONE_NEWPID)
         pid = os.fork()
         if pid == 0:
-            control, channel, stdout, stderr = given[:_OWN_DESCRIPTORS]
             _seed()
-            become_task(
-                replace(
-                    self._attempt,
-                    spec=replace(self._attempt.spec, name=request["name"]),
-                    is_zygote=False,
-                    control=control,
-                    channel=channel,
-                    stdout=stdout,
-                    stderr=stderr,
-                    cell=tuple(namespaces),
-                    cgroups=tuple(given[len(given) - request["cgroups"] :]),
-                ),
-                INMATE_STEPS,
-            )
+            attempt = self._attempt  # of this process alone
+            attempt.is_zygote, attempt.name = False, request["name"]
+            attempt.control, attempt.channel, attempt.stdout, attempt.stderr = given[:_OWN_DESCRIPTORS]
+            attempt.cell = tuple(namespaces)
+            attempt.cgroups = tuple(given[len(given) - request["cgroups"] :])
+            become_task(attempt, INMATE_STEPS)
         self._children[pid] = request["fork"]
 
     def _reap(self) -> None:
