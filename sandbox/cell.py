@@ -1,8 +1,10 @@
-"""A cell: fresh namespaces for one attempt of a zygote, made by the warden, mostly ahead of need.
+"""A cell: fresh namespaces for one attempt of a zygote, made mostly ahead of need.
 
-The process in it, PID 1 of its pid namespace, lays out scratch space and /proc, hands the namespaces to the warden and
-waits for its end, which is the end of everything in the cell. It runs nothing of the task, and the kernel takes the
-orphans off its hands.
+    warden ──"build"──► builder ──clone──► the cell's process, a child of the warden, PID 1 of its pid namespace
+
+Making namespaces takes the kernel longer than all else, so a process of its own does it, and the warden stays free to
+watch. The cell's process lays out scratch space and /proc, hands the namespaces to the warden and waits for its end,
+which is the end of everything in the cell. It runs nothing of the task, and the kernel takes the orphans off its hands.
 """
 
 from __future__ import annotations
@@ -21,17 +23,28 @@ _KINDS = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWIPC
 _HANDED_OVER = ("pid", "mnt", "ipc")
 
 
-def build(attempt: Attempt, warden: socket.socket, number: int) -> int:
-    """Make a cell for attempts like `attempt`, and return the pid of the process in it.
+def build_cells(attempt: Attempt, warden: socket.socket) -> NoReturn:
+    """Make a cell for attempts like `attempt` for each message of the warden, which has its number as `build`.
 
-    It sends on `warden` (the other end of which the caller has) its number with the descriptors of its namespaces, that
-    of processes first, and of the listeners of granted hosts; or what stood against it. Raises `OSError`.
+    The cell's own process sends `cell` with the number and the descriptors of its namespaces, that of processes first,
+    and of the listeners of granted hosts. Where something stood against it, `failed` is sent with the number and what
+    it was, by that process or this one.
     """
-    own_network = 0 if attempt.spec.shares_network else syscalls.CLONE_NEWNET
-    pid = syscalls.clone(_KINDS | own_network)
-    if pid == 0:
-        _live_in(attempt, warden, number)
-    return pid
+    try:
+        syscalls.set_process_name("isolane-builder")
+        own_network = 0 if attempt.spec.shares_network else syscalls.CLONE_NEWNET
+        descriptors.keep_only((warden.fileno(),))
+        while (received := messages.receive(warden)) is not None:
+            number = received[0]["build"]
+            try:
+                pid = syscalls.clone(_KINDS | own_network | syscalls.CLONE_PARENT)
+            except OSError as error:
+                _fail(warden, number, SetupError.caused_by("namespaces", error))
+                continue
+            if pid == 0:
+                _live_in(attempt, warden, number)
+    finally:
+        os._exit(0)
 
 
 def _live_in(attempt: Attempt, warden: socket.socket, number: int) -> NoReturn:
@@ -49,6 +62,10 @@ def _live_in(attempt: Attempt, warden: socket.socket, number: int) -> NoReturn:
         while True:
             signal.pause()
     except SetupError as error:
-        messages.send(warden, {"cell": number, "step": error.step, "reason": error.reason, "errno": error.errno})
+        _fail(warden, number, error)
     finally:
         os._exit(0)
+
+
+def _fail(warden: socket.socket, number: int, error: SetupError) -> None:
+    messages.send(warden, {"failed": number, "step": error.step, "reason": error.reason, "errno": error.errno})

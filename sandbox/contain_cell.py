@@ -3,8 +3,9 @@
 A zygote went through `SUPERVISOR_STEPS` (its warden) and `TASK_STEPS` (itself), so an attempt forked from it stands
 within all their walls from its first instruction on. What is left is what it may not share with other attempts of its
 zygote: processes, mounts, network, ipc, scratch space, a cgroup. The cell, PID 1 of new namespaces, is made by the
-warden and never runs anything of the task; the zygote forks into the cell's pid namespace, and its child, before it
-runs anything of the task, enters the others and closes the door behind it.
+warden and never runs anything of the task; the zygote forks into the cell's pid namespace, and its child enters the
+others and closes the door behind it (`INMATE_STEPS`), all of it ahead of need. When an attempt is to be executed, the
+inmate gets what is the attempt's own (`MOVE_IN_STEPS`), and becomes it.
 """
 
 from __future__ import annotations
@@ -57,12 +58,15 @@ def _close_door(_: Attempt) -> None:
 
 INMATE_STEPS: tuple[Step, ...] = (
     Step("namespaces", _enter, always),
+    Step("home", _go_home, always),
+    Step("capabilities", _drop_kept_capabilities, always),
+    Step("landlock", restrict_files, with_landlock),
+    Step("seccomp", _close_door, with_filter),
+)
+
+MOVE_IN_STEPS: tuple[Step, ...] = (
     Step("cgroup", join_cgroups, always),
     Step("session", begin_session, always),
     Step("descriptors", take_descriptors, always),
-    Step("home", _go_home, always),
-    Step("capabilities", _drop_kept_capabilities, always),
     Step("signals", _reset_signals, always),
-    Step("landlock", restrict_files, with_landlock),
-    Step("seccomp", _close_door, with_filter),
 )

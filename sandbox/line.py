@@ -50,7 +50,7 @@ class Line:
     async def first_message(self) -> Message | None:
         """Wait for one message; `None` at the end. Only before `listen`."""
         await until_readable(self._socket.fileno())
-        received = self._receive()
+        received = messages.receive(self._socket)
         return None if received is None else received[0]
 
     def listen(self) -> None:
@@ -67,7 +67,7 @@ class Line:
 
     def _readable(self) -> None:
         try:
-            received = self._receive()
+            received = messages.receive(self._socket)
         except BlockingIOError:
             return
         if received is not None:
@@ -81,12 +81,6 @@ class Line:
                 return
         asyncio.get_running_loop().remove_reader(self._socket)
         self._on_end()
-
-    def _receive(self) -> tuple[Message, list[int]] | None:
-        try:
-            return messages.receive(self._socket)
-        except ConnectionError:
-            return None
 
 
 async def until_readable(descriptor: int) -> None:

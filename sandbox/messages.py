@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 import socket
+from array import array
 from collections.abc import Sequence
+from struct import Struct
 from typing import Any
 
 MESSAGE_LIMIT = 160 << 10
 MOST_DESCRIPTORS = 64
 
 Message = dict[str, Any]
+_SENDER = Struct("3i")  # pid, uid, gid
 
 
 def send(peer: socket.socket, message: Message, descriptors: Sequence[int] = ()) -> None:
@@ -25,12 +28,31 @@ def send(peer: socket.socket, message: Message, descriptors: Sequence[int] = ())
         peer.send(data)
 
 
+def tell_senders(peer: socket.socket) -> None:
+    """Have the kernel say of each message that comes which process sent it; then use `receive_from`."""
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+
+
+def receive_from(peer: socket.socket) -> tuple[Message, list[int], int] | None:
+    """One message that can be relied on, its descriptors, and the pid of its sender as this process sees it."""
+    size = socket.CMSG_SPACE(MOST_DESCRIPTORS * 4) + socket.CMSG_SPACE(_SENDER.size)
+    data, ancillary, _, _ = peer.recvmsg(MESSAGE_LIMIT, size, socket.MSG_CMSG_CLOEXEC)
+    if not data:
+        return None
+    beside = {kind: content for _, kind, content in ancillary}
+    descriptors = array("i", beside.get(socket.SCM_RIGHTS, b"")).tolist()
+    return json.loads(data), descriptors, _SENDER.unpack(beside[socket.SCM_CREDENTIALS])[0]
+
+
 def receive(peer: socket.socket) -> tuple[Message, list[int]] | None:
     """One message and the descriptors that came with it; `None` at the end; an empty message for garbage.
 
     Raises `OSError`.
     """
-    data, descriptors, _, _ = socket.recv_fds(peer, MESSAGE_LIMIT, MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+    try:
+        data, descriptors, _, _ = socket.recv_fds(peer, MESSAGE_LIMIT, MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionError:  # it ended without having read all
+        return None
     if not data:
         return None
     try:

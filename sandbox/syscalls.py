@@ -26,6 +26,7 @@ _SYS_LANDLOCK_CREATE_RULESET = 444
 _SYS_LANDLOCK_ADD_RULE = 445
 _SYS_LANDLOCK_RESTRICT_SELF = 446
 
+CLONE_PARENT = 0x00008000
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
@@ -79,7 +80,10 @@ def open_place(path: str) -> int:
 
 
 def clone(namespaces: int) -> int:
-    """Fork into new namespaces (`CLONE_NEW…` flags). Returns 0 in the child. See the module for what it demands."""
+    """Fork into new namespaces (`CLONE_NEW…`), as a sibling with `CLONE_PARENT`. Returns 0 in the child.
+
+    See the module for what it demands.
+    """
     flags = ctypes.c_ulong(namespaces | signal.SIGCHLD)
     nothing = ctypes.c_void_p(None)
     return checked(

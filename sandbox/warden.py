@@ -1,11 +1,12 @@
 """The warden of one zygote: PID 1 of the zygote's namespaces, and trusted. Builds cells, and takes all down.
 
-    runner ──launch──► warden ──clone──► cell (PID 1 of an attempt's namespaces)
-                          └──"fork"──► zygote ──fork──► attempt, in the cell
+    runner ──launch──► warden ──"build"──► builder ──clone──► cell (PID 1 of an attempt's namespaces)
+                          ├──"fork"──► zygote ──fork──► inmate, in the cell
+                          └──the attempt's descriptors──► inmate: now it is the attempt
 
-It answers the runner as the launcher does: `started` with a pidfd of the cell, `ended` once everything in the cell is
-dead, or `refused`; and once `ready`, or `unfit` with the reason. What is particular to an attempt goes over its control
-socket, as with a supervisor.
+A cell with an inmate, forked and confined, is kept ready ahead of need. The warden answers the runner as the launcher
+does: `started` with a pidfd of the cell, `ended` once everything in the cell is dead, or `refused`; and once `ready`,
+or `unfit` with the reason. What is particular to an attempt goes over its control socket, as with a supervisor.
 
 It ends, and with it by the kernel's hand the zygote and all cells, when the runner closes its socket or dies, when the
 launcher dies, when the zygote ends, and when the lease that it was launched under is over. What the zygote says is
@@ -14,6 +15,7 @@ taken as what a task says: it may be wrong, and then it is wrong about its own a
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import select
@@ -22,7 +24,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from sandbox import cell, descriptors, messages, network, report, syscalls
 from sandbox.attempt import Attempt
@@ -31,74 +33,78 @@ from sandbox.lease import Watch
 from sandbox.zygote import become_zygote
 
 _BUILT_AHEAD = 1
+#: So many inmates in a row that ended before they were needed are the zygote's fault.
+_MOST_LOST = 5
 _OF_A_REPORT = ("exit_code", "signal", "lease_over", "step", "reason", "errno")
 
 
 @dataclass(slots=True)
 class _Cell:
-    pid: int
-    namespaces: list[int] = field(default_factory=list)  # empty until it is ready
-    listeners: list[int] = field(default_factory=list)  # of granted hosts
+    """A cell, from its beginning on.
 
-
-@dataclass(slots=True)
-class _Launch:
-    """A launch that was asked for, and the cell that its attempt is in."""
+    Attributes:
+        number: by which the zygote knows its inmate.
+        pid: of the process that holds it, 0 until that is known.
+        door: over which its inmate gets what is an attempt's own; `None` until there is one.
+        listeners: of granted hosts.
+        namespaces: kept until its end was told, since the kernel takes its time to take them down.
+        launch: what is executed in it, `None` while it is spare.
+        exit: how its inmate ended, as far as the zygote told.
+    """
 
     number: int
-    name: str
-    given: list[int]  # control, channel, stdout, stderr, cgroups
-    cell: _Cell | None = None
-    usage: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def control(self) -> int:
-        return self.given[0]
+    pid: int = 0
+    door: socket.socket | None = None
+    listeners: list[int] = field(default_factory=list)
+    namespaces: list[int] = field(default_factory=list)
+    launch: int | None = None
+    control: int = -1
+    exit: messages.Message = field(default_factory=dict)
 
 
 def guard(attempt: Attempt) -> NoReturn:
-    """Fork the zygote and serve the runner. What the supervisor of a zygote does; never returns, may raise."""
+    """Fork builder and zygote, and serve the runner. What the supervisor of a zygote does; never returns, may raise."""
     syscalls.set_process_name("isolane-warden")
     runner = socket.socket(fileno=attempt.control)
-    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     attempt.stdout = attempt.stderr = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
-    warden = Warden(attempt, runner, near)
-    # The first cell takes the pid that every attempt has in its own cell: the zygote must have another one, by which
+    cells, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    # The builder takes the pid that every attempt has in its own cell: the zygote must have another one, by which
     # libraries notice that they were forked.
-    warden.build_cell()
-    zygote = os.fork()
-    if zygote == 0:
+    builder = os.fork()
+    if builder == 0:
+        cell.build_cells(attempt, far)
+    far.close()
+    messages.tell_senders(cells)
+    zygote, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid = os.fork()
+    if pid == 0:
+        cells.close()
         attempt.channel = attempt.control = far.detach()
         become_zygote(attempt)
-    warden.serve(zygote)
+    far.close()
+    Warden(attempt, runner, cells, zygote).serve(builder, pid)
     os._exit(0)
 
 
 class Warden:
     """See the module."""
 
-    def __init__(self, attempt: Attempt, runner: socket.socket, zygote: socket.socket) -> None:
+    def __init__(self, attempt: Attempt, runner: socket.socket, cells: socket.socket, zygote: socket.socket) -> None:
         self._attempt = attempt
-        self._runner, self._zygote = runner, zygote
-        self._cells_near, self._cells_far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._numbers = 0
-        self._building: dict[int, _Cell] = {}
+        self._runner, self._builder, self._zygote = runner, cells, zygote
+        self._numbers = itertools.count(1)
+        self._cells: dict[int, _Cell] = {}
         self._spare: deque[_Cell] = deque()
-        self._asked: deque[_Launch] = deque()
-        self._inmates: dict[int, _Launch] = {}
+        self._asked: deque[tuple[messages.Message, list[int]]] = deque()
+        self._lost = 0
         self._ready = False
 
-    def build_cell(self) -> None:
-        """Make one more cell. Raises `OSError`."""
-        self._numbers += 1
-        self._building[self._numbers] = _Cell(cell.build(self._attempt, self._cells_far, self._numbers))
-
-    def serve(self, zygote: int) -> None:
-        """Serve until nobody wants it any more."""
-        self._zygote_pid = zygote
+    def serve(self, builder: int, zygote: int) -> None:
+        """Serve until nobody wants it any more, or one of its children has ended that must not."""
+        self._builder_pid, self._zygote_pid = builder, zygote
         child_ended = syscalls.signalfd({signal.SIGCHLD})
         lease = Watch(self._attempt.lease) if self._attempt.lease is not None else None
-        sockets = (self._runner, self._zygote, self._cells_near, self._cells_far)
+        sockets = (self._runner, self._builder, self._zygote)
         kept = [self._attempt.life, self._attempt.lock, child_ended, *(each.fileno() for each in sockets)]
         descriptors.keep_only(kept if lease is None else [*kept, lease.timer])
         for each in sockets:
@@ -106,7 +112,7 @@ class Warden:
         self._poller = select.poll()
         handlers: dict[int, Callable[[], bool]] = {
             self._zygote.fileno(): self._on_zygote,  # before the ends of children, of which it may have told
-            self._cells_near.fileno(): self._on_cell,
+            self._builder.fileno(): self._on_builder,
             child_ended: lambda: self._on_child(child_ended),
             self._runner.fileno(): self._on_request,
         }
@@ -116,72 +122,84 @@ class Warden:
             self._poller.register(descriptor, select.POLLIN)
         self._poller.register(self._attempt.life, 0)
         handlers[self._attempt.life] = lambda: False
+        self._build()
         while True:
-            ahead = self._ready and len(self._spare) + len(self._building) < _BUILT_AHEAD
-            events = dict(self._poller.poll(0 if ahead else None))
-            if not events:
-                self.build_cell()  # while there is nothing else to do
+            events = dict(self._poller.poll())
             for descriptor, handle in handlers.items():
                 if descriptor in events and not handle():
                     return
-            for launch in [each for each in self._inmates.values() if each.control in events]:
-                self._on_control(launch)
+            for here in [here for here in self._cells.values() if here.control in events]:
+                self._on_control(here)
+
+    def _build(self) -> None:
+        """Have as many cells built as there are too few."""
+        free = sum(each.launch is None and not each.exit for each in self._cells.values())
+        for _ in range(free, _BUILT_AHEAD + len(self._asked)):
+            number = next(self._numbers)
+            self._cells[number] = _Cell(number)
+            messages.send(self._builder, {"build": number})
 
     def _on_request(self) -> bool:
         received = messages.receive(self._runner)
         if received is None:
             return False
         request, given = received
-        launch = _Launch(request["id"], request["name"], given)
         if len(given) != request["descriptors"]:
-            return self._refuse(launch, SetupError("launch", "too many open files in the warden"))
-        self._asked.append(launch)
+            return self._refuse(request, given, SetupError("launch", "too many open files in the warden"))
+        self._asked.append((request, given))
         self._move_in()
-        if len(self._building) < len(self._asked):
-            try:
-                self.build_cell()
-            except OSError as error:
-                return self._refuse(self._asked.pop(), SetupError.caused_by("namespaces", error))
+        self._build()
         return True
 
     def _move_in(self) -> None:
+        """Make attempts of the inmates that there are, as far as any are asked for."""
         while self._asked and self._spare:
-            launch = self._asked.popleft()
-            launch.cell = self._spare.popleft()
-            pidfd = os.pidfd_open(launch.cell.pid)
-            messages.send(self._runner, {"started": launch.number}, [pidfd])
-            os.close(pidfd)
-            control, channel, stdout, stderr, *cgroups = launch.given
-            if launch.cell.listeners:
-                network.hand_out(control, [socket.socket(fileno=each) for each in launch.cell.listeners])
-            request = {"fork": launch.number, "name": launch.name, "cgroups": len(cgroups)}
-            mine = launch.cell.namespaces
-            messages.send(self._zygote, request, [control, channel, stdout, stderr, *mine, *cgroups])
-            for descriptor in (channel, stdout, stderr, *cgroups, *mine):
+            request, given = self._asked.popleft()
+            here = self._spare.popleft()
+            control, *others = given
+            here.launch, here.control = request["id"], control
+            pidfd = os.pidfd_open(here.pid)
+            messages.send(self._runner, {"started": here.launch}, [pidfd])
+            if here.listeners:
+                network.hand_out(control, [socket.socket(fileno=each) for each in here.listeners])
+            assert here.door is not None, "it is spare"
+            messages.send(here.door, {"name": request["name"]}, given)
+            here.door.close()
+            for descriptor in (pidfd, *others):
                 os.close(descriptor)
-            self._inmates[launch.number] = launch
             self._poller.register(control, select.POLLIN)
 
-    def _refuse(self, launch: _Launch, error: SetupError) -> bool:
-        for descriptor in launch.given:
+    def _refuse(self, request: messages.Message, given: list[int], error: SetupError) -> bool:
+        for descriptor in given:
             os.close(descriptor)
-        refusal = {"refused": launch.number, "step": error.step, "reason": error.reason, "errno": error.errno}
+        refusal = {"refused": request["id"], "step": error.step, "reason": error.reason, "errno": error.errno}
         messages.send(self._runner, refusal)
         return True
 
-    def _on_cell(self) -> bool:
-        received = messages.receive(self._cells_near)
-        assert received is not None, "this process holds the other end"
-        message, given = received
-        built = self._building.pop(message["cell"])
-        if given:
-            count = message["namespaces"]
-            built.namespaces, built.listeners = given[:count], given[count:]
-            self._spare.append(built)
-            self._move_in()
-        elif self._asked:
-            error = SetupError(message["step"], message["reason"], message["errno"])
-            self._refuse(self._asked.popleft(), error)
+    def _on_builder(self) -> bool:
+        """A cell stands: have the zygote put an inmate into it. Or none could be made."""
+        received = messages.receive_from(self._builder)
+        if received is None:
+            return False
+        message, given, sender = received
+        match message:
+            case {"cell": number, "namespaces": count}:
+                built = self._cells[number]
+                built.pid = sender
+                built.namespaces, built.listeners = given[:count], given[count:]
+                built.door, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                with far:
+                    messages.send(self._zygote, {"fork": number}, [far.fileno(), *built.namespaces])
+                self._spare.append(built)
+                self._move_in()
+            case {"failed": number, "step": step, "reason": reason, "errno": errno}:
+                # Where namespaces were refused there is no process; where a step failed, it is about to end.
+                self._cells[number].pid, self._cells[number].exit = sender, message
+                if sender == self._builder_pid:
+                    del self._cells[number]
+                if not self._asked:
+                    return False
+                self._refuse(*self._asked.popleft(), SetupError(step, reason, errno))
         return True
 
     def _on_zygote(self) -> bool:
@@ -191,16 +209,30 @@ class Warden:
         message, given = received
         for descriptor in given:  # it has none to give
             os.close(descriptor)
-        if "exited" in message or "failed" in message:
-            launch = self._inmates.get(message["exited"] if "exited" in message else message["failed"])
-            if launch is not None and launch.cell is not None and not launch.usage:
-                launch.usage = message
-                self._report(launch, message)
-                os.kill(launch.cell.pid, signal.SIGKILL)
-            return True
-        self._ready = "ready" in message
-        messages.send(self._runner, {"ready": True} if self._ready else {"unfit": str(message.get("unfit"))[:200]})
-        return self._ready
+        match message:
+            case {"exited": int(number)} if number in self._cells:
+                return self._on_exit(self._cells[number], message)
+            case {"exited": _}:
+                return True
+            case {"ready": True}:
+                self._ready = True
+                messages.send(self._runner, {"ready": True})
+                return True
+        messages.send(self._runner, {"unfit": str(message.get("unfit"))[:200]})
+        return False
+
+    def _on_exit(self, here: _Cell, message: messages.Message) -> bool:
+        """An inmate has ended, and so the cell does; whether the zygote is still of use."""
+        if not here.exit:
+            here.exit = message
+            self._report(here, message)
+            os.kill(here.pid, signal.SIGKILL)
+        if here in self._spare:
+            self._spare.remove(here)
+            self._lost += 1
+        elif here.launch is not None:
+            self._lost = 0
+        return self._lost < _MOST_LOST
 
     def _on_child(self, child_ended: int) -> bool:
         os.read(child_ended, 4096)
@@ -212,42 +244,51 @@ class Warden:
             if pid == 0:
                 return True
             if pid == self._zygote_pid:
-                return self._on_zygote() and False  # what it last said
-            self._bury(pid)
+                self._on_zygote()  # what it last said
+                return False
+            dead = next((each for each in self._cells.values() if each.pid == pid), None)
+            if dead is None:
+                return False  # it must not end: the builder, or the process of a cell that is not built yet
+            self._bury(dead)
 
-    def _bury(self, pid: int) -> None:
+    def _bury(self, dead: _Cell) -> None:
         """The process of a cell is dead, and so everything in the cell."""
-        for launch in list(self._inmates.values()):
-            if launch.cell is not None and launch.cell.pid == pid:
-                del self._inmates[launch.number]
-                self._poller.unregister(launch.control)
-                os.close(launch.control)
-                usage = {key: _number(launch.usage.get(key)) for key in ("cpu_time_s", "peak_bytes")}
-                messages.send(self._runner, {"ended": launch.number, **usage})
+        del self._cells[dead.number]
+        if dead in self._spare:
+            self._spare.remove(dead)
+        if dead.launch is not None:
+            self._poller.unregister(dead.control)
+            os.close(dead.control)
+            usage = {key: _number(dead.exit.get(key)) for key in ("cpu_time_s", "peak_bytes")}
+            messages.send(self._runner, {"ended": dead.launch, **usage})
+        for namespace in dead.namespaces:
+            os.close(namespace)
 
-    def _on_control(self, launch: _Launch) -> None:
+    def _on_control(self, here: _Cell) -> None:
         try:
-            word = os.read(launch.control, 64)
+            word = os.read(here.control, 64)
         except OSError:
             word = b""
         if word:
-            messages.send(self._zygote, {"terminate": launch.number})
-        elif launch.cell is not None:
-            os.kill(launch.cell.pid, signal.SIGKILL)
+            messages.send(self._zygote, {"terminate": here.number})
+        else:
+            os.kill(here.pid, signal.SIGKILL)
 
     def _on_time(self, lease: Watch) -> bool:
         if not lease.is_over():
             return True
-        for launch in self._inmates.values():
-            self._report(launch, {"exit_code": None, "signal": None, "lease_over": True})
+        for each in self._cells.values():
+            self._report(each, {"exit_code": None, "signal": None, "lease_over": True})
         return False
 
-    def _report(self, launch: _Launch, message: dict[str, Any]) -> None:
+    def _report(self, here: _Cell, message: messages.Message) -> None:
         """Tell how an attempt ended, or did not begin, unless that is nothing that can be."""
+        if here.launch is None:
+            return
         said = json.dumps({key: message[key] for key in _OF_A_REPORT if key in message}).encode()
         try:
             report.read(said)
-            os.write(launch.control, said)
+            os.write(here.control, said)
         except (WireError, OSError):
             pass  # then it is not known; or the runner is gone
 

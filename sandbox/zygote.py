@@ -4,8 +4,8 @@ It stands within all walls that its attempts stand in, and has two capabilities 
 not: to enter (setns) the cells that its warden built. What is imported in it is the task's, so nobody trusts what it
 says: it can harm its own attempts, and no one else.
 
-    warden ──"fork" with a cell and an attempt's descriptors──► zygote ──fork──► attempt, in the cell
-       ◄── "ready" or "unfit" once, later how each ended ───────┘
+    warden ──"fork" with the cell's namespaces──► zygote ──fork──► inmate, in the cell: waits at the door
+       ◄── "ready" or "unfit" once, later how each ended ──┘
 
 Randomness: what is forked has a pid of its own in the cell, other than the zygote's, so that libraries which tell a
 fork by it (OpenSSL) start anew; Python's `random` and numpy's global state are seeded anew. A generator that a module
@@ -21,17 +21,14 @@ import signal
 import socket
 import sys
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from sandbox import inheritance, messages, syscalls
 from sandbox.attempt import CHANNEL_DESCRIPTOR, Attempt, carry_out
-from sandbox.contain_cell import INMATE_STEPS
+from sandbox.contain_cell import INMATE_STEPS, MOVE_IN_STEPS
 from sandbox.contain_task import TASK_STEPS
 from sandbox.errors import SetupError
-from sandbox.task import become_task, flush_streams
-
-#: Of descriptors, in a request to fork: the cell's namespaces come after these, the cgroups last.
-_OWN_DESCRIPTORS = 4
+from sandbox.task import become_task, flush_streams, report_failure
 
 
 def become_zygote(attempt: Attempt) -> NoReturn:
@@ -64,6 +61,10 @@ def _warm_up(attempt: Attempt) -> str:
         return f"raised {type(error).__name__}"
     flush_streams()
     return inheritance.obstacle({0, 1, 2, CHANNEL_DESCRIPTOR}, scratch)
+
+
+#: Of an inmate that could not be forked.
+_NOT_BORN = {"step": "fork", "reason": "the zygote could not fork", "errno": None}
 
 
 class Zygote:
@@ -103,29 +104,23 @@ class Zygote:
                     os.kill(pid, signal.SIGTERM)  # not yet reaped, so the pid is still its own
             return True
         try:
-            self._fork(request, given)
-        except OSError as error:
-            cause = SetupError.caused_by("fork", error)
-            failed = {"step": cause.step, "reason": cause.reason, "errno": cause.errno}
-            messages.send(self._warden, {"failed": request["fork"], **failed})
+            self._fork(request["fork"], given)
+        except OSError:
+            messages.send(self._warden, {"exited": request["fork"], **_NOT_BORN})
         finally:
             for descriptor in given:
                 os.close(descriptor)
         return True
 
-    def _fork(self, request: dict[str, Any], given: list[int]) -> None:
-        processes, *namespaces = given[_OWN_DESCRIPTORS : -request["cgroups"] or None]
+    def _fork(self, number: int, given: list[int]) -> None:
+        door, processes, *namespaces = given
         syscalls.setns(processes, syscalls.CLONE_NEWPID)
         pid = os.fork()
         if pid == 0:
             _seed()
-            attempt = self._attempt  # of this process alone
-            attempt.is_zygote, attempt.name = False, request["name"]
-            attempt.control, attempt.channel, attempt.stdout, attempt.stderr = given[:_OWN_DESCRIPTORS]
-            attempt.cell = tuple(namespaces)
-            attempt.cgroups = tuple(given[len(given) - request["cgroups"] :])
-            become_task(attempt, INMATE_STEPS)
-        self._children[pid] = request["fork"]
+            self._attempt.is_zygote, self._attempt.cell = False, tuple(namespaces)
+            _wait_at(socket.socket(fileno=door), self._attempt)
+        self._children[pid] = number
 
     def _reap(self) -> None:
         while self._children:
@@ -143,6 +138,26 @@ class Zygote:
                     "peak_bytes": usage.ru_maxrss * 1024,
                 },
             )
+
+
+def _wait_at(door: socket.socket, attempt: Attempt) -> NoReturn:
+    """Confine the caller, as far as that can be done ahead of an attempt, and become the first that comes."""
+    failed: SetupError | None = None
+    try:
+        carry_out(INMATE_STEPS, attempt)
+    except SetupError as error:
+        failed = error
+    received = messages.receive(door)
+    if received is None:
+        os._exit(0)  # it is not needed any more
+    request, given = received
+    attempt.name = request["name"]
+    attempt.control, attempt.channel, attempt.stdout, attempt.stderr, *cgroups = given
+    attempt.cgroups = tuple(cgroups)
+    if failed is not None:
+        report_failure(attempt.control, failed)
+        os._exit(1)
+    become_task(attempt, MOVE_IN_STEPS)
 
 
 def _seed() -> None:
