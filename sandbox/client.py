@@ -29,6 +29,7 @@ from sandbox.zygotes import Zygote, Zygotes
 
 _PROBE_LIMITS = Limits(memory_bytes=128 << 20, processes=16, disk_bytes=1 << 20, open_files=64)
 _WARM_UP_PATIENCE_S = 60.0
+_FORK_PATIENCE_S = 10.0
 _MOST_ZYGOTES = 16
 _NO_GROUPS = "processes by rlimits, memory by a watchdog, cpu not"
 
@@ -132,10 +133,17 @@ class Sandbox:
         """
         zygote = self._zygotes.find(spec, lease)
         if zygote is not None:
+            # Nothing of the attempt was run if this fails; what was imported has a hand in it, by its hooks on forks.
             try:
-                return await self._launch(spec, self.level, lease, zygote)
+                async with asyncio.timeout(_FORK_PATIENCE_S):
+                    return await self._launch(spec, self.level, lease, zygote)
             except LauncherError:
-                pass  # the zygote ended before anything of the attempt was run
+                pass  # the zygote has ended, or the launcher, as will show
+            except SetupError as error:
+                self._zygotes.give_up(zygote, f"left what no attempt could be forked from: {error}")
+            except TimeoutError:
+                self._zygotes.give_up(zygote, f"left what takes longer than {_FORK_PATIENCE_S:g} s to fork")
+                zygote.end()
         return await self._launch(spec, self.level, lease)
 
     async def warm_up(self, spec: Spec, lease: Lease | None = None) -> str:

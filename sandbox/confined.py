@@ -22,6 +22,8 @@ from sandbox.supervisor import TERMINATE
 #: v1 gives the alarm before it kills; a kill comes within this or, since memory was found after all, not at all.
 _KILL_PATIENCE_S = 1.0
 _KILL_PAUSE_S = 0.005
+#: The kernel keeps a pid namespace until its dead are reaped, which is up to a zygote and so to what it imported.
+_REAP_PATIENCE_S = 10.0
 
 
 class Confined:
@@ -35,6 +37,7 @@ class Confined:
             `kill_for_memory`.
         walls: the level and the walls that stand around it, in one line.
         relay: takes the listeners of its granted hosts over; set by the `Sandbox`.
+        last_resort: ends what keeps it from ending when it was killed, if anything can; set by the `Sandbox`.
     """
 
     def __init__(
@@ -49,7 +52,9 @@ class Confined:
         self._control = control
         self._stream = FrameStream(channel)
         self.relay: Callable[[list[int]], socket.socket] | None = None
+        self.last_resort: Callable[[], None] | None = None
         self._relay_tells: socket.socket | None = None
+        self._resorting: asyncio.TimerHandle | None = None
         self._told: Callable[[str], None] = lambda _: None
         self._pidfd = -1
         self._killed = False
@@ -99,6 +104,8 @@ class Confined:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
             except ProcessLookupError:
                 pass
+            if self.last_resort is not None and self._resorting is None:
+                self._resorting = asyncio.get_running_loop().call_later(_REAP_PATIENCE_S, self.last_resort)
         elif self.pid and not self._outcome.done():
             self._control.shutdown(socket.SHUT_RDWR)  # on which its supervisor ends, as when this process is no more
 
@@ -266,6 +273,8 @@ class Confined:
             self._leave_relay()
         asyncio.get_running_loop().remove_reader(self._control)
         self._control.close()
+        if self._resorting is not None:
+            self._resorting.cancel()
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1

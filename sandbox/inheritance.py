@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import socket
+import time
 from collections.abc import Collection
 
 from sandbox import rootfs
@@ -24,6 +25,11 @@ _OWN = {
     )
     for name in names
 }
+
+
+_LOOKS_AT_THREADS = 100
+_TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+_SYSTEM_V = ("msg", "sem", "shm")
 
 
 def scratch() -> set[str]:
@@ -43,15 +49,22 @@ def obstacle(descriptors: Collection[int], before: Collection[str]) -> str:
         or _processes()
         or _files(descriptors)
         or _shared_memory()
+        or _system_v()
         or _scratch(before)
+        or _folder()
         or _timers()
+        or _signals()
         or _replaced()
     )
 
 
 def _threads() -> str:
-    count = len(os.listdir("/proc/self/task")) - 1
-    return f"started {count} thread{'s' if count > 1 else ''}" if count else ""
+    for _ in range(_LOOKS_AT_THREADS):
+        count = len(os.listdir("/proc/self/task")) - 1
+        if not count:
+            return ""
+        time.sleep(0.001)  # one that was joined has some steps to go
+    return f"started {count} thread{'s' if count > 1 else ''}"
 
 
 def _processes() -> str:
@@ -78,13 +91,33 @@ def _shared_memory() -> str:
     return "made shared memory" if any(b"w" in each and b"s" in each for each in permissions) else ""
 
 
+def _system_v() -> str:
+    for kind in _SYSTEM_V:
+        try:
+            with open(f"/proc/sysvipc/{kind}", "rb") as listing:
+                if len(listing.readlines()) > 1:
+                    return "made System V IPC objects"
+        except FileNotFoundError:
+            continue  # a kernel without
+    return ""
+
+
 def _scratch(before: Collection[str]) -> str:
     written = scratch().difference(before)
     return f"wrote {min(written)}" if written else ""
 
 
+def _folder() -> str:
+    return "" if os.getcwd() == rootfs.SCRATCH[0] else "went to another folder"
+
+
 def _timers() -> str:
-    return "set a timer" if any(signal.getitimer(signal.ITIMER_REAL)) else ""
+    return "set a timer" if any(signal.getitimer(timer)[0] for timer in _TIMERS) else ""
+
+
+def _signals() -> str:
+    default = signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
+    return "" if default else "took charge of SIGCHLD"  # by which the zygote learns that attempts have ended
 
 
 def _replaced() -> str:

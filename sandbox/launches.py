@@ -50,6 +50,7 @@ class AttemptLaunch:
         self.confined = Confined(group, control, channel, stdout, stderr)
         if self._zygote is not None:
             self._zygote.attempts.add(number)
+            self.confined.last_resort = self._zygote.end
 
     @property
     def dependents(self) -> list[int]:

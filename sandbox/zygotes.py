@@ -45,6 +45,11 @@ class Zygote:
         self.used_at = self.born_at = time.monotonic()
         self._retired = False
 
+    def end(self) -> None:
+        """End it now, with all its attempts."""
+        self.ready = False
+        self.line.close()
+
     def retire(self) -> None:
         """Take no more attempts; those that there are go on, then it ends."""
         self.ready, self._retired = False, True
@@ -86,24 +91,31 @@ class Zygotes:
         if spec.warm_up is None or self._keep_s <= 0:
             return None
         key = _key(spec)
-        zygote = self._known.get(key)
-        if zygote is not None:
-            zygote.used_at = time.monotonic()
-            if zygote.ready and zygote.lease is lease and zygote.used_at - zygote.born_at < _OLD_S:
-                return zygote
-            self._forget(key)
-            if not zygote.ready and (lease is None or not lease.is_over):
-                self._refuse(key, spec, "made its zygote end")  # it is not trusted to do better the next time
-        elif key not in self._unfit and self._is_worth_it(key):
+        zygote = self._usable(key, lease)
+        if zygote is None and key not in self._unfit and self._is_worth_it(key):
             self._begin(key, spec, lease)
-        return None
+        return zygote
 
     async def ensure(self, spec: Spec, lease: Lease | None) -> str:
-        """Have one ready for this spec, if there can be one; why there cannot, empty if it is there."""
+        """Have one ready for this spec, if there can be one; why there cannot, empty if it is there.
+
+        Raises `ValueError` for a spec that does not say how to warm up.
+        """
+        if spec.warm_up is None:
+            raise ValueError("a spec without warm_up has nothing to keep warm")
+        if self._keep_s <= 0:
+            return "is not to be kept (keep_warm_s is 0)"
         key = _key(spec)
-        if key not in self._known and key not in self._unfit:
-            await self._begin(key, spec, lease)
-        return self._unfit.get(key, "")
+        if self._usable(key, lease) is None and key not in self._unfit:
+            await asyncio.wait([self._begin(key, spec, lease)])  # which is not cancelled with one who waits for it
+        return "" if key in self._known else self._unfit.get(key, "found no room beside others that are in use")
+
+    def give_up(self, zygote: Zygote, reason: str) -> None:
+        """Fork no more from it, since an attempt could not be, nor from another for its spec."""
+        key = _key(zygote.spec)
+        if self._known.get(key) is zygote:
+            self._forget(key)
+            self._refuse(key, zygote.spec, reason)
 
     def retire(self, is_current: Callable[[Spec], bool] = lambda _: False) -> None:
         """Retire those whose spec is not current any more; by default all."""
@@ -112,13 +124,28 @@ class Zygotes:
                 self._forget(key)
 
     async def close(self) -> None:
-        """Start no more, and retire all."""
+        """Retire all, and forget what is known: after the next start all may be different."""
         if self._sweeping is not None:
             self._sweeping.cancel()
+            self._sweeping = None
         for task in self._starting.values():
             task.cancel()
         await asyncio.gather(*self._starting.values(), return_exceptions=True)
         self.retire()
+        self._unfit.clear()
+
+    def _usable(self, key: Hashable, lease: Lease | None) -> Zygote | None:
+        """The one that is there, if an attempt may be forked from it; if not, it is done with."""
+        zygote = self._known.get(key)
+        if zygote is None:
+            return None
+        zygote.used_at = time.monotonic()
+        if zygote.ready and zygote.lease is lease and zygote.used_at - zygote.born_at < _OLD_S:
+            return zygote
+        self._forget(key)
+        if not zygote.ready and (zygote.lease is None or not zygote.lease.is_over):
+            self._refuse(key, zygote.spec, "made its zygote end")  # it is not trusted to do better the next time
+        return None
 
     def _is_worth_it(self, key: Hashable) -> bool:
         """Whether the spec comes up again."""
@@ -135,7 +162,7 @@ class Zygotes:
 
     async def _add(self, key: Hashable, spec: Spec, lease: Lease | None) -> None:
         try:
-            if len(self._known) >= self._most:
+            if len(self._known) + len(self._starting) > self._most:
                 idle = [each for each in self._known if not self._known[each].attempts]
                 if not idle:
                     return

@@ -1,0 +1,59 @@
+"""Modules that are warmed up in a zygote, and the processes that do so."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+
+import psutil
+
+from sandbox import Confined, Sandbox, Spec, WarmUp
+
+
+def importing(spec: Spec, code: str) -> Spec:
+    """`spec` with a module as its entry that runs `code` when it is imported, and then answers `evaluate`."""
+    return replace(
+        spec,
+        entry="runs_at_import:evaluate",
+        environment={"CODE": f"{code}\nimport actor\nvars(actor).update(globals())\nfrom actor import evaluate"},
+        warm_up=WarmUp(entry="builtins:__import__", arguments=("runs_at_import",)),
+    )
+
+
+def is_warm(confined: Confined) -> bool:
+    """Whether it was forked from a zygote."""
+    return confined.walls.endswith("; warm")
+
+
+def launcher(sandbox: Sandbox) -> psutil.Process:
+    """The launcher of a sandbox."""
+    assert sandbox._link is not None
+    assert sandbox._link._process is not None
+    return psutil.Process(sandbox._link._process.pid)
+
+
+def zygotes(sandbox: Sandbox) -> list[psutil.Process]:
+    """Those that have warmed up or are about to; what they forked ahead of need, and has no name yet, is below them."""
+    return [child for warden in wardens(sandbox) for child in _named(warden.children(), "zygote ")]
+
+
+def wardens(sandbox: Sandbox) -> list[psutil.Process]:
+    """The processes that guard them."""
+    return _named(launcher(sandbox).children(), "isolane-warden")
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs, and is not just unburied."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _named(processes: list[psutil.Process], prefix: str) -> list[psutil.Process]:
+    found = []
+    for each in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if each.name().startswith(prefix):
+                found.append(each)
+    return found
