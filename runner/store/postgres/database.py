@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Literal, TypeVar
 
 import asyncpg
@@ -135,9 +135,10 @@ class Database:
         """The result of `work`, once it is committed; `silence_s` for work that may take long."""
         return await self.finish(self._try(work, "write", PATIENCE_S, silence_s))
 
-    async def write_last(self, work: Work[Result], *, patience_s: float) -> Result:
-        """As `write`, and also once nothing more is accepted."""
-        return await self._try(work, "write", patience_s)
+    async def write_at_once(self, work: Work[Result]) -> Result:
+        """As `write`, for work that writes with one statement only: then that is the transaction."""
+        # Behind a pooler the parts of a statement may go different ways, unless a transaction holds them together.
+        return await self.finish(self._try(work, "write" if self._is_pooled else None, PATIENCE_S))
 
     async def read(self, work: Work[Result]) -> Result:
         """The result of `work`, within one snapshot of the database."""
@@ -147,18 +148,32 @@ class Database:
         """The rows of one statement that may be done twice, in a transaction of its own."""
         return await self.finish(self._try(lambda tx: tx.rows(name, *values), None, PATIENCE_S))
 
-    async def finish(self, call: Awaitable[Result]) -> Result:
+    async def single_last(self, name: str, *values: object, patience_s: float) -> list[asyncpg.Record]:
+        """The same also once nothing more is accepted."""
+        return await self._try(lambda tx: tx.rows(name, *values), None, patience_s)
+
+    async def finish(self, call: Coroutine[Any, Any, Result]) -> Result:
         """Do this to its end, also when the caller stops waiting; `close` waits for it."""
         if asyncio.current_task() in self._under_way:
             return await call  # part of what was handed in
-        if not self._is_open:
-            if asyncio.iscoroutine(call):
-                call.close()
-            raise StoreUnavailableError(f"the store {described(self.url)} is closed")
-        task = asyncio.ensure_future(call)
+        return await asyncio.shield(self.begin(call))
+
+    def begin(self, call: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        """The same, without waiting for it."""
+        try:
+            self.check_open()
+        except StoreUnavailableError:
+            call.close()
+            raise
+        task = asyncio.get_running_loop().create_task(call)
         self._under_way.add(task)
         task.add_done_callback(self._settled)
-        return await asyncio.shield(task)
+        return task
+
+    def check_open(self) -> None:
+        """Raise where nothing more is accepted."""
+        if not self._is_open:
+            raise StoreUnavailableError(f"the store {described(self.url)} is closed")
 
     def _settled(self, task: asyncio.Future[Any]) -> None:
         self._under_way.discard(task)
@@ -193,6 +208,16 @@ class Database:
     @contextlib.asynccontextmanager
     async def _turn(self, patience_s: float) -> AsyncIterator[None]:
         """A connection's worth of work; waits as long as others get theirs done, however many they are."""
+        if self._turns.locked():
+            await self._queue_for_turn(patience_s)
+        else:
+            await self._turns.acquire()
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    async def _queue_for_turn(self, patience_s: float) -> None:
         turn = asyncio.ensure_future(self._turns.acquire())
         try:
             while not (await asyncio.wait((turn,), timeout=patience_s))[0]:
@@ -201,10 +226,6 @@ class Database:
             if not turn.cancel():
                 self._turns.release()
             raise
-        try:
-            yield
-        finally:
-            self._turns.release()
 
     def _check_progress(self, within_s: float) -> None:
         if self._succeeded_at < asyncio.get_running_loop().time() - within_s:
@@ -217,11 +238,11 @@ class Database:
         connection = await self._pool.acquire()
         try:
             transaction = Transaction(connection, repeated=repeated)
-            if kind is None:
-                return await work(transaction), Notice()
-            await connection.execute(_BEGIN[kind])
+            if kind is not None:
+                await connection.execute(_BEGIN[kind])
             result = await work(transaction)
-            await connection.execute("COMMIT")
+            if kind is not None:
+                await connection.execute("COMMIT")
         except BaseException as error:
             await _take_back(connection, error)
             raise

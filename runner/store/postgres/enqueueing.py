@@ -1,14 +1,15 @@
-"""Storing new runs: all of a call or none, many in one statement, and the calls of a moment in one commit.
+"""Storing new runs: all of a call or none, and the calls of a moment in one commit.
 
-A batch costs a handful of statements however many runs it has: lock its queues, insert, decide anew what goes next in
-those queues, look at the limits. What waits in an app is summed from shares that connections add to (`totals`), each
-seeing what is committed; two nodes that enqueue at the same instant can so pass a limit by what both are about to add.
+However many runs there are, it is one statement, and by itself a transaction: one way to the database and back. The
+function `enqueue` there locks the queues, inserts, decides anew what goes next in those queues and looks at the limits.
+What waits in an app is summed from shares that connections add to (`totals`), each seeing what is committed; two nodes
+that enqueue at the same instant can so pass a limit by what both are about to add.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import asyncpg
 
 from runner.domain.run import NewRun, Run
-from runner.errors import ConflictError, InvalidOptionError, LimitExceededError, RunnerError
+from runner.errors import ConflictError, InvalidOptionError, InvariantError, LimitExceededError, RunnerError
 from runner.store.policy import Policy
 from runner.store.postgres.database import Database, Transaction
 from runner.store.rows import run_of, values_of
@@ -41,6 +42,8 @@ _COLUMNS = (
     "due_at",
     "expires_at",
 )
+#: SQLSTATE of a call that the database refused.
+_REFUSED = "IS001"
 _RUNS_AT_ONCE = 5000
 _BYTES_AT_ONCE = 16 << 20
 
@@ -67,93 +70,121 @@ class Enqueuer:
     def __init__(self, database: Database, policy: Policy) -> None:
         self._database = database
         self._policy = policy
-        self._waiting: list[tuple[list[Entry], asyncio.Future[list[Run]]]] = []
+        self._waiting: list[_Call] = []
         self._is_storing = False
 
     async def enqueue(self, entries: list[Entry]) -> list[Run]:
-        """Store the runs of one call."""
-        stored: asyncio.Future[list[Run]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((entries, stored))
+        """Store the runs of one call; goes on when its caller stops waiting."""
+        self._database.check_open()
+        call = _Call(entries, asyncio.get_running_loop().create_future())
+        self._waiting.append(call)
         if not self._is_storing:
-            await self._store_all()
-        return await stored
+            self._is_storing = True
+            self._database.begin(self._store_all())
+        return await call.stored
 
     async def _store_all(self) -> None:
-        self._is_storing = True
         try:
             while self._waiting:
                 await self._store(self._next_group())
         finally:
             self._is_storing = False
 
-    def _next_group(self) -> list[tuple[list[Entry], asyncio.Future[list[Run]]]]:
+    def _next_group(self) -> list[_Call]:
         runs = size = taken = 0
-        for entries, _ in self._waiting:
-            runs += len(entries)
-            size += sum(len(entry.new.parameters) for entry in entries)
+        for call in self._waiting:
+            runs += len(call.entries)
+            size += sum(len(entry.new.parameters) for entry in call.entries)
             if taken and (runs > _RUNS_AT_ONCE or size > _BYTES_AT_ONCE):
                 break
             taken += 1
         group, self._waiting = self._waiting[:taken], self._waiting[taken:]
         return group
 
-    async def _store(self, group: list[tuple[list[Entry], asyncio.Future[list[Run]]]]) -> None:
-        together = [entry for entries, _ in group for entry in entries]
+    async def _store(self, group: list[_Call]) -> None:
+        together = [entry for call in group for entry in call.entries]
         try:
-            runs = await self._database.write(lambda tx: insert(tx, together, self._policy))
+            runs = await self._database.write_at_once(lambda tx: insert(tx, together, self._policy))
         except (ConflictError, LimitExceededError) as error:
             if len(group) == 1:
-                group[0][1].set_exception(error)
+                group[0].fail(error)
                 return
             for call in group:  # one of them is refused; the others must not be
                 await self._store([call])
         except RunnerError as error:
-            for _, stored in group:
-                stored.set_exception(type(error)(*error.args))
+            for call in group:
+                call.fail(type(error)(*error.args))
+        except BaseException as error:
+            for call in group:
+                call.fail(error)
+            raise
         else:
-            for entries, stored in group:
-                stored.set_result(runs[: len(entries)])
-                runs = runs[len(entries) :]
+            for call in group:
+                call.succeed(runs[: len(call.entries)])
+                runs = runs[len(call.entries) :]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    entries: list[Entry]
+    stored: asyncio.Future[list[Run]]  # cancelled where the caller stopped waiting
+
+    def succeed(self, runs: list[Run]) -> None:
+        if not self.stored.done():
+            self.stored.set_result(runs)
+
+    def fail(self, error: BaseException) -> None:
+        if not self.stored.done():
+            self.stored.set_exception(error)
 
 
 async def insert(tx: Transaction, entries: Sequence[Entry], policy: Policy) -> list[Run]:
     """Store the runs that are not stored yet, and return them all, in order."""
-    queues = sorted({(entry.new.app, entry.new.queue) for entry in entries if entry.new.queue})
-    await lock_queues(tx, queues, policy)
-    columns = ([entry.values[name] for entry in entries] for name in _COLUMNS)
-    inserted = {(row["app"], row["id"]): row for row in await tx.rows("insert_runs", *columns)} if entries else {}
-    fresh: list[tuple[Entry, asyncpg.Record]] = []
-    runs: list[Run] = []
-    for entry in entries:
-        # Each row is taken once: where a call names an id twice, the second is what the first has stored.
-        row = inserted.pop((entry.new.app, entry.new.id), None)
-        if row is None or row["task"] != entry.new.task:
-            runs.append(run_of(await _earlier(tx, entry)))
-        else:
-            fresh.append((entry, row))
-            runs.append(entry.new.stored())
-    tx.ready |= tx.repeated  # a try whose answer was lost may have stored them, and told nobody
-    if not fresh:
-        await _refresh(tx, queues)
-        return runs
-    await tx.rows("insert_parameters", [row["seq"] for _, row in fresh], [entry.new.parameters for entry, _ in fresh])
-    # A run that is not due yet, or that may expire, moves the instant at which to look again.
-    tx.ready |= any(
-        not entry.values["ready"] or entry.new.queue is None or entry.new.expires_at is not None for entry, _ in fresh
+    if not entries:
+        return []
+    try:
+        row = await tx.row(
+            "enqueue",
+            *([entry.values[name] for entry in entries] for name in _COLUMNS),
+            [entry.new.parameters for entry in entries],
+            *_rules(sorted({(entry.new.app, entry.new.queue) for entry in entries if entry.new.queue}), policy),
+            policy.limits.waiting_per_queue,
+            policy.limits.waiting_per_app,
+            policy.limits.children_per_run,
+        )
+    except asyncpg.PostgresError as error:
+        if error.sqlstate == _REFUSED:
+            raise _refusal(json.loads(error.detail or ""), entries, policy) from None
+        raise
+    assert row is not None, "enqueue always answers"
+    places = frozenset(row["places"])
+    fresh = [entry for place, entry in enumerate(entries, start=1) if place in places]
+    # A run that is not due yet, or that may expire, moves the instant at which to look again. A try whose answer was
+    # lost may have stored them, and told nobody.
+    tx.ready |= (
+        row["opened"]
+        or tx.repeated
+        or any(
+            not entry.values["ready"] or entry.new.queue is None or entry.new.expires_at is not None for entry in fresh
+        )
     )
-    await _refresh(tx, queues)
-    await _check_limits(tx, policy, [entry.new for entry, _ in fresh], queues)
-    return runs
+    return [
+        entry.new.stored() if place in places else run_of(await _earlier(tx, entry.new))
+        for place, entry in enumerate(entries, start=1)
+    ]
 
 
 async def lock_queues(tx: Transaction, queues: Iterable[tuple[str, str]], policy: Policy) -> None:
     """Give the queues their rows, with the rules of the config, and lock them."""
     queues = list(queues)
-    if not queues:
-        return
+    if queues:
+        await tx.rows("lock_queues", *_rules(queues, policy))
+
+
+def _rules(queues: Sequence[tuple[str, str]], policy: Policy) -> tuple[list[Any], ...]:
+    """The columns of queues with their rules."""
     rules = [policy.queue_rule(app, name) for app, name in queues]
-    await tx.rows(
-        "lock_queues",
+    return (
         [app for app, _ in queues],
         [name for _, name in queues],
         [rule.concurrency for rule in rules],
@@ -163,55 +194,35 @@ async def lock_queues(tx: Transaction, queues: Iterable[tuple[str, str]], policy
     )
 
 
-async def _refresh(tx: Transaction, queues: Sequence[tuple[str, str]]) -> None:
-    if queues:
-        opened = await tx.rows("refresh_queues", [app for app, _ in queues], [name for _, name in queues])
-        tx.ready |= bool(opened)
-
-
-async def _earlier(tx: Transaction, entry: Entry) -> asyncpg.Record:
-    """The run that is stored already under this entry's idempotency key or id."""
-    new, values = entry.new, entry.values
+async def _earlier(tx: Transaction, new: NewRun) -> asyncpg.Record:
+    """The run that is stored already under this one's idempotency key or id."""
     row = None
     if new.idempotency_key is not None:
         row = await tx.row("run_by_idempotency_key", new.app, new.task, new.idempotency_key)
-    if row is not None and row["id"] != new.id and row["parameters_digest"] != values["parameters_digest"]:
-        raise ConflictError(
-            f"idempotency key {new.idempotency_key!r} of task {new.task!r} was used by run {row['id']} "
-            "with other parameters: use another key, or the same parameters"
-        )
     row = row or await tx.row("run_by_id", new.app, new.id)
     if row is None:
         raise asyncpg.SerializationError(f"run {new.id} was deleted while it was stored again")
     return row
 
 
-async def _check_limits(
-    tx: Transaction, policy: Policy, fresh: Sequence[NewRun], queues: Sequence[tuple[str, str]]
-) -> None:
+def _refusal(facts: dict[str, Any], entries: Sequence[Entry], policy: Policy) -> RunnerError:
+    """What the database says about a call that it refused, for the caller."""
     limits = policy.limits
-    tasks = sorted({(new.app, new.task) for new in fresh if new.queue is None})
-    for statement, lanes, what in (
-        ("waiting_in_queues", queues, "in queue {!r}"),
-        ("waiting_in_tasks", tasks, "of task {!r} without a queue"),
-    ):
-        if not lanes:
-            continue
-        for row in await tx.rows(statement, [app for app, _ in lanes], [name for _, name in lanes]):
-            if row["waiting"] > limits.waiting_per_queue:
-                raise LimitExceededError(
-                    f"more than {limits.waiting_per_queue} runs {what.format(row['name'])} would wait "
-                    "([limits] of the config)"
-                )
-    for row in await tx.rows("waiting_in_apps", sorted({new.app for new in fresh})):
-        if row["waiting"] > limits.waiting_per_app:
-            raise LimitExceededError(
-                f"more than {limits.waiting_per_app} runs of app {row['app']!r} would wait ([limits] of the config)"
+    match facts:
+        case {"place": place, "run": run}:
+            new = entries[place - 1].new
+            return ConflictError(
+                f"idempotency key {new.idempotency_key!r} of task {new.task!r} was used by run {run} "
+                "with other parameters: use another key, or the same parameters"
             )
-    children = Counter((new.app, new.parent) for new in fresh if new.parent is not None)
-    for (app, parent), more in sorted(children.items()):
-        total = await tx.value("count_children", app, parent, more)
-        if total is not None and total > limits.children_per_run:
-            raise LimitExceededError(
-                f"run {parent} would schedule more than {limits.children_per_run} runs ([limits] of the config)"
-            )
+        case {"queue": queue}:
+            broken = f"more than {limits.waiting_per_queue} runs in queue {queue!r} would wait"
+        case {"task": task}:
+            broken = f"more than {limits.waiting_per_queue} runs of task {task!r} without a queue would wait"
+        case {"app": app}:
+            broken = f"more than {limits.waiting_per_app} runs of app {app!r} would wait"
+        case {"parent": parent}:
+            broken = f"run {parent} would schedule more than {limits.children_per_run} runs"
+        case _:
+            return InvariantError(f"the store refused new runs without saying why: {facts}")
+    return LimitExceededError(f"{broken} ([limits] of the config)")

@@ -24,7 +24,7 @@ import asyncpg
 from runner.domain.run import Run
 from runner.errors import StoreError
 from runner.store.postgres.clock import DatabaseClock, boot_us
-from runner.store.postgres.database import CONNECT_S, Database, Work, options
+from runner.store.postgres.database import CONNECT_S, Database, options
 from runner.store.postgres.faults import is_passing
 from runner.store.postgres.statements import SQL
 from runner.store.records import Notice
@@ -89,7 +89,7 @@ class Notices:
         await asyncio.gather(*tasks, return_exceptions=True)
         if tasks and self._unsent:
             with contextlib.suppress(StoreError):
-                await database.write_last(self._sending(), patience_s=1)
+                await database.single_last("notify", self._collected(), patience_s=1)
 
     def _tell_here(self, notice: Notice) -> None:
         for listener in tuple(self._listeners):
@@ -103,13 +103,12 @@ class Notices:
             await asyncio.sleep(_GATHER_S)
             # What cannot be sent is found by the sweeps of those who would have heard it.
             with _going_on():
-                await database.write(self._sending())
+                await database.single("notify", self._collected())
 
-    def _sending(self) -> Work[object]:
+    def _collected(self) -> list[str]:
         notices, self._unsent = self._unsent, []
         self._has_unsent.clear()
-        payloads = list(_payloads(self._self, notices))
-        return lambda tx: tx.rows("notify", payloads)
+        return list(_payloads(self._self, notices))
 
     # --- hearing ------------------------------------------------------------------------------------------------
 

@@ -122,7 +122,7 @@ class PostgresStore(Store):
     # --- scheduling ---------------------------------------------------------------------------------------------
 
     async def enqueue(self, runs: Sequence[NewRun]) -> list[Run]:
-        return await self._database.finish(self._enqueuer.enqueue(prepared(runs)))
+        return await self._enqueuer.enqueue(prepared(runs))
 
     async def claim(self, node: str, room: Room, now: int) -> Claims:
         return await self._database.finish(claiming.claim(self._database, node, room, now, self._patience))
