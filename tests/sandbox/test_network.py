@@ -57,8 +57,8 @@ async def served(answer, address="127.0.0.1", port=0, **options):
         serving.add(asyncio.current_task())
         try:
             await answer(reader, writer)
-        except ConnectionError:
-            pass
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # asyncio would log that its task was cancelled
         finally:
             writer.close()
             with contextlib.suppress(ConnectionError):

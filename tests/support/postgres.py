@@ -12,6 +12,7 @@ import functools
 import importlib.util
 import itertools
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -68,6 +69,15 @@ def _unprivileged() -> dict[str, Any]:
     return {"user": _UNPRIVILEGED, "group": _UNPRIVILEGED, "extra_groups": []}
 
 
+def _as_known_user() -> tuple[str, ...]:
+    """`initdb` asks for its user's name; one that the machine has no name for becomes nobody, in a namespace."""
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        return ("unshare", "--user", f"--map-user={_UNPRIVILEGED}")
+    return ()
+
+
 class PostgresServer:
     """A server that tests start, stop, kill, stop for a while and start again."""
 
@@ -98,7 +108,8 @@ class PostgresServer:
         if small_disk is not None:
             subprocess.run(["/bin/mkdir", self.disk], check=True, **self._user)
         subprocess.run(
-            [binaries() / how[0], *how[1:], "--no-sync", "--username=isolane", f"--pgdata={self._data}"],
+            [*_as_known_user(), binaries() / how[0], *how[1:],
+             "--no-sync", "--username=isolane", f"--pgdata={self._data}"],
             check=True, stdout=subprocess.DEVNULL, cwd=self.folder, env={}, **self._user,
         )  # fmt: skip
 
@@ -165,7 +176,8 @@ class PostgresServer:
         if self._process.poll() is not None:
             raise AssertionError((self.folder / "log").read_text()[-2000:])
         return subprocess.run(
-            [binaries() / "pg_isready", "-q", "-h", self.folder], check=False, env={}, stdout=subprocess.DEVNULL
+            [binaries() / "pg_isready", "--quiet", f"--host={self.folder}", "--username=isolane"],
+            check=False, stdout=subprocess.DEVNULL, env={},
         ).returncode == 0  # fmt: skip
 
 
