@@ -106,8 +106,6 @@ class Confined:
                 pass
             if self.last_resort is not None and self._resorting is None:
                 self._resorting = asyncio.get_running_loop().call_later(_REAP_PATIENCE_S, self.last_resort)
-        elif self.pid and not self._outcome.done():
-            self._control.shutdown(socket.SHUT_RDWR)  # on which its supervisor ends, as when this process is no more
 
     def kill_for_memory(self) -> None:
         """Kill the whole tree since the caller, who watches its memory, measured too much: a kill for memory."""
@@ -191,7 +189,9 @@ class Confined:
     def started(self, pidfd: int, walls: str) -> None:
         """It has been forked; a `pidfd` of -1 means that there was no room for it, and so it must end."""
         self.pid, self._pidfd, self.walls = read_pid(pidfd) if pidfd >= 0 else 0, pidfd, walls
-        if self._killed or pidfd < 0:
+        if pidfd < 0:
+            self._control.shutdown(socket.SHUT_RDWR)  # on which its supervisor ends, as when this process is no more
+        elif self._killed:
             self.kill()
         asyncio.get_running_loop().add_reader(self._control, self._hear)
 

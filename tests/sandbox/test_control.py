@@ -119,7 +119,7 @@ async def hears(messages):
     asyncio.get_running_loop().set_exception_handler(lambda _, context: trouble.append(context))
     with far_control, far_channel:
         confined = Confined(None, control, channel, -1, -1)
-        confined.started(os.getpid(), os.pidfd_open(os.getpid()), "full")
+        confined.started(os.pidfd_open(os.getpid()), "full")
         confined.kill = lambda: None  # it stands for another
         for message in messages:
             with contextlib.suppress(BlockingIOError):  # nobody listens any more
@@ -163,10 +163,11 @@ async def test_a_launcher_out_of_its_mind_ends_with_all_that_it_launched(tmp_pat
     mouth, ear = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with mouth, ear:
         socket.send_fds(mouth, [garbage], [mouth.fileno()])
-        sandbox._link._socket, its_own = ear, sandbox._link._socket
+        line = sandbox._link._line
+        line._socket, its_own = ear, line._socket
         ear.setblocking(False)
-        sandbox._link._readable()
-        sandbox._link._socket = its_own
+        line._readable()
+        line._socket = its_own
 
         with pytest.raises(LauncherError):
             await confined.wait()
@@ -179,20 +180,21 @@ async def test_a_launcher_out_of_its_mind_ends_with_all_that_it_launched(tmp_pat
 
 
 async def test_a_process_that_nobody_could_kill_for_want_of_descriptors_ends_at_once(sandbox, actor):
-    on_message = sandbox._link._on_message
+    line = sandbox._link._line
+    on_message = line._on_message
 
     def without_descriptors(message, descriptors):
         while descriptors:
             os.close(descriptors.pop())
         on_message(message, [])
 
-    sandbox._link._on_message = without_descriptors
+    line._on_message = without_descriptors
     try:
         confined = await sandbox.launch(actor.spec("sleep"))
     except SetupError:
         pass
     else:
         assert (await actor.finish(confined)).outcome.exit_code is None
-    sandbox._link._on_message = on_message
+    line._on_message = on_message
 
     assert (await actor.finish(await sandbox.launch(actor.spec("exit_with_three")))).outcome.exit_code == 3
