@@ -24,6 +24,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+from runner.catalog.catalog import Catalog
 from runner.config import Settings
 from runner.domain.documents import Document
 from runner.domain.run import LogLine
@@ -103,6 +104,32 @@ async def run_once(
                     await printed
 
 
+async def warm_starts(settings: Settings) -> dict[str, str]:
+    """Try, for each file of tasks, whether its attempts can start warm: why not, or an empty text if they can.
+
+    Raises:
+        ConfigError: the level that the config demands cannot be had.
+        TasksFolderError: there are no tasks to try.
+    """
+    with tempfile.TemporaryDirectory(prefix="isolane-") as folder:
+        sandbox = _sandbox(settings, Path(folder) / "attempts.lock")
+        try:
+            await sandbox.start()
+            catalog = Catalog(settings, sandbox)
+            await catalog.load()
+            entries = {entry.file: entry for entry in catalog.entries.values()}
+            found = dict[str, str]()
+            for file in sorted(entries):
+                found[file] = await sandbox.warm_up(catalog.spec(entries[file]))
+                sandbox.retire_zygotes(lambda _: False)
+        except SandboxError as error:
+            raise _unstartable(error) from error
+        else:
+            return found
+        finally:
+            await sandbox.close()
+
+
 @contextlib.asynccontextmanager
 async def running_engine(
     settings: Settings, store_url: str, lock_file: Path, *, periodic: bool = True
@@ -121,24 +148,31 @@ async def running_engine(
         queue_rule=settings.queue_rule,
         listen_url=settings.runner.listen_url,
     )
-    level = None if settings.sandbox.level == "auto" else Level(settings.sandbox.level)
-    sandbox = Sandbox(
-        lock_file=lock_file,
-        level=level,
-        packages=_PACKAGES,
-        preload=_PRELOAD,
-        keep_warm_s=settings.sandbox.keep_warm_s,
-    )
+    sandbox = _sandbox(settings, lock_file)
     engine = Engine(settings, store, sandbox, lock_file.with_name("node"))
     try:
         try:
             await engine.start(periodic=periodic)
         except SandboxError as error:
-            raise ConfigError(f"the sandbox cannot be started on this host: {error}") from error
+            raise _unstartable(error) from error
         _require_level(settings, engine)
         yield engine
     finally:
         await engine.stop()
+
+
+def _sandbox(settings: Settings, lock_file: Path) -> Sandbox:
+    return Sandbox(
+        lock_file=lock_file,
+        level=None if settings.sandbox.level == "auto" else Level(settings.sandbox.level),
+        packages=_PACKAGES,
+        preload=_PRELOAD,
+        keep_warm_s=settings.sandbox.keep_warm_s,
+    )
+
+
+def _unstartable(error: SandboxError) -> ConfigError:
+    return ConfigError(f"the sandbox cannot be started on this host: {error}")
 
 
 def _require_level(settings: Settings, engine: Engine) -> None:

@@ -151,7 +151,8 @@ class ZygoteLaunch:
                 self.zygote.ready = True
                 self._settle("")
             case {"unfit": str(why)}:
-                self._settle(why)
+                # What was imported may have said it.
+                self._settle("".join(each if each.isprintable() else " " for each in why).strip(" :"))
             case {"step": str(step), "reason": str(reason)}:
                 self._settle(f"could not be confined: {step}: {reason}")
             case {"started": number}:

@@ -58,7 +58,7 @@ def _warm_up(attempt: Attempt) -> str:
     try:
         getattr(import_module(module), function)(*attempt.spec.warm_up.arguments)
     except BaseException as error:
-        return f"raised {type(error).__name__}"
+        return f"raised {type(error).__name__}: {error}"
     flush_streams()
     return inheritance.obstacle({0, 1, 2, CHANNEL_DESCRIPTOR}, scratch)
 

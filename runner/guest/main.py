@@ -30,7 +30,11 @@ def warm_up(module: str, *preload: str) -> None:
     """Import a task module and what its tasks need, for attempts that are forked from this process."""
     process.prepare(module)
     for name in preload:
-        import_module(name)
+        try:
+            import_module(name)
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            raise ImportError(f"[sandbox] preload names {name}, whose import raised {what}") from error
     found = find_tasks(load_module(module), module)
     if any(is_async(task.function) for task in found):
         import_module("asyncio")

@@ -12,6 +12,7 @@ import pytest
 
 from runner.cli.templates import template
 from runner.config import read_settings
+from support.projects import write_project
 
 
 def files(folder):
@@ -206,3 +207,40 @@ def test_the_doctor_tells_walls_and_limits_apart(isolane):
     assert document["level"] == "full"
     assert {finding["kind"] for finding in document["findings"]} == {"level", "wall", "limit"}
     assert isolane("doctor", "--require", "full").returncode == 0
+
+
+def test_the_doctor_tells_in_a_project_which_tasks_start_warm_and_why_others_do_not(isolane, tmp_path):
+    write_project(
+        tmp_path,
+        {
+            "quiet.py": "def run(): pass",
+            "busy.py": "import threading\nthreading.Thread(target=threading.Event().wait).start()\ndef run(): pass",
+            "broken.py": "import nothing_of_this_name",
+        },
+    )
+
+    told = isolane("doctor")
+    document = json.loads(isolane("doctor", "--json").stdout)
+
+    assert told.returncode == 0
+    assert re.search(r"tasks/busy\.py +anew +warming up, it started 1 thread", told.stdout)
+    assert re.search(r"tasks/quiet\.py +warm", told.stdout)
+    assert document["tasks"] == [
+        {"file": "tasks/busy.py", "warm": False, "reason": "started 1 thread"},
+        {"file": "tasks/quiet.py", "warm": True, "reason": None},
+    ]
+
+
+def test_the_doctor_says_that_warm_starts_are_turned_off(isolane, tmp_path):
+    write_project(tmp_path, {"quiet.py": "def run(): pass"}, '[sandbox]\nkeep_warm = "0s"\n')
+
+    assert 'since [sandbox] keep_warm is "0s"' in isolane("doctor").stdout
+
+
+def test_the_doctor_names_a_preload_that_is_not_there(isolane, tmp_path):
+    write_project(tmp_path, {"quiet.py": "def run(): pass"}, '[sandbox]\npreload = ["nothing_of_this_name"]\n')
+
+    [task] = json.loads(isolane("doctor", "--json").stdout)["tasks"]
+
+    assert not task["warm"]
+    assert "[sandbox] preload names nothing_of_this_name, whose import raised ModuleNotFoundError" in task["reason"]

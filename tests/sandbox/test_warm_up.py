@@ -150,10 +150,10 @@ HARMFUL = {
     "is stopped": ("os.kill(os.getpid(), signal.SIGSTOP)", "took longer than 1 s"),
     "crashes": ("os.kill(os.getpid(), signal.SIGSEGV)", "ended"),
     "exits": ("os._exit(3)", "ended"),
-    "raises SystemExit": ("sys.exit(3)", "raised SystemExit"),
-    "raises": ("raise ValueError('not here')", "raised ValueError"),
+    "raises SystemExit": ("sys.exit(3)", "raised SystemExit: 3"),
+    "raises": ("raise ValueError('not\\nhere\\x1b[31m')", "raised ValueError: not here [31m"),
     "eats memory": ("kept = [bytearray(1 << 20) for _ in range(10_000)]", "ended"),
-    "recurses": ("def f(): f()\n f()", "raised RecursionError"),
+    "recurses": ("def f(): f()\n f()", "raised RecursionError: maximum"),
     "floods": ("for _ in range(2000): print('x' * 10_000); print('x' * 10_000, file=sys.stderr)", ""),
     "leaves orphans": (
         "if os.fork() == 0:\n  if os.fork() == 0:\n   while True: time.sleep(60)\n  os._exit(0)\n os.wait()",
