@@ -202,6 +202,8 @@ class Confined:
                 data, descriptors, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES, MOST, socket.MSG_CMSG_CLOEXEC)
             except BlockingIOError:
                 return
+            except ConnectionError:
+                continue  # it ended without having read all, which is told once; what it sent is there still
             except OSError:
                 data, descriptors = b"", []
             try:

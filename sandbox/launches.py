@@ -108,7 +108,7 @@ class ZygoteLaunch:
         self._group, self._on_message = group, on_message
         self._killed = False
         line = Line(self._hear, self.kill)
-        self.zygote = Zygote(spec, lease, line)
+        self.zygote = Zygote(spec, lease, line, self.kill)
         leases = () if lease is None else (lease.descriptor,)
         self.handed_over = [line.far_end.fileno(), *leases, *group.procs]
 
@@ -137,6 +137,7 @@ class ZygoteLaunch:
 
     def ended(self, _cpu_time_s: float | None, _peak_bytes: int | None, error: SandboxError | None) -> None:
         """All of it is dead."""
+        self.zygote.line.drain()
         self._settle(str(error or "ended"))
         self.zygote.ready = False
         self.zygote.line.close()

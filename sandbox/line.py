@@ -57,6 +57,11 @@ class Line:
         """From now on hand on what comes."""
         asyncio.get_running_loop().add_reader(self._socket, self._readable)
 
+    def drain(self) -> None:
+        """Hand on what has come already: all that there will be, once the other process is dead."""
+        while self._socket.fileno() >= 0 and self._readable():
+            pass
+
     def close(self) -> None:
         """Close both ends that are held here. Closing twice does no harm."""
         if self._socket.fileno() < 0:
@@ -65,11 +70,12 @@ class Line:
         self._socket.close()
         self.far_end.close()
 
-    def _readable(self) -> None:
+    def _readable(self) -> bool:
+        """Hand on one message; whether there was one."""
         try:
             received = messages.receive(self._socket)
         except BlockingIOError:
-            return
+            return False
         if received is not None:
             message, descriptors = received
             try:
@@ -78,9 +84,10 @@ class Line:
                 for descriptor in descriptors:
                     os.close(descriptor)
             else:
-                return
+                return True
         asyncio.get_running_loop().remove_reader(self._socket)
         self._on_end()
+        return False
 
 
 async def until_readable(descriptor: int) -> None:

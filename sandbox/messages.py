@@ -51,8 +51,8 @@ def receive(peer: socket.socket) -> tuple[Message, list[int]] | None:
     """
     try:
         data, descriptors, _, _ = socket.recv_fds(peer, MESSAGE_LIMIT, MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
-    except ConnectionError:  # it ended without having read all
-        return None
+    except ConnectionError:
+        return receive(peer)  # it ended without having read all, which is told once; what it sent is there still
     if not data:
         return None
     try:

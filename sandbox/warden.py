@@ -163,8 +163,12 @@ class Warden:
             if here.listeners:
                 network.hand_out(control, [socket.socket(fileno=each) for each in here.listeners])
             assert here.door is not None, "it is spare"
-            messages.send(here.door, {"name": request["name"]}, given)
+            try:
+                messages.send(here.door, {"name": request["name"]}, given)
+            except OSError:  # its inmate is dead: the runner changed its mind, or what was imported ended it
+                os.kill(here.pid, signal.SIGKILL)
             here.door.close()
+            os.set_blocking(control, False)
             for descriptor in (pidfd, *others):
                 os.close(descriptor)
             self._poller.register(control, select.POLLIN)
@@ -267,6 +271,8 @@ class Warden:
     def _on_control(self, here: _Cell) -> None:
         try:
             word = os.read(here.control, 64)
+        except BlockingIOError:
+            return  # what there was to read was for one that ended, and had a descriptor of the same number
         except OSError:
             word = b""
         if word:

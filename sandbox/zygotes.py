@@ -34,21 +34,17 @@ class Zygote:
         line: to its warden.
         walls: around its attempts, in one line.
         attempts: numbers of those that are forked from it and not yet dead.
+        end: ends it now, with all its attempts.
         ready: whether attempts can be forked from it.
     """
 
-    def __init__(self, spec: Spec, lease: Lease | None, line: Line) -> None:
-        self.spec, self.lease, self.line = spec, lease, line
+    def __init__(self, spec: Spec, lease: Lease | None, line: Line, end: Callable[[], None]) -> None:
+        self.spec, self.lease, self.line, self.end = spec, lease, line, end
         self.walls = ""
         self.attempts: set[int] = set()
         self.ready = False
         self.used_at = self.born_at = time.monotonic()
         self._retired = False
-
-    def end(self) -> None:
-        """End it now, with all its attempts."""
-        self.ready = False
-        self.line.close()
 
     def retire(self) -> None:
         """Take no more attempts; those that there are go on, then it ends."""
