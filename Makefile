@@ -1,10 +1,11 @@
 # Everything a checkout needs, from nothing but Python 3.11 or later.
 #   make run      set up, start the runner with the example tasks
-#   make test     set up, check everything: format, lint, types, import contracts, tests
+#   make test     set up, check everything: format, lint, types, import contracts, tests (by WORKERS=2 at once)
 #   make fuzz     say hostile things to every part that listens, for MINUTES=20
 #   make bench-…  measure something, as ratios in one run; keep the machine quiet meanwhile
 PYTHON ?= python3
 MINUTES ?= 20
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
@@ -15,7 +16,8 @@ run: $(VENV)/run.stamp
 	@$(BIN)/isolane serve
 
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest --quiet -m "not alone" --numprocesses $(WORKERS) --dist worksteal
+	$(BIN)/pytest --quiet -m alone
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check

@@ -47,6 +47,7 @@ async def _timed_claim(desk) -> float:
     return took
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", sorted(BACKENDS))
 async def test_a_claim_costs_the_same_however_many_runs_wait_behind_others(kind, tmp_path) -> None:
     desks, stores, backends = [], [], []
