@@ -94,9 +94,10 @@ class Sandbox:
             self._groups = cgroup.find(lock_file)
             if self._groups is not None:
                 self._groups.sweep()
-            self._is_dead = False
+            self._is_dead = True  # until it is ready: nothing may be asked of it before
             self._link = Link(self._on_message, self._on_death)
             await self._link.start(held, packages=self._packages, preload=self._preload)
+            self._is_dead = False
             self.level, self.walls = await probe.strongest(self._try, self._demanded)
         except BaseException:
             await self.close()

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from runner.domain.run import Claim
 from runner.domain.status import Reason
@@ -30,6 +31,7 @@ _RECORD_S = 10.0  # what a stopping node gives the store to hear how its last at
 _NOTHING = Claims(claims=(), wake_at=None)
 
 _logger = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 
 class Dispatcher:
@@ -44,6 +46,7 @@ class Dispatcher:
         self._swept_at = float("-inf")
         self._cancelling: set[str] = set()
         self._loop_task: asyncio.Task[None] | None = None
+        self._under_way: set[asyncio.Task[Any]] = set()  # what the loop asked of the store
         self._unlisten: Callable[[], None] = lambda: None
 
     @property
@@ -65,6 +68,10 @@ class Dispatcher:
         if self._loop_task is not None:
             self._loop_task.cancel()
             await asyncio.gather(self._loop_task, return_exceptions=True)
+        if self._under_way:
+            _, unheard = await asyncio.wait(self._under_way, timeout=_RECORD_S)
+            for asking in unheard:
+                asking.cancel()  # nothing may start when the sandbox is closed; others notice a claim that is held
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
         for execution in self._executions.values():
@@ -75,6 +82,7 @@ class Dispatcher:
                 task.cancel()  # its attempt is dead; whoever looks after dead nodes ends its claim
             await asyncio.gather(*unheard, return_exceptions=True)
         self._unlisten()
+        self._unlisten = lambda: None
 
     async def _run(self) -> None:
         delay_s = _RETRY_S[0]
@@ -82,8 +90,8 @@ class Dispatcher:
             self._wake.clear()
             try:
                 if self._sweep_in_s() <= 0:
-                    await asyncio.shield(self._sweep())
-                claims = await asyncio.shield(self._claim()) if self._parts.node.may_claim else _NOTHING
+                    await self._whole(self._sweep())
+                claims = await self._whole(self._claim()) if self._parts.node.may_claim else _NOTHING
                 delay_s = _RETRY_S[0]
             except (StoreError, StaleClaimError) as error:
                 _logger.warning("cannot claim: %s", error)
@@ -93,8 +101,15 @@ class Dispatcher:
                 continue
             await self._sleep(claims)
 
+    async def _whole(self, asked: Coroutine[Any, Any, _T]) -> _T:
+        """Shielded: what was claimed is started, also when the loop is told to end."""
+        task = asyncio.create_task(asked)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
     async def _claim(self) -> Claims:
-        """Claim and start. Shielded as a whole: what was claimed is started, also when the loop is told to end."""
+        """Claim and start."""
         parts, identity = self._parts, self._parts.node.identity
         needs = {key: entry.options.memory_bytes for key, entry in parts.catalog.entries.items()}
         claims = await parts.store.claim(identity.id, parts.capacity.room(needs), parts.now())

@@ -27,6 +27,7 @@ class Endings:
     def close(self) -> None:
         """Stop listening; whoever still waits is cancelled."""
         self._unlisten()
+        self._unlisten = lambda: None
         for futures in self._waiting.values():
             for future in futures:
                 future.cancel()

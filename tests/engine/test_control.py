@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -149,6 +150,30 @@ async def test_a_draining_node_lets_attempts_end_and_gives_back_the_rest(tmp_pat
         await eventually_async(lambda: _attempts(node, endless["id"], 2))
         await node.operations.cancel(APP, endless["id"])
         await node.ended(endless["id"])
+
+
+async def test_a_claim_that_was_on_its_way_as_its_node_stopped_is_given_back(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    async with running_node(folder) as node:
+        claim, asked, may_claim = node.store.claim, asyncio.Event(), asyncio.Event()
+
+        async def claim_late(*room):
+            asked.set()
+            await may_claim.wait()
+            return await claim(*room)
+
+        node.store.claim = claim_late
+        run = await node.schedule("control.sleeps")
+        await asked.wait()
+        stopping = asyncio.create_task(node.engine.stop())
+        await eventually_async(node.engine._dispatcher._loop_task.done)
+        may_claim.set()
+        await stopping
+        assert launchers() == []
+    async with running_node(folder) as node:
+        await eventually_async(lambda: _attempts(node, run["id"], 2))
+        assert (await node.operations.cancel(APP, run["id"]))["attempts"][0]["reason"] == "drained"
+        await node.ended(run["id"])
 
 
 async def test_a_killed_launcher_loses_the_attempts_and_nothing_else(tmp_path: Path) -> None:

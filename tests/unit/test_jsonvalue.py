@@ -235,6 +235,7 @@ def test_a_deep_stack_of_the_caller_gives_an_error_and_no_crash():
     assert call(500)
 
 
+@pytest.mark.alone
 def test_a_large_value_takes_time_in_proportion():
     def best(count):
         value = [{"a": index, "b": [index, "x"]} for index in range(count)]
