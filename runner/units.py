@@ -8,6 +8,7 @@ this runs inside every attempt.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from runner.errors import InvalidOptionError
@@ -125,10 +126,9 @@ def _parse_rfc3339(text: str) -> datetime | None:
 
 def rfc3339(us: int) -> str:
     """An instant, microseconds since 1970, as people and JSON read it: "2026-11-20T21:00:00.123456Z"."""
-    from datetime import UTC, datetime, timedelta  # noqa: PLC0415
-
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    s, fraction = divmod(us, 1_000_000)
+    year, month, day, hour, minute, second, *_ = time.gmtime(s)
+    return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z"
 
 
 def describe_seconds(s: float) -> str:
