@@ -37,6 +37,19 @@ async def test_a_caller_that_gives_up_breaks_nothing(desk) -> None:
     assert (await desk.store.count("main"))[Status.QUEUED] == 51
 
 
+async def test_a_caller_is_answered_while_others_keep_coming(desk) -> None:
+    first = asyncio.ensure_future(desk.enqueue())
+    others: set[asyncio.Future[object]] = set()
+
+    async with asyncio.timeout(10):
+        while not first.done():
+            others.add(asyncio.ensure_future(desk.enqueue()))
+            await (asyncio.sleep(0) if len(others) < 50 else asyncio.wait(others, return_when="FIRST_COMPLETED"))
+            others = {call for call in others if not call.done()}
+
+    await asyncio.gather(*others)
+
+
 async def test_what_was_accepted_is_stored_when_the_store_is_closed(desk, open_desk) -> None:
     calls = [asyncio.ensure_future(desk.enqueue()) for _ in range(200)]
     await asyncio.sleep(0)
