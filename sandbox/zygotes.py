@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable, Hashable
 
@@ -199,6 +200,16 @@ class Zygotes:
 
 
 def _key(spec: Spec) -> Hashable:
-    """Equal for specs whose attempts may be forked from one zygote."""
+    """Equal for specs whose attempts may be forked from one zygote, which holds what its mounts led to at its start."""
     environment = tuple(sorted(spec.environment.items()))
-    return spec.entry, spec.warm_up, spec.limits, spec.mounts, spec.path, environment, spec.network
+    mounts = tuple((mount, _file_at(mount.source)) for mount in spec.mounts)
+    return spec.entry, spec.warm_up, spec.limits, mounts, spec.path, environment, spec.network
+
+
+def _file_at(path: str) -> Hashable:
+    """Another one after something was put in its place."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -110,6 +110,17 @@ async def test_a_source_that_went_away_is_named_and_the_run_waits_for_it(tmp_pat
         assert (await node.ended(run["id"]))["result"] == "of other"
 
 
+async def test_a_source_that_was_replaced_is_shown_from_the_next_attempt_on(tmp_path: Path) -> None:
+    folder = project(tmp_path, mount("other", "/data"))
+    async with running_node(folder) as node:
+        for _ in range(3):
+            assert (await node.run("files.reads", {"path": "/data/file"}))["result"] == "of other"
+        (folder / "other").rename(folder / "moved")
+        (folder / "private").rename(folder / "other")
+
+        assert (await node.run("files.reads", {"path": "/data/file"}))["result"] == "of private"
+
+
 async def test_what_a_task_turned_into_a_link_shows_nothing_else_of_the_host(tmp_path: Path) -> None:
     folder = project(tmp_path, mount("data", "/data", WRITABLE), mount("data/inner", "/inner"))
     async with running_node(folder) as node:
@@ -120,7 +131,8 @@ async def test_what_a_task_turned_into_a_link_shows_nothing_else_of_the_host(tmp
 
 
 async def test_a_place_of_a_mount_that_became_a_link_takes_no_wall_away(tmp_path: Path) -> None:
-    folder = project(tmp_path, mount("data", "/data", WRITABLE), mount("other", "/data/inner/tasks"))
+    anew = '[sandbox]\nkeep_warm = "0s"\n'  # where an attempt is forked warm, the mount stays where it was made
+    folder = project(tmp_path, mount("data", "/data", WRITABLE), mount("other", "/data/inner/tasks"), anew)
     (folder / "data" / "inner" / "tasks").mkdir()
     async with running_node(folder) as node:
         assert (await node.run("files.reads", {"path": "/data/inner/tasks/file"}))["result"] == "of other"
