@@ -204,9 +204,11 @@ class Sandbox:
 
     async def _start_zygote(self, spec: Spec, lease: Lease | None) -> Zygote | str:
         number = next(self._numbers)
-        group = self._create_group(spec) if self.level is Level.FULL else None
+        if self.level is not Level.FULL:
+            return f"needs level full, and this is {self.level}"
+        group = self._create_group(spec)
         if group is None:
-            return f"cannot be kept warm on this host ({self.walls})"
+            return "needs a cgroup, and none can be had here"
         try:
             launch = ZygoteLaunch(spec, group, self._free_slot(), lease, on_message=self._on_message)
         except OSError:

@@ -13,6 +13,7 @@ import pytest
 from runner.cli.templates import template
 from runner.config import read_settings
 from support.projects import write_project
+from support.warm import need_zygotes
 
 
 def files(folder):
@@ -210,6 +211,7 @@ def test_the_doctor_tells_walls_and_limits_apart(isolane):
 
 
 def test_the_doctor_tells_in_a_project_which_tasks_start_warm_and_why_others_do_not(isolane, tmp_path):
+    need_zygotes(tmp_path)
     write_project(
         tmp_path,
         {
@@ -238,6 +240,7 @@ def test_the_doctor_says_that_warm_starts_are_turned_off(isolane, tmp_path):
 
 
 def test_the_doctor_names_a_preload_that_is_not_there(isolane, tmp_path):
+    need_zygotes(tmp_path)
     write_project(tmp_path, {"quiet.py": "def run(): pass"}, '[sandbox]\npreload = ["nothing_of_this_name"]\n')
 
     [task] = json.loads(isolane("doctor", "--json").stdout)["tasks"]

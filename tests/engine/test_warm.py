@@ -14,6 +14,7 @@ from support.nodes import Document, Node, running_node
 from support.processes import launchers
 from support.projects import CONFIG, write_project
 from support.waiting import eventually_async
+from support.warm import need_zygotes
 
 GREET = """
     import random
@@ -32,6 +33,11 @@ AT_ONCE = """
         await asyncio.sleep(0)
         return parameters["number"]
 """
+
+
+@pytest.fixture(autouse=True)
+def zygotes_can_be_had(tmp_path: Path) -> None:
+    need_zygotes(tmp_path)
 
 
 async def is_warm(node: Node, run: Document) -> bool:

@@ -10,9 +10,15 @@ import os
 
 import pytest
 
-from sandbox import LauncherError, Limits, Sandbox
+from sandbox import LauncherError, Level, Limits, Sandbox
 from support.waiting import eventually_async
-from support.warm import importing, is_warm, launcher, zygotes
+from support.warm import importing, is_warm, launcher, need_zygotes, zygotes
+
+
+@pytest.fixture(autouse=True)
+def zygotes_can_be_had(tmp_path):
+    need_zygotes(tmp_path)
+
 
 #: What is left behind by the import, how that is told, and an expression that is true where it works.
 OBSTACLES = {
@@ -238,6 +244,20 @@ async def test_a_sandbox_that_keeps_nothing_warm_says_so_and_starts_no_zygote(tm
         confined.kill()
         await actor.finish(confined)
     assert zygotes(sandbox) == []
+    await sandbox.close()
+
+
+@pytest.mark.parametrize("weaker", [Level.RESTRICTED, Level.BASIC])
+async def test_below_level_full_nothing_is_kept_warm(tmp_path, actor, weaker):
+    sandbox = await actor.start(tmp_path, weaker)
+    spec = importing(actor.spec("nothing"), "")
+
+    assert await sandbox.warm_up(spec) == f"needs level full, and this is {weaker}"
+
+    confined = await sandbox.launch(spec)
+    assert await actor.Inside(confined)("6 * 7") == 42
+    confined.kill()
+    await actor.finish(confined)
     await sandbox.close()
 
 

@@ -17,9 +17,14 @@ import sandbox as package
 from sandbox import LauncherError, Lease, Sandbox
 from sandbox.lease import boot_clock_ns
 from support.waiting import eventually, eventually_async
-from support.warm import importing, is_alive, is_warm, launcher, wardens, zygotes
+from support.warm import importing, is_alive, is_warm, launcher, need_zygotes, wardens, zygotes
 
 SECOND = 10**9
+
+
+@pytest.fixture(autouse=True)
+def zygotes_can_be_had(tmp_path):
+    need_zygotes(tmp_path)
 
 
 @pytest.fixture
