@@ -18,7 +18,8 @@ from sandbox.channel import Channel
 _ENTER = """
 import os, sys
 sys.path.insert(0, sys.argv[2])
-from sandbox import task
+from sandbox import descriptors, task
+descriptors.open_streams()
 task.CHANNEL_DESCRIPTOR = int(sys.argv[1])
 os._exit(task._run("runner.guest.main:main"))
 """
