@@ -126,6 +126,7 @@ class Sandbox:
     async def launch(self, spec: Spec, lease: Lease | None = None) -> Confined:
         """Run what `spec` names, confined; returns when it is, just before its entry is called.
 
+        Where that was prepared, warm, it returns at once: what stands against it then is what `Confined.wait` raises.
         Under a lease it is killed when that is over, whatever became of this process meanwhile.
 
         Raises:
@@ -192,9 +193,10 @@ class Sandbox:
         try:
             if zygote is None:
                 await self._ask(number, launch, spec, level, lease)
+                await confined.stands()
             else:
+                confined.on_death = partial(self._on_early_end, number, zygote)
                 await self._fork(number, launch, spec, zygote)
-            await confined.stands()
         except BaseException:
             confined.kill()
             os.close(confined.stdout)
@@ -283,6 +285,11 @@ class Sandbox:
                 self._end(number or 0, error=SetupError(step, reason, errno))
             case _:
                 raise LauncherError("the launcher said what no launcher says")
+
+    def _on_early_end(self, number: int, zygote: Zygote) -> None:
+        """An attempt of a zygote that was killed is dead; its warden will tell that too."""
+        zygote.ended_early.add(number)
+        self._end(number)
 
     def _on_death(self) -> None:
         """The launcher is gone: what it launched is dying by the kernel's hand. Say so of each when it is dead."""

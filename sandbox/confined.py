@@ -38,6 +38,8 @@ class Confined:
         walls: the level and the walls that stand around it, in one line.
         relay: takes the listeners of its granted hosts over; set by the `Sandbox`.
         last_resort: ends what keeps it from ending when it was killed, if anything can; set by the `Sandbox`.
+        on_death: called once it is seen to be dead after a `kill`, where that is seen before anybody tells; set by the
+            `Sandbox`.
     """
 
     def __init__(
@@ -56,8 +58,10 @@ class Confined:
         self._relay_tells: socket.socket | None = None
         self._resorting: asyncio.TimerHandle | None = None
         self._told: Callable[[str], None] = lambda _: None
+        self.on_death: Callable[[], None] | None = None
         self._pidfd = -1
         self._killed = False
+        self._failure: SetupError | None = None
         self._alarmed = asyncio.Event()
         self._memory_kills = 0
         self._excess = asyncio.Event()
@@ -106,6 +110,9 @@ class Confined:
                 pass
             if self.last_resort is not None and self._resorting is None:
                 self._resorting = asyncio.get_running_loop().call_later(_REAP_PATIENCE_S, self.last_resort)
+            if self.on_death is not None:
+                asyncio.get_running_loop().add_reader(self._pidfd, self.on_death)
+                self.on_death = None
 
     def kill_for_memory(self) -> None:
         """Kill the whole tree since the caller, who watches its memory, measured too much: a kill for memory."""
@@ -186,9 +193,9 @@ class Confined:
         """Return when all steps of the confinement are done. Raises what stood against it."""
         await asyncio.shield(self._standing)
 
-    def started(self, pidfd: int, walls: str) -> None:
+    def started(self, pidfd: int) -> None:
         """It has been forked; a `pidfd` of -1 means that there was no room for it, and so it must end."""
-        self.pid, self._pidfd, self.walls = read_pid(pidfd) if pidfd >= 0 else 0, pidfd, walls
+        self.pid, self._pidfd = read_pid(pidfd) if pidfd >= 0 else 0, pidfd
         if pidfd < 0:
             self._control.shutdown(socket.SHUT_RDWR)  # on which its supervisor ends, as when this process is no more
         elif self._killed:
@@ -230,7 +237,8 @@ class Confined:
             case Standing():
                 self._standing.set_result(None)
             case error:
-                self._standing.set_exception(error)
+                self._failure = error
+                self._fail(error)
         return True
 
     def _fail(self, error: SandboxError) -> None:
@@ -246,6 +254,7 @@ class Confined:
         try:
             self._relay_tells = self.relay(listeners)
         except SetupError as error:
+            self._failure = error
             self._fail(error)
             self.kill()
 
@@ -278,9 +287,13 @@ class Confined:
         if self._resorting is not None:
             self._resorting.cancel()
         if self._pidfd >= 0:
+            asyncio.get_running_loop().remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = -1
-        if error is not None and self._report is None:
+        if self._report is not None:
+            error = None
+        error = self._failure or error
+        if error is not None:
             self._outcome.set_exception(error)
             self._outcome.exception()  # nobody has to ask
             return

@@ -51,6 +51,7 @@ class AttemptLaunch:
         if self._zygote is not None:
             self._zygote.attempts.add(number)
             self.confined.last_resort = self._zygote.end
+            self.confined.walls = f"{self._zygote.walls}; warm"
 
     @property
     def dependents(self) -> list[int]:
@@ -69,7 +70,8 @@ class AttemptLaunch:
 
     def started(self, pidfd: int, walls: str) -> None:
         """It has been forked."""
-        self.confined.started(pidfd, walls if self._zygote is None else f"{self._zygote.walls}; warm")
+        self.confined.walls = self.confined.walls or walls
+        self.confined.started(pidfd)
 
     def kill(self) -> None:
         """Kill all of it."""
@@ -158,6 +160,8 @@ class ZygoteLaunch:
                 self._settle(f"could not be confined: {step}: {reason}")
             case {"started": number}:
                 self._on_message({"started": number, "walls": ""}, descriptors)
+            case {"ended": int(number)} if number in self.zygote.ended_early:
+                self.zygote.ended_early.remove(number)
             case _:
                 self._on_message(message, descriptors)
 

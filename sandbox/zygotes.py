@@ -36,6 +36,7 @@ class Zygote:
         walls: around its attempts, in one line.
         attempts: numbers of those that are forked from it and not yet dead.
         end: ends it now, with all its attempts.
+        ended_early: numbers of those that were seen to be dead before the warden told.
         ready: whether attempts can be forked from it.
     """
 
@@ -43,6 +44,7 @@ class Zygote:
         self.spec, self.lease, self.line, self.end = spec, lease, line, end
         self.walls = ""
         self.attempts: set[int] = set()
+        self.ended_early: set[int] = set()
         self.ready = False
         self.used_at = self.born_at = time.monotonic()
         self._retired = False
