@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import os
 
-from sandbox import identity, rootfs, seccomp, syscalls
-from sandbox.attempt import Attempt, Step, always
+from sandbox import descriptors, identity, kinship, rootfs, seccomp, syscalls
+from sandbox.attempt import CHANNEL_DESCRIPTOR, Attempt, Step, always
 from sandbox.contain_task import (
-    begin_session,
     join_cgroups,
     mount_own_scratch,
     restrict_files,
-    take_descriptors,
     with_filter,
     with_landlock,
 )
@@ -48,8 +46,22 @@ def _drop_kept_capabilities(_: Attempt) -> None:
     identity.drop_kept_capabilities()
 
 
-def _reset_signals(_: Attempt) -> None:
+def _begin_session(_: Attempt) -> None:
+    os.setsid()
+    kinship.die_with_parent()
     syscalls.set_signal_mask(0)
+
+
+def _take_descriptors(attempt: Attempt) -> None:
+    # They have higher numbers than these, which the zygote holds: it gave them to nothing.
+    for target, source in ((1, attempt.stdout), (2, attempt.stderr)):
+        os.dup2(source, target, inheritable=True)
+    os.dup2(attempt.channel, CHANNEL_DESCRIPTOR, inheritable=False)
+    descriptors.keep_only((0, 1, 2, CHANNEL_DESCRIPTOR, attempt.control))
+
+
+def _take_name(attempt: Attempt) -> None:
+    syscalls.set_process_name(attempt.name)
 
 
 def _close_door(_: Attempt) -> None:
@@ -59,6 +71,7 @@ def _close_door(_: Attempt) -> None:
 INMATE_STEPS: tuple[Step, ...] = (
     Step("namespaces", _enter, always),
     Step("home", _go_home, always),
+    Step("session", _begin_session, always),
     Step("capabilities", _drop_kept_capabilities, always),
     Step("landlock", restrict_files, with_landlock),
     Step("seccomp", _close_door, with_filter),
@@ -66,7 +79,6 @@ INMATE_STEPS: tuple[Step, ...] = (
 
 MOVE_IN_STEPS: tuple[Step, ...] = (
     Step("cgroup", join_cgroups, always),
-    Step("session", begin_session, always),
-    Step("descriptors", take_descriptors, always),
-    Step("signals", _reset_signals, always),
+    Step("descriptors", _take_descriptors, always),
+    Step("name", _take_name, always),
 )

@@ -21,8 +21,7 @@ def join_cgroups(attempt: Attempt) -> None:
         os.write(cgroup, b"0")
 
 
-def begin_session(attempt: Attempt) -> None:
-    """Lead a session of its own, and die with whoever forked it."""
+def _begin_session(attempt: Attempt) -> None:
     os.setsid()
     kinship.die_with_parent()
     syscalls.set_process_name(f"zygote {attempt.name}" if attempt.is_zygote else attempt.name)
@@ -41,8 +40,7 @@ def _mount_scratch_of_zygote(attempt: Attempt) -> None:
     mount_own_scratch(attempt)
 
 
-def take_descriptors(attempt: Attempt) -> None:
-    """Hold what the task is to have, at the numbers where it looks for it, and no other descriptor but `control`."""
+def _take_descriptors(attempt: Attempt) -> None:
     null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     # Above everything that is to be overwritten first: a source may be one of the targets.
     sources = [descriptors.duplicate_above(CHANNEL_DESCRIPTOR, fd) for fd in (null, attempt.stdout, attempt.stderr)]
@@ -141,9 +139,9 @@ def with_filter(attempt: Attempt) -> bool:
 
 TASK_STEPS: tuple[Step, ...] = (
     Step("cgroup", join_cgroups, always),
-    Step("session", begin_session, always, "session"),
+    Step("session", _begin_session, always, "session"),
     Step("scratch space", _mount_scratch_of_zygote, zygote),
-    Step("descriptors", take_descriptors, always, "no inherited descriptors"),
+    Step("descriptors", _take_descriptors, always, "no inherited descriptors"),
     Step("streams", _open_streams, always),
     Step("rlimits", _limit, always, "rlimits"),
     Step("environment", _clear_environment, always, "cleared environment"),

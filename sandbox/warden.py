@@ -158,8 +158,6 @@ class Warden:
             here = self._spare.popleft()
             control, *others = given
             here.launch, here.control = request["id"], control
-            pidfd = os.pidfd_open(here.pid)
-            messages.send(self._runner, {"started": here.launch}, [pidfd])
             if here.listeners:
                 network.hand_out(control, [socket.socket(fileno=each) for each in here.listeners])
             assert here.door is not None, "it is spare"
@@ -169,6 +167,8 @@ class Warden:
                 os.kill(here.pid, signal.SIGKILL)
             here.door.close()
             os.set_blocking(control, False)
+            pidfd = os.pidfd_open(here.pid)
+            messages.send(self._runner, {"started": here.launch}, [pidfd])
             for descriptor in (pidfd, *others):
                 os.close(descriptor)
             self._poller.register(control, select.POLLIN)
