@@ -57,7 +57,7 @@ class Confined:
         self.last_resort: Callable[[], None] | None = None
         self._relay_tells: socket.socket | None = None
         self._resorting: asyncio.TimerHandle | None = None
-        self._told: Callable[[str], None] = lambda _: None
+        self._told: Callable[[str], None] | None = None
         self.on_death: Callable[[], None] | None = None
         self._pidfd = -1
         self._killed = False
@@ -151,7 +151,10 @@ class Confined:
     def watch_network(self, told: Callable[[str], None]) -> None:
         """Have `told` be called with a line for each granted host that could not be connected to, and why; once."""
         self._told = told
-        if self._relay_tells is not None:
+        self._listen_to_relay()
+
+    def _listen_to_relay(self) -> None:
+        if self._told is not None and self._relay_tells is not None:
             asyncio.get_running_loop().add_reader(self._relay_tells, self._hear_relay)
 
     def _hear_relay(self) -> None:
@@ -163,7 +166,8 @@ class Confined:
                 return
             except OSError:
                 line = b""
-            self._told(line.decode() or "network: the relay has died, and with it every connection")
+            if self._told is not None:
+                self._told(line.decode() or "network: the relay has died, and with it every connection")
             if not line:
                 self._leave_relay()
                 return
@@ -253,6 +257,7 @@ class Confined:
             raise WireError("a report gives listeners that nobody asked for")
         try:
             self._relay_tells = self.relay(listeners)
+            self._listen_to_relay()
         except SetupError as error:
             self._failure = error
             self._fail(error)
