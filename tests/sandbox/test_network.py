@@ -106,6 +106,9 @@ async def granted(request, sandbox, actor):
     launched = []
     warm_up = WarmUp(entry="builtins:__import__", arguments=("actor",)) if request.param == "warm" else None
 
+    if warm_up is not None:
+        actor.skip_without_cgroups(sandbox)
+
     async def launch(*hosts):
         spec = actor.spec("evaluate", network=hosts, limits=LIMITS, warm_up=warm_up)
         if warm_up is not None:
