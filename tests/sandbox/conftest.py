@@ -15,6 +15,7 @@ import pytest
 
 from sandbox import Confined, Level, Limits, Mount, Outcome, Sandbox, Spec, WarmUp
 from support.waiting import eventually_async
+from support.warm import need_zygotes
 
 INSIDE = Path(__file__).parent / "inside"
 CODE = Mount(source=str(INSIDE), target="/code")
@@ -149,14 +150,7 @@ def actor():
         start=start,
         path=INSIDE,
         cgroups=our_cgroups,
-        skip_without_cgroups=skip_without_cgroups,
     )
-
-
-def skip_without_cgroups(sandbox):
-    """Attempts share a zygote's user, so only a cgroup can count what each of them uses."""
-    if "cgroup" not in sandbox.walls.rpartition("limits:")[2]:
-        pytest.skip("no cgroup can be had here, and so no warm attempt")
 
 
 KEY = 0x15014A4E
@@ -167,7 +161,7 @@ async def arena(request, sandbox, tmp_path):
     """A host and a sibling with something to lose, from attempts by themselves and from those of a zygote."""
     warm = request.param == "warm"
     if warm:
-        skip_without_cgroups(sandbox)
+        need_zygotes(tmp_path)
     host = tmp_path / "host"
     (host / "work").mkdir(parents=True)
     (host / "canary").write_text("alive")

@@ -20,6 +20,7 @@ from sandbox import Level, Limits, Sandbox, SetupError, Spec, WarmUp, network
 from sandbox.endpoint import Endpoint, parse, parse_all
 from support.tls import AUTHORITY, server_context
 from support.waiting import eventually_async
+from support.warm import need_zygotes
 
 RUNNER = """
 import asyncio, sys
@@ -101,13 +102,13 @@ async def silent(reader, _):
 
 
 @pytest.fixture(params=["alone", "warm"])
-async def granted(request, sandbox, actor):
+async def granted(request, sandbox, actor, tmp_path):
     """Launches attempts that are granted hosts; each is asked, and has its `notes`."""
     launched = []
     warm_up = WarmUp(entry="builtins:__import__", arguments=("actor",)) if request.param == "warm" else None
 
     if warm_up is not None:
-        actor.skip_without_cgroups(sandbox)
+        need_zygotes(tmp_path)
 
     async def launch(*hosts):
         spec = actor.spec("evaluate", network=hosts, limits=LIMITS, warm_up=warm_up)
