@@ -126,7 +126,7 @@ class Sandbox:
     async def launch(self, spec: Spec, lease: Lease | None = None) -> Confined:
         """Run what `spec` names, confined; returns when it is, just before its entry is called.
 
-        Where that was prepared, warm, it returns at once: what stands against it then is what `Confined.wait` raises.
+        Where that was prepared, warm, it returns earlier: what stands against it then is what `Confined.wait` raises.
         Under a lease it is killed when that is over, whatever became of this process meanwhile.
 
         Raises:
@@ -197,6 +197,7 @@ class Sandbox:
             else:
                 confined.on_death = partial(self._on_early_end, number, zygote)
                 await self._fork(number, launch, spec, zygote)
+                await confined.starts()
         except BaseException:
             confined.kill()
             os.close(confined.stdout)

@@ -68,6 +68,7 @@ class Confined:
         self._launched_at = time.monotonic()
         self._report: Ended | None = None
         self._hears = True
+        self._starting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._standing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
@@ -193,6 +194,10 @@ class Confined:
         """Of the supervisor; -1 before it is known and after the end."""
         return self._pidfd
 
+    async def starts(self) -> None:
+        """Return when it is somebody's task, before that stands by itself. Raises what stood against it."""
+        await asyncio.shield(self._starting)
+
     async def stands(self) -> None:
         """Return when all steps of the confinement are done. Raises what stood against it."""
         await asyncio.shield(self._standing)
@@ -204,6 +209,7 @@ class Confined:
             self._control.shutdown(socket.SHUT_RDWR)  # on which its supervisor ends, as when this process is no more
         elif self._killed:
             self.kill()
+        self._starting.set_result(None)
         asyncio.get_running_loop().add_reader(self._control, self._hear)
 
     def _hear(self) -> None:
@@ -283,6 +289,9 @@ class Confined:
             self._group.remove()
             self._group = None
             self._alarmed.set()
+        if not self._starting.done():
+            self._starting.set_exception(error or SetupError("launch", "it ended before it was started"))
+            self._starting.exception()  # whoever launched may have been cancelled
         self._stream.finish()
         if self._relay_tells is not None:
             self._hear_relay()

@@ -15,6 +15,7 @@ taken as what a task says: it may be wrong, and then it is wrong about its own a
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -128,8 +129,11 @@ class Warden:
             for descriptor, handle in handlers.items():
                 if descriptor in events and not handle():
                     return
-            for here in [here for here in self._cells.values() if here.control in events]:
-                self._on_control(here)
+            for here in list(self._cells.values()):
+                if here.control in events:
+                    self._on_control(here)
+                elif here.launch is None and here.door is not None and here.door.fileno() in events:
+                    self._on_door(here)
 
     def _build(self) -> None:
         """Have as many cells built as there are too few."""
@@ -194,8 +198,7 @@ class Warden:
                 built.door, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
                 with far:
                     messages.send(self._zygote, {"fork": number}, [far.fileno(), *built.namespaces])
-                self._spare.append(built)
-                self._move_in()
+                self._poller.register(built.door, select.POLLIN)
             case {"failed": number, "step": step, "reason": reason, "errno": errno}:
                 # Where namespaces were refused there is no process; where a step failed, it is about to end.
                 self._cells[number].pid, self._cells[number].exit = sender, message
@@ -205,6 +208,21 @@ class Warden:
                     return False
                 self._refuse(*self._asked.popleft(), SetupError(step, reason, errno))
         return True
+
+    def _on_door(self, here: _Cell) -> None:
+        """An inmate stands, or does not."""
+        assert here.door is not None, "it was heard"
+        self._poller.unregister(here.door)
+        message, _ = messages.receive(here.door) or ({}, [])
+        if message == {"standing": True}:
+            self._spare.append(here)
+            self._move_in()
+        else:
+            here.exit = message or {"exited": here.number}
+            os.kill(here.pid, signal.SIGKILL)
+            if self._asked:
+                reason = str(message.get("reason", "it ended"))[:200]
+                self._refuse(*self._asked.popleft(), SetupError("a fork of the zygote", reason))
 
     def _on_zygote(self) -> bool:
         received = messages.receive(self._zygote)
@@ -233,9 +251,7 @@ class Warden:
             os.kill(here.pid, signal.SIGKILL)
         if here in self._spare:
             self._spare.remove(here)
-            self._lost += 1
-        elif here.launch is not None:
-            self._lost = 0
+        self._lost = self._lost + 1 if here.launch is None else 0
         return self._lost < _MOST_LOST
 
     def _on_child(self, child_ended: int) -> bool:
@@ -260,6 +276,10 @@ class Warden:
         del self._cells[dead.number]
         if dead in self._spare:
             self._spare.remove(dead)
+        if dead.launch is None and dead.door is not None:
+            with contextlib.suppress(KeyError):  # it has been heard already
+                self._poller.unregister(dead.door)
+            dead.door.close()
         if dead.launch is not None:
             self._poller.unregister(dead.control)
             os.close(dead.control)

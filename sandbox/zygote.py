@@ -23,12 +23,12 @@ import sys
 from importlib import import_module
 from typing import NoReturn
 
-from sandbox import inheritance, messages, syscalls
+from sandbox import inheritance, messages, report, syscalls
 from sandbox.attempt import CHANNEL_DESCRIPTOR, Attempt, carry_out
 from sandbox.contain_cell import INMATE_STEPS, MOVE_IN_STEPS
 from sandbox.contain_task import TASK_STEPS
 from sandbox.errors import SetupError
-from sandbox.task import become_task, flush_streams, report_failure
+from sandbox.task import become_task, flush_streams
 
 
 def become_zygote(attempt: Attempt) -> NoReturn:
@@ -142,11 +142,12 @@ class Zygote:
 
 def _wait_at(door: socket.socket, attempt: Attempt) -> NoReturn:
     """Confine the caller, as far as that can be done ahead of an attempt, and become the first that comes."""
-    failed: SetupError | None = None
     try:
         carry_out(INMATE_STEPS, attempt)
     except SetupError as error:
-        failed = error
+        messages.send(door, report.failure(error))
+        os._exit(1)
+    messages.send(door, {"standing": True})
     received = messages.receive(door)
     if received is None:
         os._exit(0)  # it is not needed any more
@@ -154,9 +155,6 @@ def _wait_at(door: socket.socket, attempt: Attempt) -> NoReturn:
     attempt.name = request["name"]
     attempt.control, attempt.channel, attempt.stdout, attempt.stderr, *cgroups = given
     attempt.cgroups = tuple(cgroups)
-    if failed is not None:
-        report_failure(attempt.control, failed)
-        os._exit(1)
     become_task(attempt, MOVE_IN_STEPS)
 
 
