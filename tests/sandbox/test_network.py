@@ -239,6 +239,7 @@ async def test_a_server_that_refuses_is_a_reset_to_the_task_and_a_line_to_the_ru
         for _ in range(3):
             assert (await ask(f"open_to('localhost', {port}).recv(1)")).errno == errno.ECONNRESET
         assert (await ask("open_to('nowhere.invalid', 443).recv(1)")).errno == errno.ECONNRESET
+        await eventually_async(lambda: len(ask.notes) > 1)
         assert ask.notes[0] == f"network: cannot connect to localhost:{port}: Connection refused"
         assert ask.notes[1].startswith("network: cannot connect to nowhere.invalid:443: ")
         assert len(ask.notes) == 2

@@ -44,7 +44,11 @@ def launcher(sandbox: Sandbox) -> psutil.Process:
 
 def zygotes(sandbox: Sandbox) -> list[psutil.Process]:
     """Those that have warmed up or are about to; what they forked ahead of need, and has no name yet, is below them."""
-    return [child for warden in wardens(sandbox) for child in _named(warden.children(), "zygote ")]
+    found = []
+    for warden in wardens(sandbox):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just been retired
+            found += _named(warden.children(), "zygote ")
+    return found
 
 
 def wardens(sandbox: Sandbox) -> list[psutil.Process]:
