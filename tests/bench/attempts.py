@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from runner.app import _PACKAGES, _PRELOAD
-from sandbox import Confined, Limits, Mount, Sandbox, Spec
+from sandbox import Confined, Limits, Mount, Sandbox, Spec, WarmUp
 
 FLOOR = Path(__file__).with_name("floor.py")
 LIMITS = Limits(memory_bytes=256 << 20, processes=64)
@@ -27,6 +27,7 @@ def linger(channel):
     channel.send({})
     channel.receive()
 """
+GUEST = "runner.guest.main:main"
 TASK = "def run(parameters):\n    return None\n"
 START = {
     "type": "start",
@@ -94,16 +95,19 @@ def cold_spec(code: Path, entry: str) -> Spec:
 
 def warm_spec(code: Path, entry: str) -> Spec:
     """The spec of an attempt for which is prepared what can be: this is the one place that says what."""
-    return dataclasses.replace(cold_spec(code, entry))
+    warm_up = WarmUp(entry="builtins:__import__", arguments=("inside",))
+    if entry == GUEST:
+        warm_up = WarmUp(entry="runner.guest.main:warm_up", arguments=("trivial",))
+    return dataclasses.replace(cold_spec(code, entry), warm_up=warm_up)
 
 
 async def finish(confined: Confined) -> float:
-    """Wait for the end; when it was."""
-    outcome = await confined.wait()
+    """Kill it, as an attempt is killed once it has answered, and wait until it is dead; when that was."""
+    confined.kill()
+    await confined.wait()
     ended = time.perf_counter()
     os.close(confined.stdout)
     os.close(confined.stderr)
-    assert outcome.exit_code == 0, outcome
     return ended
 
 
@@ -131,7 +135,7 @@ _numbers = itertools.count()
 async def cold_attempt(sandbox: Sandbox, folder: Path) -> float:
     """Seconds of the first attempt with code that was never seen before."""
     code = write_code(folder / f"cold-{next(_numbers)}")
-    return await guest_attempt(sandbox, warm_spec(code, "runner.guest.main:main"))
+    return await guest_attempt(sandbox, warm_spec(code, GUEST))
 
 
 async def rate(sandbox: Sandbox, spec: Spec, *, at_once: int, times: int) -> float:

@@ -42,7 +42,9 @@ async def main(rounds: int) -> None:
         await timed.start()
         console.print(f"[dim]{sandbox.walls}; {os.cpu_count()} cores, {rounds} rounds")
         function = attempts.warm_spec(code, "inside:answer")
-        guest = attempts.warm_spec(code, "runner.guest.main:main")
+        guest = attempts.warm_spec(code, attempts.GUEST)
+        for spec in (function, guest):
+            assert await sandbox.warm_up(spec) == ""
         for _ in range(WARM_UPS):
             floors[0].take(1)
             await attempts.function_attempt(sandbox, function)
