@@ -23,7 +23,7 @@ import select
 import signal
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -197,7 +197,7 @@ class Warden:
                 built.namespaces, built.listeners = given[:count], given[count:]
                 built.door, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
                 with far:
-                    messages.send(self._zygote, {"fork": number}, [far.fileno(), *built.namespaces])
+                    self._tell_zygote({"fork": number}, [far.fileno(), *built.namespaces])
                 self._poller.register(built.door, select.POLLIN)
             case {"failed": number, "step": step, "reason": reason, "errno": errno}:
                 # Where namespaces were refused there is no process; where a step failed, it is about to end.
@@ -242,6 +242,10 @@ class Warden:
                 return True
         messages.send(self._runner, {"unfit": str(message.get("unfit"))[:200]})
         return False
+
+    def _tell_zygote(self, message: messages.Message, given: Sequence[int] = ()) -> None:
+        with contextlib.suppress(ConnectionError):  # it is dead, which is heard from elsewhere
+            messages.send(self._zygote, message, given)
 
     def _on_exit(self, here: _Cell, message: messages.Message) -> bool:
         """An inmate has ended, and so the cell does; whether the zygote is still of use."""
@@ -296,7 +300,7 @@ class Warden:
         except OSError:
             word = b""
         if word:
-            messages.send(self._zygote, {"terminate": here.number})
+            self._tell_zygote({"terminate": here.number})
         else:
             os.kill(here.pid, signal.SIGKILL)
 
