@@ -93,23 +93,22 @@ class Line:
 async def until_readable(descriptor: int) -> None:
     """Wait until `descriptor` is readable; a pidfd is when its process has ended."""
     loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_reader(descriptor, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(descriptor)
+    await _until(loop.add_reader, loop.remove_reader, descriptor)
 
 
 async def until_writable(descriptor: int) -> None:
     """Wait until `descriptor` is writable."""
     loop = asyncio.get_running_loop()
+    await _until(loop.add_writer, loop.remove_writer, descriptor)
+
+
+async def _until(watch: Callable[..., object], forget: Callable[..., object], descriptor: int) -> None:
     ready = asyncio.Event()
-    loop.add_writer(descriptor, ready.set)
+    watch(descriptor, ready.set)
     try:
         await ready.wait()
     finally:
-        loop.remove_writer(descriptor)
+        forget(descriptor)
 
 
 def read_pid(pidfd: int) -> int:

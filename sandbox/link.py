@@ -7,14 +7,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
+from sandbox import bare
 from sandbox.errors import LauncherError
-from sandbox.line import Line, until_readable
+from sandbox.line import Line
 from sandbox.messages import Message
 
-_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from sandbox.launcher import main; main(int(sys.argv[2]))"
-_HOME = str(Path(__file__).resolve().parent.parent)
 _START_PATIENCE_S = 30.0
 
 
@@ -35,18 +33,8 @@ class Link:
 
     async def start(self, lock: int, *, packages: Sequence[str], preload: Sequence[str]) -> None:
         """Start the process and wait until it is ready. Raises `LauncherError`."""
-        far_end = self._line.far_end.fileno()
-        command = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT, _HOME, str(far_end)]
-        environment = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
         try:
-            self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - a fork, no more
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                env=environment,
-                pass_fds=(far_end,),
-                start_new_session=True,  # Ctrl-C is for the runner, which then ends what it began
-            )
+            self._process = bare.start("sandbox.launcher", self._line.far_end.fileno())
         except OSError as error:
             raise LauncherError(f"the launcher cannot be started: {error}") from error
         finally:
@@ -76,13 +64,8 @@ class Link:
     async def close(self) -> None:
         """Close the socket, on which the launcher kills all that it launched, and wait for its end."""
         self._line.close()
-        if self._process is not None and self._process.poll() is None:
-            pidfd = os.pidfd_open(self._process.pid)
-            try:
-                await until_readable(pidfd)
-            finally:
-                os.close(pidfd)
-            self._process.wait()
+        if self._process is not None:
+            await bare.until_ended(self._process)
 
 
 def _search_path() -> list[str]:

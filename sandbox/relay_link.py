@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+from sandbox import bare
 from sandbox.endpoint import Endpoint
 from sandbox.errors import LauncherError, SetupError
-from sandbox.line import until_readable
-
-_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from sandbox.relay import main; main(int(sys.argv[2]))"
-_HOME = str(Path(__file__).resolve().parent.parent)
 
 
 class RelayLink:
@@ -33,16 +27,8 @@ class RelayLink:
             self._socket.close()
         self._socket, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setblocking(False)
-        command = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT, _HOME, str(far_end.fileno())]
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - a fork, no more
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                env={name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ},
-                pass_fds=(far_end.fileno(),),
-                start_new_session=True,  # Ctrl-C is for the runner
-            )
+            self._process = bare.start("sandbox.relay", far_end.fileno())
         except OSError as error:
             raise LauncherError(f"the relay of granted hosts cannot be started: {error}") from error
         finally:
@@ -75,10 +61,5 @@ class RelayLink:
             self._socket.close()
             self._socket = None
         process, self._process = self._process, None
-        if process is not None and process.poll() is None:
-            pidfd = os.pidfd_open(process.pid)
-            try:
-                await until_readable(pidfd)
-            finally:
-                os.close(pidfd)
-            process.wait()
+        if process is not None:
+            await bare.until_ended(process)
