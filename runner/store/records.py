@@ -145,11 +145,23 @@ class NodeState:
     last_seen: int  # for people only: whether it lives is told by its beat
 
 
+class RunKey(NamedTuple):
+    """A run of an app."""
+
+    app: str
+    id: str
+
+    @classmethod
+    def of(cls, run: Run) -> RunKey:
+        """The key of this run."""
+        return cls(run.app, run.id)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """Something that happened in the store, told after its commit."""
 
     ready: bool = False  # there may be something to claim
-    ended: tuple[Run, ...] = field(default=())  # runs that reached a final status
-    cancelling: tuple[Run, ...] = field(default=())  # running runs whose cancellation was asked for
+    ended: tuple[RunKey, ...] = field(default=())  # runs that reached a final status
+    cancelling: tuple[RunKey, ...] = field(default=())  # running runs whose cancellation was asked for
     logged: tuple[str, ...] = field(default=())  # ids of runs whose log grew

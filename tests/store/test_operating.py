@@ -92,7 +92,7 @@ async def test_deleting_a_run_that_waits_ends_it_for_those_who_listen(desk) -> N
 
     await desk.store.delete("main", run.id)
 
-    assert [(run.id, run.status) for notice in desk.notices for run in notice.ended] == [(run.id, Status.CANCELLED)]
+    assert [ended for notice in desk.notices for ended in notice.ended] == [("main", run.id)]
     assert (await desk.claim_one()).run.id == following.id
 
 

@@ -23,7 +23,7 @@ from runner.domain.run import Run
 from runner.errors import StoreUnavailableError
 from runner.store.postgres.faults import described, is_passing, leaves_connection, translated
 from runner.store.postgres.statements import SQL
-from runner.store.records import Notice
+from runner.store.records import Notice, RunKey
 
 Result = TypeVar("Result")
 #: How long a call tries before it tells its caller.
@@ -74,8 +74,8 @@ class Transaction:
         """What to tell."""
         return Notice(
             ready=self.ready,
-            ended=tuple(self.ended),
-            cancelling=tuple(self.cancelling),
+            ended=tuple(map(RunKey.of, self.ended)),
+            cancelling=tuple(map(RunKey.of, self.cancelling)),
             logged=tuple(dict.fromkeys(self.logged)),
         )
 

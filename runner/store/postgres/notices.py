@@ -1,11 +1,12 @@
 """Telling other nodes what was committed here, and hearing what was committed there.
 
 What happens is told to this node's own listeners at once, and to others by NOTIFY: not in the commit of each change,
-for a commit with a NOTIFY waits for all others that have one, but collected for some milliseconds and sent together. A
-payload names runs; who hears it reads them. One connection listens. It also carries the sweep every few seconds: it
-asks the database's clock, brings lanes in line with what is announced, and finds attempts of this node that should end.
-A connection that does not answer the sweep is cut and made again, for ever, and the first thing told then is that there
-may be something to claim. What else was not heard, a node finds when it next looks by itself.
+for a commit with a NOTIFY waits for all others that have one, but collected for some milliseconds and sent together.
+Each wakes every node, so one that only tells of ends and logs does not follow another closely. One connection listens.
+It also carries the sweep every few seconds: it asks the database's clock, brings lanes in line with what is announced,
+and finds attempts of this node that should end. A connection that does not answer the sweep is cut and made again, for
+ever, and the first thing told then is that there may be something to claim. What else was not heard, a node finds when
+it next looks by itself.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from typing import Any
 
 import asyncpg
 
-from runner.domain.run import Run
 from runner.errors import StoreError
 from runner.store.postgres.clock import DatabaseClock, boot_us
 from runner.store.postgres.database import CONNECT_S, Database, options
 from runner.store.postgres.faults import is_passing
 from runner.store.postgres.statements import SQL
-from runner.store.records import Notice
-from runner.store.rows import run_of
+from runner.store.records import Notice, RunKey
 
 _CHANNEL = "isolane"
 _GATHER_S = 0.01
+#: After each NOTIFY, unless somebody may wait for work or for a cancellation.
+_REST_S = 0.05
 _SWEEP_S = 6.0
 _ANSWER_S = 5.0
 _LANES_AT_ONCE = 200
@@ -48,9 +49,8 @@ class Notices:
         self._self = secrets.token_hex(6)
         self._listeners: list[Callable[[Notice], None]] = []
         self._unsent: list[Notice] = []
-        self._heard: list[dict[str, Any]] = []
         self._has_unsent = asyncio.Event()
-        self._has_heard = asyncio.Event()
+        self._is_urgent = asyncio.Event()
         self._hears = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         #: The node whose attempts the sweep looks at.
@@ -66,16 +66,14 @@ class Notices:
         self._tell_here(notice)
         self._unsent.append(notice)
         self._has_unsent.set()
+        if notice.ready or notice.cancelling:
+            self._is_urgent.set()
 
     async def start(self, database: Database) -> None:
         """Begin to send and to hear; returns when it hears, or when that takes long: then it goes on trying."""
         self._tasks = [
             asyncio.create_task(work, name=f"store: {name}")
-            for name, work in (
-                ("send", self._send(database)),
-                ("hear", self._hear()),
-                ("tell", self._tell_heard(database)),
-            )
+            for name, work in (("send", self._send(database)), ("hear", self._hear()))
         ]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CONNECT_S):
@@ -104,10 +102,14 @@ class Notices:
             # What cannot be sent is found by the sweeps of those who would have heard it.
             with _going_on():
                 await database.single("notify", self._collected())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_REST_S):
+                    await self._is_urgent.wait()
 
     def _collected(self) -> list[str]:
         notices, self._unsent = self._unsent, []
         self._has_unsent.clear()
+        self._is_urgent.clear()
         return list(_payloads(self._self, notices))
 
     # --- hearing ------------------------------------------------------------------------------------------------
@@ -142,28 +144,19 @@ class Notices:
             row = await connection.fetchrow(SQL["sweep"], self.node, _LANES_AT_ONCE)
             self._clock.saw(row["now"], asked_at=asked_at)
             cancelling = await connection.fetch(SQL["cancelling_of_node"], self.node) if row["cancelling"] else ()
-        self._tell_here(Notice(ready=was_deaf or row["opened"], cancelling=tuple(map(run_of, cancelling))))
+        self._tell_here(Notice(ready=was_deaf or row["opened"], cancelling=_keys(cancelling)))
 
     def _on_payload(self, _connection: Any, _pid: int, _channel: str, payload: Any) -> None:
         heard = json.loads(payload)
         if heard["from"] != self._self:
-            self._heard.append(heard)
-            self._has_heard.set()
-
-    async def _tell_heard(self, database: Database) -> None:
-        while True:
-            await self._has_heard.wait()
-            self._has_heard.clear()
-            heard, self._heard = self._heard, []
-            with _going_on():
-                self._tell_here(
-                    Notice(
-                        ready=any(each.get("ready", False) for each in heard),
-                        ended=await _runs(database, heard, "ended"),
-                        cancelling=await _runs(database, heard, "cancelling"),
-                        logged=tuple(dict.fromkeys(run for each in heard for run in each.get("logged", ()))),
-                    )
+            self._tell_here(
+                Notice(
+                    ready=heard.get("ready", False),
+                    ended=_keys(heard.get("ended", ())),
+                    cancelling=_keys(heard.get("cancelling", ())),
+                    logged=tuple(heard.get("logged", ())),
                 )
+            )
 
 
 @contextlib.contextmanager
@@ -181,8 +174,8 @@ def _going_on() -> Iterator[None]:
 def _payloads(sender: str, notices: Iterable[Notice]) -> Iterator[str]:
     notices = list(notices)
     facts: list[tuple[str, Any]] = [
-        *(("ended", (run.app, run.id)) for notice in notices for run in notice.ended),
-        *(("cancelling", (run.app, run.id)) for notice in notices for run in notice.cancelling),
+        *(("ended", run) for notice in notices for run in notice.ended),
+        *(("cancelling", run) for notice in notices for run in notice.cancelling),
         *dict.fromkeys(("logged", run) for notice in notices for run in notice.logged),
     ]
     ready = any(notice.ready for notice in notices)
@@ -195,12 +188,8 @@ def _payloads(sender: str, notices: Iterable[Notice]) -> Iterator[str]:
         yield json.dumps(payload, separators=(",", ":"))
 
 
-async def _runs(database: Database, heard: Iterable[dict[str, Any]], kind: str) -> tuple[Run, ...]:
-    keys = list(dict.fromkeys((app, run) for each in heard for app, run in each.get(kind, ())))
-    if not keys:
-        return ()
-    rows = await database.single("runs_by_ids", [app for app, _ in keys], [run for _, run in keys])
-    return tuple(map(run_of, rows))
+def _keys(runs: Iterable[Iterable[str]]) -> tuple[RunKey, ...]:
+    return tuple(RunKey(*run) for run in runs)
 
 
 async def _sleep_unless_closed(connection: Any, seconds: float) -> None:

@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 
 from runner.domain.run import Run
 from runner.errors import StoreUnavailableError
-from runner.store.records import Notice
+from runner.store.records import Notice, RunKey
 from runner.store.sqlite.connection import translated
 
 Result = TypeVar("Result")
@@ -210,8 +210,8 @@ class Writer:
         done = [operation.transaction for operation in group if operation.transaction is not None]
         notice = Notice(
             ready=any(each.ready for each in done),
-            ended=tuple(run for each in done for run in each.ended),
-            cancelling=tuple(run for each in done for run in each.cancelling),
+            ended=tuple(RunKey.of(run) for each in done for run in each.ended),
+            cancelling=tuple(RunKey.of(run) for each in done for run in each.cancelling),
             logged=tuple(dict.fromkeys(run for each in done for run in each.logged)),
         )
         if notice != Notice():

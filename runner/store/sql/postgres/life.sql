@@ -52,9 +52,6 @@ SELECT done, opened FROM settle_announced($1);
 -- It tells of what is committed, and need not outlive a power cut: it does not wait for the disk.
 SELECT set_config('synchronous_commit', 'off', TRUE), pg_notify('isolane', payload) FROM unnest($1::text[]) AS payload;
 
--- name: runs_by_ids
-SELECT runs.* FROM unnest($1::text[], $2::text[]) AS named (app, id) JOIN runs USING (app, id);
-
 -- name: sweep
 SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now, done, opened,
     EXISTS (SELECT 1 FROM attempts JOIN runs ON runs.seq = attempts.run
@@ -63,5 +60,5 @@ SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now, done, o
 FROM settle_announced($2);
 
 -- name: cancelling_of_node
-SELECT runs.* FROM attempts JOIN runs ON runs.seq = attempts.run
+SELECT runs.app, runs.id FROM attempts JOIN runs ON runs.seq = attempts.run
 WHERE attempts.node = $1 AND attempts.finished_at IS NULL AND runs.cancel_requested_at IS NOT NULL;
