@@ -33,6 +33,10 @@ class Patience:
         self._since: int | None = None
         self._waiting: frozenset[TaskKey] = frozenset()
 
+    def keeps(self, now: int) -> bool:
+        """Whether memory is kept now, should a task wait for it."""
+        return self._since is None or _phase(now - self._since).is_kept
+
     def reserved(self, waiting: Sequence[TaskKey], now: int) -> TaskKey | None:
         """The one of these tasks for which all free memory is kept now, `None` while others may have it."""
         if self._since is None:

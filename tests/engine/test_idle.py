@@ -1,4 +1,4 @@
-"""Nodes that have nothing to do leave their database alone: every statement that reaches the server is counted."""
+"""Nodes ask little of their database, and next to nothing when idle: every statement that reaches it is counted."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from runner.app import APP
 from support.nodes import running_node
 from support.postgres import PostgresServer, create_database
 from support.projects import write_project
@@ -47,6 +48,26 @@ async def test_an_idle_node_makes_under_one_query_a_second_alone_and_among_other
         print(f"{count} idle: {rate:.2f} statements a second and node")
         assert rate < 1, statements
         assert statements, "nothing was counted"
+
+
+async def test_a_run_takes_two_statements_and_its_share_of_what_nodes_tell_each_other(
+    server: PostgresServer, tmp_path: Path
+) -> None:
+    shared, runs = create_database(server.url()), 40
+    async with contextlib.AsyncExitStack() as nodes:
+        for name in ("first", "second"):
+            config = f'[runner]\nname = "{name}"\nstore = "{shared}"\nconcurrency = 1\n'
+            node = await nodes.enter_async_context(running_node(write_project(tmp_path / name, TASKS, config)))
+        await node.run("hello")
+        ended: set[str] = set()
+        node.store.listen(lambda notice: ended.update(run.id for run in notice.ended))
+        begin = len(_log(server))
+        await node.operations.schedule(APP, [{"task": "hello"} for _ in range(runs)])
+        await eventually_async(lambda: len(ended) == runs, within_s=60)
+        statements = [line for line in _log(server)[begin:] if _is_statement(line, shared)]
+
+    # Each run is claimed and ended, and its end told; some are told together, and nodes look after themselves.
+    assert 2 * runs <= len(statements) <= 4 * runs, statements
 
 
 def _log(server: PostgresServer) -> list[str]:

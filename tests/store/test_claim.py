@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
+from runner.domain.retry import Retry
 from runner.domain.status import Status
 from runner.store.records import QueueRule, TaskKey
 from support.stores import SECOND, START, new_run
@@ -19,6 +20,16 @@ async def test_a_claim_carries_what_an_attempt_needs(desk) -> None:
     assert (claim.parameters, claim.attempt, claim.run.attempt_count) == ('{"x": 1}', 1, 1)
     (attempt,) = (await desk.detail(stored)).attempts
     assert (attempt.number, attempt.node, attempt.fence, attempt.finished_at) == (1, "node", claim.fence, None)
+
+
+async def test_what_was_stored_is_what_is_claimed(desk) -> None:
+    options = {"tags": ("a b", "ø"), "retry": Retry(attempts=7), "priority": -(1 << 40), "timeout_s": 0.1 + 0.2}
+    await desk.enqueue(**options, parameters='{"text":"\\u0000 \\ud83d \U0001f600 \\" \\n"}')
+    await desk.enqueue(timeout_s=float("inf"), queue="q", idempotency_key="once", expires_at=desk.now + SECOND)
+
+    for claim in await desk.claim(2):
+        detail = await desk.detail(claim.run)
+        assert (claim.run, claim.parameters) == (detail.run, detail.parameters)
 
 
 async def test_a_claimed_run_is_not_claimed_again(desk) -> None:

@@ -135,9 +135,8 @@ class PostgresStore(Store):
         children: Sequence[NewRun] = (),
     ) -> Run:
         entries = prepared(children)
-        return await self._database.write(
-            lambda tx: endings.finish(tx, claim, ending, verdict, children=entries, policy=self._policy)
-        )
+        write = self._database.write if entries else self._database.write_at_once
+        return await write(lambda tx: endings.finish(tx, claim, ending, verdict, children=entries, policy=self._policy))
 
     async def orphans(self, node: str | None = None) -> list[Claim]:
         return await claiming.orphans(self._database, node)

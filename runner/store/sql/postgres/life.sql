@@ -35,9 +35,6 @@ UPDATE nodes SET draining = TRUE WHERE name = $1 AND NOT buried RETURNING id;
 DELETE FROM nodes WHERE buried AND last_seen < $1
     AND NOT EXISTS (SELECT 1 FROM attempts WHERE node = nodes.id AND finished_at IS NULL);
 
--- name: node_alive
-SELECT 1 FROM nodes WHERE id = $1 AND NOT buried FOR KEY SHARE;
-
 -- name: withdraw_tasks
 DELETE FROM announced WHERE node = $1 AND (app, task) NOT IN (SELECT * FROM unnest($2::text[], $3::text[]));
 
