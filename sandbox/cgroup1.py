@@ -1,4 +1,8 @@
-"""cgroup v1: one hierarchy for each controller, only for root."""
+"""cgroup v1: one hierarchy for each controller, for root and wherever root gave a folder in each to an ordinary user.
+
+Root makes its folder at the top. Who may not do that makes it below the cgroup that it is in: nothing has to move
+there first as in version 2, and limits that root set on what it gave hold for all that is below.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +22,37 @@ _WELCOME = ("cpu", "cpuacct")
 def find_v1(folder: str) -> V1Groups | None:
     """The hierarchies in which a folder can be made, `None` unless memory and pids are among them."""
     folders: dict[str, Path] = {}
+    own = _own_cgroups()
     for kind, options, root in cgroupfs.mount_points():
         for controller in {*_NEEDED, *_WELCOME} & options if kind == "cgroup" else ():
-            try:
-                (root / folder).mkdir(exist_ok=True)
-            except OSError:
-                continue
-            folders[controller] = root / folder
+            for base in (root, root / own[controller]) if controller in own else (root,):
+                if _make_folder(base / folder):
+                    folders[controller] = base / folder
+                    break
     if not all(controller in folders for controller in _NEEDED):
         for path in folders.values():
             cgroupfs.remove_folder(path)
         return None
     return V1Groups(folders)
+
+
+def _own_cgroups() -> dict[str, str]:
+    """Where this process is, by controller, relative to the top."""
+    found: dict[str, str] = {}
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if "/../" not in path:  # outside of what its cgroup namespace shows
+            found |= dict.fromkeys(controllers.split(","), path.lstrip("/"))
+    return found
+
+
+def _make_folder(path: Path) -> bool:
+    """Whether it is there and ours: root may have left one of that name."""
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError:
+        return False
+    return os.access(path, os.W_OK)
 
 
 class V1Groups:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from sandbox import landlock
+from sandbox import cgroupfs, landlock
 from sandbox.spec import Level
 
 _APPARMOR = (
@@ -24,6 +24,17 @@ _ROOT_IN_A_CONTAINER = " and, as root in it, --cap-add SYS_ADMIN"
 _CGROUPS_IN_A_CONTAINER = (
     "this is a container: start it with --cgroupns=private and --security-opt writable-cgroups=true (Docker 28 and "
     "later) or --security-opt unmask=/sys/fs/cgroup (Podman), on a host with cgroup v2, and run isolane as root in it"
+)
+_GIVEN_IN_V1 = (
+    "the controllers are in cgroup v1 here, where systemd delegates to nobody: boot with "
+    "systemd.unified_cgroup_hierarchy=1, or have root give this user a folder in each hierarchy, and start it there: "
+    "for c in memory pids cpu cpuacct; do d=/sys/fs/cgroup/$c/isolane; sudo mkdir -p $d && "
+    "sudo chown $USER $d $d/tasks && echo $$ >$d/tasks; done; isolane serve"
+)
+_GIVEN_IN_V2 = (
+    "have root give this user a folder, and start it there: d=/sys/fs/cgroup/isolane; sudo mkdir -p $d && "
+    "echo +memory +pids +cpu | sudo tee $d/../cgroup.subtree_control && "
+    "sudo chown $USER $d $d/cgroup.procs $d/cgroup.subtree_control && echo $$ | sudo tee $d/cgroup.procs; isolane serve"
 )
 _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv", "/var/run/secrets/kubernetes.io")
 
@@ -67,14 +78,21 @@ def for_cgroups() -> str:
         return _CGROUPS_IN_A_CONTAINER
     if os.geteuid() == 0:
         return "mount the cgroup filesystem, writable, with the controllers memory, pids and cpu"
+    if not _is_offered_by_v2():
+        return _GIVEN_IN_V1
     if os.path.isdir("/run/systemd/system"):
         return (
             "start it with `systemd-run --user --scope -p Delegate=yes isolane serve`, "
             "or as a service with Delegate=yes (sandbox/README.md has one)"
         )
-    return (
-        "run it as root, or have root give this user a cgroup v2 folder with memory, pids and cpu, and start it there"
-    )
+    return _GIVEN_IN_V2
+
+
+def _is_offered_by_v2() -> bool:
+    """Whether version 2 has the controllers, or nobody has."""
+    mounts = cgroupfs.mount_points()
+    offered = [_value(f"{root}/cgroup.controllers") or "" for kind, _, root in mounts if kind == "cgroup2"]
+    return any("memory" in each.split() for each in offered) or not any("memory" in options for _, options, _ in mounts)
 
 
 def _is_container() -> bool:
