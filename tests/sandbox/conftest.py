@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import Confined, Level, Limits, Mount, Outcome, Sandbox, Spec, WarmUp
+from support.rows import RowAsUser
 from support.waiting import eventually_async
 from support.warm import need_zygotes
 
@@ -121,11 +122,12 @@ def our_cgroups(lock_file):
 
     name = "isolane-" + hashlib.sha256(os.fsencode(lock_file.resolve())).hexdigest()[:16]
     root = Path("/sys/fs/cgroup")
-    delegated = root / Path("/proc/self/cgroup").read_text().rpartition("0::/")[2].strip()  # or below what holds it
-    return [
-        *root.glob(f"*/{name}"),
-        *(path / name for path in (delegated, *delegated.parents) if (path / name).exists()),
-    ]
+    found = set(root.glob(f"*/{name}"))
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        given = root / controllers / path.lstrip("/")  # to an ordinary user, or what holds it
+        found |= {each / name for each in (given, *given.parents) if (each / name).exists()}
+    return sorted(found)
 
 
 @pytest.fixture
@@ -156,8 +158,23 @@ def actor():
 KEY = 0x15014A4E
 
 
+@pytest.fixture(params=["root", "user"] if os.geteuid() == 0 else ["user"])
+def who(request):
+    """As whom the runner's side runs: with root, an ordinary user's tests run in a process of that user."""
+    return request.param
+
+
+def pytest_collection_modifyitems(items):
+    if os.geteuid() == 0:
+        items[:] = [RowAsUser.from_parent(item.parent, name=item.name) if is_users(item) else item for item in items]
+
+
+def is_users(item):
+    return getattr(item, "callspec", None) is not None and item.callspec.params.get("who") == "user"
+
+
 @pytest.fixture(params=["alone", "warm"])
-async def arena(request, sandbox, tmp_path):
+async def arena(request, who, sandbox, tmp_path):
     """A host and a sibling with something to lose, from attempts by themselves and from those of a zygote."""
     warm = request.param == "warm"
     if warm:

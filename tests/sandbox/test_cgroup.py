@@ -1,4 +1,7 @@
-"""Groups are used again, and nothing of an earlier attempt shows in the outcome of a later one."""
+"""Groups are used again, and nothing of an earlier attempt shows in the outcome of a later one.
+
+All of it for root, and for an ordinary user in a cgroup that root gave it.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import Limits, Mount, cgroup
+from sandbox import Limits, Mount, cgroup, doctor
 
 MEMORY = 64 << 20
 
 
 @pytest.fixture
-def groups(tmp_path):
+def groups(tmp_path, who):
     found = cgroup.find(tmp_path / "lock")
     if found is None:
         pytest.skip("no cgroup can be had here")
@@ -25,7 +28,7 @@ def groups(tmp_path):
 
 
 @pytest.fixture
-async def limited(sandbox, actor, tmp_path):
+async def limited(sandbox, actor, tmp_path, who):
     """A sandbox with cgroups, and what one attempt after another in it comes to."""
     if not actor.cgroups(tmp_path / "lock"):
         pytest.skip("no cgroup can be had here")
@@ -107,6 +110,13 @@ def test_a_notice_that_nobody_took_does_not_alarm_the_next(groups):
     with pytest.raises(BlockingIOError):
         os.eventfd_read(second.alarm)
     second.remove()
+
+
+def test_the_doctor_finds_the_limits_standing(groups):
+    limits = {finding.name: finding.stands for finding in doctor._limits()}
+
+    assert limits["memory"]
+    assert limits["processes"]
 
 
 async def test_a_kill_for_memory_does_not_count_against_the_next(limited):

@@ -159,7 +159,7 @@ def run_i386():
 def overflow_stack():
     sys.setrecursionlimit(1 << 30)
     nested = []
-    for _ in range(10_000_000):
+    for _ in range(1_000_000):
         nested = [nested]
     return repr(nested)
 
