@@ -16,8 +16,8 @@ run: $(VENV)/run.stamp
 	@$(BIN)/isolane serve
 
 test: check
-	$(BIN)/pytest --quiet -m "not alone" --numprocesses $(WORKERS) --dist worksteal
-	$(BIN)/pytest --quiet -m alone
+	$(BIN)/pytest --quiet $(PYTEST_OPTIONS) -m "not alone" --numprocesses $(WORKERS) --dist worksteal
+	$(BIN)/pytest --quiet $(PYTEST_OPTIONS) -m alone
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check

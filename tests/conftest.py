@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from support.processes import adopt_orphans, kept_descriptors, living_children
 from support.waiting import eventually
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--none-skipped", action="store_true", help="a test that is skipped fails, for a host that has all"
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and item.config.getoption("none_skipped"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and none may be here: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)
