@@ -120,7 +120,7 @@ async def warm_starts(settings: Settings) -> dict[str, str]:
             entries = {entry.file: entry for entry in catalog.entries.values()}
             found = dict[str, str]()
             for file in sorted(entries):
-                found[file] = await sandbox.warm_up(catalog.spec(entries[file]))
+                found[file] = await sandbox.warm_up(entries[file].spec)
                 sandbox.retire_zygotes(lambda _: False)
         except SandboxError as error:
             raise _unstartable(error) from error

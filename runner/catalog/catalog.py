@@ -27,7 +27,7 @@ from runner.domain.options import TaskOptions
 from runner.domain.run import TaskError
 from runner.errors import ConfigError, InvalidOptionError, SecretError, TasksFolderError, UnknownTaskError
 from runner.store.records import TaskKey
-from sandbox import Level, Limits, Mount, Spec, WarmUp
+from sandbox import Level, Limits, Spec, WarmUp
 
 _APP = "main"
 _FOLDER = snapshot.PACKAGE
@@ -44,7 +44,7 @@ class TaskEntry:
         arguments: how many its function takes.
         schema: of its parameters, `None` for any object.
         code: hash of the snapshot that its module is taken from.
-        mounts: what it sees of the host beside its code.
+        spec: how an attempt of it is confined.
         shape: the schema, ready to be checked.
     """
 
@@ -59,8 +59,8 @@ class TaskEntry:
     schema: Mapping[str, Any] | None
     options: TaskOptions
     code: str
-    mounts: tuple[Mount, ...] = ()
-    shape: str | None = field(default=None, repr=False)
+    spec: Spec = field(repr=False)
+    shape: str | None = field(repr=False)
 
 
 class Catalog:
@@ -161,8 +161,20 @@ class Catalog:
             schema=task.schema,
             options=options,
             code=version.code,
-            mounts=self._settings.mounts_for(task.name),
+            spec=self._spec(module, version.code, task.name, options),
             shape=task.shape,
+        )
+
+    def _spec(self, module: str, code: str, name: str, options: TaskOptions) -> Spec:
+        return Spec(
+            entry=ENTRY,
+            limits=_limits(options),
+            mounts=(code_mount(self._code / code), *self._settings.mounts_for(name)),
+            path=(CODE,),
+            environment=ENVIRONMENT,
+            network=options.network,
+            warm_up=WarmUp(entry=WARM_UP, arguments=(module, *self._settings.sandbox.preload)),
+            name=re.sub(r"[^A-Za-z0-9]+", "-", name)[:40].strip("-") or "task",
         )
 
     def _unmatched(
@@ -212,20 +224,6 @@ class Catalog:
         """
         if entry.shape is not None:
             schema.check(entry.shape, value)
-
-    def spec(self, entry: TaskEntry) -> Spec:
-        """How an attempt of the task is confined."""
-        options = entry.options
-        return Spec(
-            entry=ENTRY,
-            limits=_limits(options),
-            mounts=(code_mount(self._code / entry.code), *entry.mounts),
-            path=(CODE,),
-            environment=ENVIRONMENT,
-            network=options.network,
-            warm_up=WarmUp(entry=WARM_UP, arguments=(entry.module, *self._settings.sandbox.preload)),
-            name=re.sub(r"[^A-Za-z0-9]+", "-", entry.name)[:40].strip("-") or "task",
-        )
 
     def is_current(self, spec: Spec) -> bool:
         """Whether it shows code that is in use."""

@@ -114,7 +114,7 @@ class Execution:
     async def _attempt(self) -> Ending:
         try:
             secrets = await self._read_secrets()
-            confined = await self._parts.keeper.launch(self._parts.catalog.spec(self._entry), self._lease)
+            confined = await self._parts.keeper.launch(self._entry.spec, self._lease)
         except (SandboxError, SecretError, OSError) as error:
             return self._unlaunched(error)
         self._confined = confined
@@ -200,14 +200,14 @@ class Execution:
         return await asyncio.to_thread(read)  # their disk may be slow
 
     def _start_frame(self, secrets: dict[str, str]) -> dict[str, Any]:
-        run, limits = self._run, self._parts.settings.limits
+        run, limits, network = self._run, self._parts.settings.limits, self._entry.options.network
         now_s = time.time()  # a task compares them with its machine's clock
         return {
             "type": "start",
             "module": self._entry.module,
             "function": self._entry.function,
             "parameters": jsonvalue.loads(self._claim.parameters, "parameters"),
-            "network": self._entry.options.document()["network"],
+            "network": network if isinstance(network, bool) else list(network),
             "limits": {"parameters_bytes": limits.parameters_bytes, "result_bytes": limits.result_bytes},
             "context": {
                 "run": run.id,

@@ -1,4 +1,8 @@
-"""Reads what an attempt writes to stdout and stderr, without ever letting a flood slow down anybody else."""
+"""Reads what an attempt writes to stdout and stderr, without ever letting a flood slow down anybody else.
+
+What an attempt has written is taken when it has ended, in any case. So it is listened to only after a moment, which
+many attempts do not last: to listen costs more than to read.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from runner.engine.logbook import Logbook
 _CHUNK_BYTES = 1 << 16
 #: How long a stream whose output is dropped rests between two reads: a flood waits for itself, in its own full pipe.
 _REST_S = 0.005
+#: How long nobody listens at first: at most, what fills the pipe waits that long.
+_MOMENT_S = 0.025
 
 
 class OutputReader:
@@ -19,8 +25,8 @@ class OutputReader:
         self._descriptor: int | None = descriptor
         self._stream, self._logbook = stream, logbook
         self._loop = asyncio.get_running_loop()
-        self._resting: asyncio.TimerHandle | None = None
-        self._listen()
+        #: What ends the time in which nobody listens; `None` while somebody does.
+        self._resting: asyncio.TimerHandle | None = self._loop.call_later(_MOMENT_S, self._listen)
 
     def close(self) -> None:
         """Take what is left in the pipe, and close it. The writers are dead by now, so this ends."""
@@ -29,9 +35,9 @@ class OutputReader:
         self._end()
 
     def _listen(self) -> None:
+        assert self._descriptor is not None
         self._resting = None
-        if self._descriptor is not None:
-            self._loop.add_reader(self._descriptor, self._on_readable)
+        self._loop.add_reader(self._descriptor, self._on_readable)
 
     def _on_readable(self) -> None:
         if not self._read():
@@ -51,9 +57,11 @@ class OutputReader:
         return bool(chunk)
 
     def _end(self) -> None:
-        if self._resting is not None:
-            self._resting.cancel()
-        if self._descriptor is not None:
+        if self._descriptor is None:
+            return
+        if self._resting is None:
             self._loop.remove_reader(self._descriptor)
-            os.close(self._descriptor)
-            self._descriptor = None
+        else:
+            self._resting.cancel()
+        os.close(self._descriptor)
+        self._descriptor = None

@@ -90,7 +90,7 @@ async def test_a_task_sees_its_snapshot_and_the_mounts_of_the_config(write, new_
     catalog = new_catalog({"mounts": [mount], "tasks": {"reports.daily": options}})
     await catalog.load()
     daily = entry(catalog, "reports.daily")
-    spec = catalog.spec(daily)
+    spec = daily.spec
 
     code = Mount(source=str(project / ".isolane" / "code" / daily.code), target="/code")
     assert spec.mounts == (code, Mount(source=str(project / "data"), target="/data", writable=True, owned=True))
@@ -102,8 +102,8 @@ async def test_a_task_sees_its_snapshot_and_the_mounts_of_the_config(write, new_
         "reports-daily",
     )
     assert spec.environment.keys() == {"PATH", "HOME", "TMPDIR", "LANG"}
-    assert catalog.spec(entry(catalog, "mail")).mounts == (code,)
-    assert not catalog.spec(entry(catalog, "mail")).network
+    assert entry(catalog, "mail").spec.mounts == (code,)
+    assert not entry(catalog, "mail").spec.network
 
 
 async def test_parameters_are_checked_against_the_annotation(write, new_catalog):

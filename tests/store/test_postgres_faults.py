@@ -13,7 +13,7 @@ import pytest
 from runner.domain.run import LogLine
 from runner.domain.status import Status
 from runner.errors import StoreFullError, StoreUnavailableError
-from runner.store.postgres import database
+from runner.store.postgres import connections, database
 from support.postgres import PostgresServer, Shell, create_database
 from support.stores import START, desk_at, new_run, open_postgres
 from support.waiting import eventually_async
@@ -93,7 +93,7 @@ async def test_a_database_that_hangs_is_told_after_a_time_and_works_again_when_i
     server, desk, impatient, monkeypatch
 ) -> None:
     monkeypatch.setattr(database, "_SILENCE_S", 0.3)
-    monkeypatch.setattr(database, "CONNECT_S", 0.3)
+    monkeypatch.setattr(connections, "CONNECT_S", 0.3)
     server.freeze()
     try:
         begin = time.monotonic()
@@ -238,7 +238,8 @@ async def test_behind_a_pooler_of_transactions_nothing_is_prepared(server) -> No
         desk = await desk_at(store)
         await desk.enqueue(queue="q")
         await desk.end(await desk.claim_one())
-        async with store._database._pool.acquire() as connection:
-            assert await connection.fetchval("SELECT count(*) FROM pg_prepared_statements WHERE name <> ''") == 0
+        connection = await store._database._connections.take()
+        assert await connection.fetchval("SELECT count(*) FROM pg_prepared_statements WHERE name <> ''") == 0
+        await connection.close()
     finally:
         await store.close()

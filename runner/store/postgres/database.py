@@ -12,15 +12,15 @@ store that was unreachable for a day goes on by itself. Work goes on when its ca
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Literal, TypeVar
 
 import asyncpg
 
 from runner.domain.run import Run
 from runner.errors import StoreUnavailableError
+from runner.store.postgres.connections import Connections
 from runner.store.postgres.faults import described, is_passing, leaves_connection, translated
 from runner.store.postgres.statements import SQL
 from runner.store.records import Notice, RunKey
@@ -28,7 +28,6 @@ from runner.store.records import Notice, RunKey
 Result = TypeVar("Result")
 #: How long a call tries before it tells its caller.
 PATIENCE_S = 10.0
-CONNECT_S = 5.0
 #: A transaction that takes longer hangs; less than the patience, so that another connection is tried then.
 _SILENCE_S = 6.0
 _ROLLBACK_S = 2.0
@@ -83,11 +82,6 @@ class Transaction:
 Work = Callable[[Transaction], Awaitable[Result]]
 
 
-def options(*, is_pooled: bool) -> dict[str, Any]:
-    """How every connection is made. Behind a pooler of transactions a prepared statement would be another's."""
-    return {"timeout": CONNECT_S, **({"statement_cache_size": 0} if is_pooled else {})}
-
-
 class Database:
     """Connections to `url`; `is_pooled` where a pooler of transactions stands before the database."""
 
@@ -95,23 +89,14 @@ class Database:
         self.url = url
         self._tell = tell
         self._is_pooled = is_pooled
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._connections = Connections(url, is_pooled=is_pooled)
         self._under_way: set[asyncio.Future[Any]] = set()
         self._is_open = False
         self._turns = asyncio.Semaphore(_CONNECTIONS)
         self._succeeded_at = 0.0
 
-    async def open(self) -> None:
+    def open(self) -> None:
         """Let work begin; nothing is connected before it is needed."""
-        self._pool = asyncpg.create_pool(
-            self.url,
-            min_size=0,
-            max_size=_CONNECTIONS,
-            reset=_keep_as_it_is,
-            target_session_attrs="read-write",
-            **options(is_pooled=self._is_pooled),
-        )
-        await self._pool
         self._is_open = True
 
     async def settle(self) -> None:
@@ -123,13 +108,7 @@ class Database:
     async def close(self) -> None:
         """Do what was handed in, then close the connections."""
         await self.settle()
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            try:
-                async with asyncio.timeout(_ROLLBACK_S):
-                    await pool.close()
-            except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                pool.terminate()
+        await self._connections.close()
 
     async def write(self, work: Work[Result], *, silence_s: float | None = None) -> Result:
         """The result of `work`, once it is committed; `silence_s` for work that may take long."""
@@ -188,7 +167,8 @@ class Database:
         silence_s: float | None = None,
     ) -> Result:
         loop = asyncio.get_running_loop()
-        async with self._turn(patience_s):
+        await self._take_turn(patience_s)
+        try:
             until, wait_s, repeated = loop.time() + patience_s, _FIRST_WAIT_S, False
             while True:
                 try:
@@ -204,20 +184,14 @@ class Database:
                     return result
                 await asyncio.sleep(wait_s * random.uniform(0.5, 1))
                 wait_s, repeated = min(2 * wait_s, _LONGEST_WAIT_S), True
-
-    @contextlib.asynccontextmanager
-    async def _turn(self, patience_s: float) -> AsyncIterator[None]:
-        """A connection's worth of work; waits as long as others get theirs done, however many they are."""
-        if self._turns.locked():
-            await self._queue_for_turn(patience_s)
-        else:
-            await self._turns.acquire()
-        try:
-            yield
         finally:
             self._turns.release()
 
-    async def _queue_for_turn(self, patience_s: float) -> None:
+    async def _take_turn(self, patience_s: float) -> None:
+        """A connection's worth of work; waits as long as others get theirs done, however many they are."""
+        if not self._turns.locked():
+            await self._turns.acquire()
+            return
         turn = asyncio.ensure_future(self._turns.acquire())
         try:
             while not (await asyncio.wait((turn,), timeout=patience_s))[0]:
@@ -234,8 +208,7 @@ class Database:
     async def _once(
         self, work: Work[Result], kind: Literal["write", "read"] | None, *, repeated: bool
     ) -> tuple[Result, Notice]:
-        assert self._pool is not None, "open"
-        connection = await self._pool.acquire()
+        connection = await self._connections.take()
         try:
             transaction = Transaction(connection, repeated=repeated)
             if kind is not None:
@@ -249,8 +222,7 @@ class Database:
         else:
             return result, transaction.notice
         finally:
-            with contextlib.suppress(Exception):
-                await self._pool.release(connection, timeout=_ROLLBACK_S)
+            self._connections.give_back(connection)
 
 
 async def _take_back(connection: Any, error: BaseException) -> None:
@@ -263,7 +235,3 @@ async def _take_back(connection: Any, error: BaseException) -> None:
             connection.terminate()
     else:
         connection.terminate()
-
-
-async def _keep_as_it_is(connection: Any) -> None:
-    """Every transaction has ended when its connection is given back: there is nothing to reset."""

@@ -15,8 +15,9 @@ from runner.domain.run import Claim
 from runner.errors import ConflictError, NotFoundError
 from runner.store.contract import Lease
 from runner.store.postgres.claiming import claims_of
+from runner.store.postgres.connections import connect
 from runner.store.postgres.contents import refuse_unfinished
-from runner.store.postgres.database import Transaction, options
+from runner.store.postgres.database import Transaction
 from runner.store.postgres.faults import is_passing, leaves_connection, translated
 from runner.store.postgres.statements import SQL
 from runner.store.records import NodeInfo, NodeState
@@ -103,9 +104,7 @@ class ConnectionLease(Lease):
         try:
             async with asyncio.timeout(self._within_s):
                 if self._connection is None or self._connection.is_closed():
-                    self._connection = await asyncpg.connect(
-                        self._url, target_session_attrs="read-write", **options(is_pooled=self._is_pooled)
-                    )
+                    self._connection = await connect(self._url, is_pooled=self._is_pooled)
                 return await self._connection.fetchval(SQL["renew_node"], self._node) is not None
         except Exception as error:
             if is_passing(error) or not leaves_connection(error):

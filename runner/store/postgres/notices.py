@@ -20,11 +20,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import asyncpg
-
 from runner.errors import StoreError
 from runner.store.postgres.clock import DatabaseClock, boot_us
-from runner.store.postgres.database import CONNECT_S, Database, options
+from runner.store.postgres.connections import CONNECT_S, connect
+from runner.store.postgres.database import Database
 from runner.store.postgres.faults import is_passing
 from runner.store.postgres.statements import SQL
 from runner.store.records import Notice, RunKey
@@ -123,9 +122,7 @@ class Notices:
             await asyncio.sleep(random.uniform(0.1, 0.2) if lasted_s > _SWEEP_S else random.uniform(0.2, 2.0))
 
     async def _hear_until_lost(self) -> None:
-        connection = await asyncpg.connect(
-            self._url, target_session_attrs="read-write", **options(is_pooled=self._is_pooled)
-        )
+        connection = await connect(self._url, is_pooled=self._is_pooled)
         try:
             async with asyncio.timeout(CONNECT_S):
                 await connection.add_listener(_CHANNEL, self._on_payload)

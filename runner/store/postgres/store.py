@@ -64,8 +64,8 @@ class PostgresStore(Store):
 
     async def open(self, *, as_it_is: bool = False) -> None:
         try:
-            await self._database.open()
-            await self._logs.open()
+            self._database.open()
+            self._logs.open()
             await migrate(self._database, migrating=not as_it_is)
             asked_at = boot_us()
             self._clock.saw((await self._database.single("database_now"))[0][0], asked_at=asked_at)
@@ -78,7 +78,7 @@ class PostgresStore(Store):
 
     async def migrate(self) -> None:
         try:
-            await self._database.open()
+            self._database.open()
             await migrate(self._database)
         finally:
             await self.close()
