@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
+from _thread import allocate_lock  # whoever has imported `threading` pays for that at every fork
 from collections.abc import Mapping
-from threading import Lock
 from typing import Any
 
 from sandbox.wire import Decoder, encode
@@ -18,8 +18,8 @@ class Channel:
     def __init__(self, stream: socket.socket) -> None:
         self._stream = stream
         self._decoder = Decoder()
-        self._sending = Lock()
-        self._receiving = Lock()
+        self._sending = allocate_lock()
+        self._receiving = allocate_lock()
 
     def send(self, frame: Mapping[str, Any]) -> None:
         """Send one frame; blocks while the other side does not read.
