@@ -33,12 +33,12 @@ class Attempt:
         lock: the lock file; held until the tree is dead.
         lease: memory that says until when it may run, `None` where nothing limits that.
         cgroups: files to write "0" to, in order to join.
-        counted_memory: whether one of `cgroups` limits memory.
         scratch: folder of the host for its temporary files, below full; empty at full.
         name: for people; that of the spec, for an attempt of a zygote its own.
         proc: a /proc that can be written to, once there is one.
         trees: mounts that were opened and are not yet in their places.
         cell: namespaces that wait for an attempt of a zygote.
+        file_rules: of Landlock, which it will be held to in there.
     """
 
     spec: Spec
@@ -60,6 +60,10 @@ class Attempt:
     proc: int = -1
     trees: list[mounts.Tree] = field(default_factory=list)
     cell: tuple[int, ...] = ()
+    file_rules: int = -1
+
+    def __post_init__(self) -> None:
+        self.name = self.name or self.spec.name
 
     @property
     def shown_in_scratch(self) -> list[str]:
@@ -69,9 +73,6 @@ class Attempt:
             if not _is_below(target, found):
                 found.append(target)
         return found
-
-    def __post_init__(self) -> None:
-        self.name = self.name or self.spec.name
 
     def descriptors(self) -> list[int]:
         """All that it needs while it is being set up."""

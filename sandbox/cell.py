@@ -1,71 +1,179 @@
-"""A cell: fresh namespaces for one attempt of a zygote, made mostly ahead of need.
+"""A cell: the namespaces of one attempt of a zygote at a time, and the trusted process that holds them, their PID 1.
 
-    warden ──"build"──► builder ──clone──► the cell's process, a child of the warden, PID 1 of its pid namespace
+    cell ──"fork", with its namespaces──► zygote ──fork──► inmate: enters the cell, confines itself, waits at its door
+      └──"standing", with the door──► runner ──what is an attempt's own──► the inmate, which becomes the attempt
 
-Making namespaces takes the kernel longer than all else, so a process of its own does it, and the warden stays free to
-watch. The cell's process lays out scratch space and /proc, hands the namespaces to the warden and waits for its end,
-which is the end of everything in the cell. It runs nothing of the task, and the kernel takes the orphans off its hands.
+Namespaces take the kernel longer to make and to take down than all else that an attempt is made of, so they serve one
+attempt after another, of the same code under the same limits. That shows in none of them. Before the next one, every
+process of the last is dead: the cell kills all that there is, waits, and asks the kernel whether it is alone; if it is
+not, it ends, and everything goes down with it. Scratch space and System V objects go with the attempt. Mounts cannot
+have changed, since nothing in here has the right to. A network in which no interface is up keeps nothing, so it serves
+again; one in which hosts were granted does not, and the cell ends with its only attempt.
+
+On the line to the runner, which no one else can write to: first `cell`, with a pidfd of it; then for each inmate
+`standing`, with its door, a pidfd of it and the listeners of granted hosts, and `ended` when it and all that it started
+are dead; or the step that failed. The runner kills an inmate by the pidfd. When it closes the line, the cell ends.
+
+Attempts have the pids from 3 on: the zygote had the 2, and libraries tell by their pid that they were forked.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import select
 import signal
 import socket
 from typing import NoReturn
 
-from sandbox import descriptors, messages, network, syscalls
+from sandbox import descriptors, messages, network, report, syscalls
 from sandbox.attempt import Attempt, carry_out
-from sandbox.contain_cell import CELL_STEPS
-from sandbox.errors import SetupError
+from sandbox.contain_cell import CELL_STEPS, CLEAR_STEPS, ROOM_STEPS
+from sandbox.contain_task import with_landlock
+from sandbox.errors import SetupError, WireError
+from sandbox.messages import Message
 
-_KINDS = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWIPC
-_HANDED_OVER = ("pid", "mnt", "ipc")
+_REASON_CHARS = 200
+_KINDS = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS
 
 
-def build_cells(attempt: Attempt, warden: socket.socket) -> NoReturn:
-    """Make a cell for attempts like `attempt` for each message of the warden, which has its number as `build`.
-
-    The cell's own process sends `cell` with the number and the descriptors of its namespaces, that of processes first,
-    and of the listeners of granted hosts. Where something stood against it, `failed` is sent with the number and what
-    it was, by that process or this one.
-    """
+def make(attempt: Attempt) -> int:
+    """Fork the process of a cell; 0 in that. Raises `SetupError`."""
+    own_network = 0 if attempt.spec.shares_network else syscalls.CLONE_NEWNET
     try:
-        syscalls.set_process_name("isolane-builder")
-        own_network = 0 if attempt.spec.shares_network else syscalls.CLONE_NEWNET
-        descriptors.keep_only((warden.fileno(),))
-        while (received := messages.receive(warden)) is not None:
-            number = received[0]["build"]
-            try:
-                pid = syscalls.clone(_KINDS | own_network | syscalls.CLONE_PARENT)
-            except OSError as error:
-                _fail(warden, number, SetupError.caused_by("namespaces", error))
-                continue
-            if pid == 0:
-                _live_in(attempt, warden, number)
-    finally:
-        os._exit(0)
+        return syscalls.clone(_KINDS | own_network)
+    except OSError as error:
+        raise SetupError.caused_by("namespaces", error) from error
 
 
-def _live_in(attempt: Attempt, warden: socket.socket, number: int) -> NoReturn:
+def serve(attempt: Attempt, line: socket.socket, link: socket.socket) -> NoReturn:
+    """What the process of a cell does, for attempts like `attempt`; `link` leads to the zygote. Never returns."""
     try:
+        syscalls.set_process_name("isolane-cell")
+        attempt.is_zygote = False  # what is confined here
+        descriptors.keep_only((line.fileno(), link.fileno()))
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel takes the orphans of attempts off its hands
+        itself = os.pidfd_open(os.getpid())
+        messages.send(line, {"cell": True}, [itself])
+        os.close(itself)
         endpoints = attempt.spec.endpoints()
         listeners = network.open_listeners(endpoints) if endpoints else []
         carry_out(CELL_STEPS, attempt)
-        kinds = _HANDED_OVER if attempt.spec.shares_network else (*_HANDED_OVER, "net")
-        namespaces = [os.open(f"/proc/self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in kinds]
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-        given = [*namespaces, *(listener.fileno() for listener in listeners)]
-        messages.send(warden, {"cell": number, "namespaces": len(namespaces)}, given)
-        syscalls.set_process_name("isolane-cell")
-        descriptors.keep_only(())
-        while True:
-            signal.pause()
+        _use_up_a_pid()
+        here = Cell(attempt, line, link, listeners)
+        while here.host() and not listeners:
+            pass
     except SetupError as error:
-        _fail(warden, number, error)
+        messages.send(line, error.to_document())
     finally:
         os._exit(0)
 
 
-def _fail(warden: socket.socket, number: int, error: SetupError) -> None:
-    messages.send(warden, {"failed": number, "step": error.step, "reason": error.reason, "errno": error.errno})
+def _use_up_a_pid() -> None:
+    if syscalls.clone(0) == 0:
+        os._exit(0)
+
+
+class Cell:
+    """See the module."""
+
+    def __init__(
+        self, attempt: Attempt, line: socket.socket, link: socket.socket, listeners: list[socket.socket]
+    ) -> None:
+        self._attempt, self._line, self._link = attempt, line, link
+        self._listeners = listeners
+        kinds = ("pid", "mnt") if attempt.spec.shares_network else ("pid", "mnt", "net")
+        self._kept = [_open_namespace(kind) for kind in kinds]
+
+    def host(self) -> bool:
+        """Serve one attempt, from the fork of its inmate to the end of all that it started; whether it came to stand.
+
+        Raises `SetupError`.
+        """
+        carry_out(ROOM_STEPS, self._attempt)
+        door, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        messages.tell_senders(door)
+        own = [_open_namespace("ipc"), *([self._attempt.file_rules] if with_landlock(self._attempt) else ())]
+        with door:
+            with far:
+                messages.send(self._link, {"fork": True}, [far.fileno(), *self._kept, *own])
+            for descriptor in own:
+                os.close(descriptor)
+            standing = self._until_standing(door)
+            if isinstance(standing, int):
+                given = [door.fileno(), standing, *(listener.fileno() for listener in self._listeners)]
+                messages.send(self._line, {"standing": True}, given)
+                for listener in self._listeners:
+                    listener.close()  # with the relay, nobody listens any more
+        end = self._until_exit(standing if isinstance(standing, int) else None)
+        self._clear()
+        if isinstance(standing, SetupError):
+            raise standing
+        os.close(standing)
+        messages.send(self._line, {"ended": True, **end})
+        return True
+
+    def _until_standing(self, door: socket.socket) -> int | SetupError:
+        """A pidfd of the inmate, or why there is none."""
+        if door.fileno() not in self._wait(door.fileno(), self._link.fileno()):
+            return SetupError("fork", "the zygote could not fork")
+        message, given, sender = messages.receive_from(door) or ({}, [], 0)
+        for descriptor in given:  # it has none to give
+            os.close(descriptor)
+        if message == {"standing": True}:
+            with contextlib.suppress(OSError):
+                return os.pidfd_open(sender)
+        return SetupError("fork", str(message.get("reason", "it ended"))[:_REASON_CHARS])
+
+    def _until_exit(self, pidfd: int | None) -> Message:
+        """What the zygote, which may tell anything, has to tell of the end of the inmate."""
+        if pidfd is not None and pidfd in self._wait(pidfd, self._link.fileno()):
+            _kill_all()
+        self._wait(self._link.fileno())
+        message, given = messages.receive(self._link) or ({}, [])
+        for descriptor in given:
+            os.close(descriptor)
+        how = {key: message.get(key) for key in ("exit_code", "signal")}
+        try:
+            report.read(json.dumps(how).encode())
+        except WireError:
+            how = {"exit_code": None, "signal": None}
+        return {**how, **{key: _number(message.get(key)) for key in ("cpu_time_s", "peak_bytes")}}
+
+    def _clear(self) -> None:
+        """Let nothing of the attempt be left: no process, no scratch space."""
+        _kill_all()
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)
+        try:
+            os.kill(-1, 0)
+        except ProcessLookupError:
+            carry_out(CLEAR_STEPS, self._attempt)
+        else:
+            os._exit(0)  # something that is no child of this process: the kernel kills it, and waits for its end
+
+    def _wait(self, *wanted: int) -> set[int]:
+        """Wait for any of these descriptors; which are ready. No return when the runner has closed the line."""
+        poller = select.poll()
+        for descriptor in (self._line.fileno(), *wanted):
+            poller.register(descriptor, select.POLLIN)
+        ready = {descriptor for descriptor, _ in poller.poll()}
+        if self._line.fileno() in ready:
+            os._exit(0)
+        return ready
+
+
+def _open_namespace(kind: str) -> int:
+    return os.open(f"/proc/self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _kill_all() -> None:
+    """Kill everything in this pid namespace but the caller, which is its PID 1: all at once, so nothing gets away."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, int | float) else None

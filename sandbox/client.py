@@ -11,19 +11,21 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from sandbox import cgroup, lock, private, probe
+from sandbox.cells import Inmate
 from sandbox.confined import Confined
-from sandbox.errors import LauncherError, SandboxError, SetupError
-from sandbox.launches import AttemptLaunch, ZygoteLaunch
+from sandbox.errors import LauncherError, SetupError
+from sandbox.launches import AttemptLaunch, WarmLaunch, ZygoteLaunch
 from sandbox.lease import Lease
 from sandbox.line import until_readable
 from sandbox.link import Link
 from sandbox.messages import Message
 from sandbox.relay_link import RelayLink
+from sandbox.report import End
 from sandbox.spec import Level, Limits, Spec
 from sandbox.zygotes import Zygote, Zygotes
 
@@ -72,7 +74,7 @@ class Sandbox:
         self._groups: cgroup.Groups | None = None
         self._is_dead = False
         self._numbers = itertools.count(1)
-        self._live: dict[int, AttemptLaunch | ZygoteLaunch] = {}
+        self._live: dict[int, AttemptLaunch | WarmLaunch | ZygoteLaunch] = {}
         self._zygotes = Zygotes(self._start_zygote, keep_s=keep_warm_s, most=_MOST_ZYGOTES)
         self._idle = asyncio.Event()
         self._burial: asyncio.Task[None] | None = None
@@ -138,7 +140,7 @@ class Sandbox:
             # Nothing of the attempt was run if this fails; what was imported has a hand in it, by its hooks on forks.
             try:
                 async with asyncio.timeout(_FORK_PATIENCE_S):
-                    return await self._launch(spec, self.level, lease, zygote)
+                    return await self._launch_warm(spec, zygote)
             except LauncherError:
                 pass  # the zygote has ended, or the launcher, as will show
             except SetupError as error:
@@ -170,40 +172,64 @@ class Sandbox:
             raise SetupError("probe", f"a process that should have done nothing {outcome.describe_exit()}")
         return outcome.walls
 
-    async def _launch(
-        self, spec: Spec, level: Level, lease: Lease | None = None, zygote: Zygote | None = None
-    ) -> Confined:
-        if spec.endpoints():
-            if level is not Level.FULL:
-                raise SetupError(
-                    "network", f"single hosts can be granted at level full only, and this is {level}: {self.walls}"
-                )
-            self._relay.start()
+    async def _launch(self, spec: Spec, level: Level, lease: Lease | None = None) -> Confined:
+        self._start_relay(spec, level)
         number = next(self._numbers)
         group = self._create_group(spec)
         try:
-            launch = AttemptLaunch(number, group, self._free_slot() if zygote is None else zygote, lease)
+            launch = AttemptLaunch(group, self._free_slot(), lease)
         except OSError as error:
-            if group is not None:
-                group.remove()
-            raise SetupError.caused_by("sockets and pipes", error) from error
+            raise _not_opened(group, error) from error
         confined = launch.confined
-        if endpoints := spec.endpoints():
-            confined.relay = partial(self._relay.take, endpoints)
+        self._grant_network(spec, confined)
         try:
-            if zygote is None:
-                await self._ask(number, launch, spec, level, lease)
-                await confined.stands()
-            else:
-                confined.on_death = partial(self._on_early_end, number, zygote)
-                await self._fork(number, launch, spec, zygote)
-                await confined.starts()
+            await self._ask(number, launch, spec, level, lease)
+            await confined.stands()
         except BaseException:
-            confined.kill()
-            os.close(confined.stdout)
-            os.close(confined.stderr)
+            _abandon(confined)
             raise
         return confined
+
+    async def _launch_warm(self, spec: Spec, zygote: Zygote) -> Confined:
+        self._start_relay(spec, self.level)
+        number = next(self._numbers)
+
+        def occupy(inmate: Inmate) -> Confined:
+            group = self._create_group(spec)
+            try:
+                launch = WarmLaunch(number, group, zygote, inmate)
+            except OSError as error:
+                raise _not_opened(group, error) from error
+            self._grant_network(spec, launch.confined)
+            try:
+                launch.move_in(spec.name)
+            except LauncherError as error:
+                launch.ended(End(error=error))
+                _abandon(launch.confined)
+                raise
+            self._live[number] = launch
+            inmate.on_end = partial(self._end, number)
+            return launch.confined
+
+        try:
+            return await zygote.cells.take(occupy)
+        except BaseException:
+            if number in self._live:
+                _abandon(zygote.attempts[number])
+            raise
+
+    def _start_relay(self, spec: Spec, level: Level) -> None:
+        if not spec.endpoints():
+            return
+        if level is not Level.FULL:
+            raise SetupError(
+                "network", f"single hosts can be granted at level full only, and this is {level}: {self.walls}"
+            )
+        self._relay.start()
+
+    def _grant_network(self, spec: Spec, confined: Confined) -> None:
+        if endpoints := spec.endpoints():
+            confined.relay = partial(self._relay.take, endpoints)
 
     async def _start_zygote(self, spec: Spec, lease: Lease | None) -> Zygote | str:
         number = next(self._numbers)
@@ -213,7 +239,7 @@ class Sandbox:
         if group is None:
             return "needs a cgroup, and none can be had here"
         try:
-            launch = ZygoteLaunch(spec, group, self._free_slot(), lease, on_message=self._on_message)
+            launch = ZygoteLaunch(spec, group, self._free_slot(), lease)
         except OSError:
             group.remove()
             raise
@@ -221,6 +247,8 @@ class Sandbox:
             await self._ask(number, launch, spec, self.level, lease)
             async with asyncio.timeout(_WARM_UP_PATIENCE_S):
                 unfit = await launch.settled
+            if not unfit:
+                await launch.zygote.cells.build_ahead()
         except TimeoutError:
             unfit = f"took longer than {_WARM_UP_PATIENCE_S:g} s"
         except BaseException:
@@ -257,19 +285,10 @@ class Sandbox:
             "descriptors": len(launch.handed_over),
             "leased": lease is not None,
         }
-        await self._send(number, launch, self._link.send(request, launch.handed_over))
-
-    async def _fork(self, number: int, launch: AttemptLaunch, spec: Spec, zygote: Zygote) -> None:
-        """Have a zygote fork."""
-        self._live[number] = launch
-        request = {"id": number, "name": spec.name, "descriptors": len(launch.handed_over)}
-        await self._send(number, launch, zygote.line.send(request, launch.handed_over))
-
-    async def _send(self, number: int, launch: AttemptLaunch | ZygoteLaunch, sending: Awaitable[None]) -> None:
         try:
-            await sending
-        except LauncherError as error:
-            self._end(number, error=error)
+            await self._link.send(request, launch.handed_over)
+        except BaseException as error:  # nothing was sent
+            self._end(number, End(error=error if isinstance(error, LauncherError) else LauncherError("not launched")))
             raise
         finally:
             launch.close_far_ends()
@@ -277,20 +296,17 @@ class Sandbox:
     def _on_message(self, message: Message, descriptors: list[int]) -> None:
         match message:
             case {"started": int(number), "walls": str(walls)} if number in self._live:
+                launch = self._live[number]
+                assert not isinstance(launch, WarmLaunch), "the launcher was not asked for it"
                 walls = f"{walls}; limits: {self._groups.description if self._groups else _NO_GROUPS}"
                 # Where this process has no descriptor left, the kernel has dropped the pidfd.
-                self._live[number].started(descriptors.pop() if descriptors else -1, walls)
+                launch.started(descriptors.pop() if descriptors else -1, walls)
             case {"ended": int(number), "cpu_time_s": cpu_time_s, "peak_bytes": peak_bytes} if number in self._live:
-                self._end(number, cpu_time_s, peak_bytes)
+                self._end(number, End(cpu_time_s, peak_bytes))
             case {"refused": int() | None as number, "step": str(step), "reason": str(reason), "errno": errno}:
-                self._end(number or 0, error=SetupError(step, reason, errno))
+                self._end(number or 0, End(error=SetupError(step, reason, errno)))
             case _:
                 raise LauncherError("the launcher said what no launcher says")
-
-    def _on_early_end(self, number: int, zygote: Zygote) -> None:
-        """An attempt of a zygote that was killed is dead; its warden will tell that too."""
-        zygote.ended_early.add(number)
-        self._end(number)
 
     def _on_death(self) -> None:
         """The launcher is gone: what it launched is dying by the kernel's hand. Say so of each when it is dead."""
@@ -301,19 +317,26 @@ class Sandbox:
         for number, launch in list(self._live.items()):
             if launch.pidfd >= 0:
                 await until_readable(launch.pidfd)
-            self._end(number, error=LauncherError("the launcher died; everything that it had launched is dead"))
+            self._end(number, End(error=LauncherError("the launcher died; everything that it had launched is dead")))
 
-    def _end(
-        self,
-        number: int,
-        cpu_time_s: float | None = None,
-        peak_bytes: int | None = None,
-        error: SandboxError | None = None,
-    ) -> None:
+    def _end(self, number: int, end: End) -> None:
         """End a launch of which nothing more will be heard, and those that ended with it."""
         launch = self._live.pop(number, None)
         if launch is not None:
-            launch.ended(cpu_time_s, peak_bytes, error)
+            launch.ended(end)
             for other in launch.dependents:
-                self._end(other, error=LauncherError("the zygote that it was forked from has ended"))
+                self._end(other, End(error=LauncherError("the zygote that it was forked from has ended")))
             self._idle.set()
+
+
+def _not_opened(group: cgroup.Group | None, error: OSError) -> SetupError:
+    if group is not None:
+        group.remove()
+    return SetupError.caused_by("sockets and pipes", error)
+
+
+def _abandon(confined: Confined) -> None:
+    """Nobody will hear of it."""
+    confined.kill()
+    os.close(confined.stdout)
+    os.close(confined.stderr)

@@ -15,7 +15,7 @@ from sandbox.endpoint import MOST
 from sandbox.errors import SandboxError, SetupError, WireError
 from sandbox.line import read_pid
 from sandbox.outcome import Outcome
-from sandbox.report import MESSAGE_BYTES, Ended, Listening, Standing, read
+from sandbox.report import MESSAGE_BYTES, End, Ended, Listening, Standing, read
 from sandbox.stream import FrameStream
 from sandbox.supervisor import TERMINATE
 
@@ -30,7 +30,6 @@ class Confined:
     """A launched process and its tree. Made by `Sandbox.launch`; await `wait` in the end.
 
     Attributes:
-        pid: of its supervisor, on the host.
         stdout: read end of its standard output, non-blocking; yours to read and to close.
         stderr: as `stdout`.
         limits_memory: whether the kernel limits the memory of the tree; if not, the caller has to watch it, and to
@@ -38,14 +37,11 @@ class Confined:
         walls: the level and the walls that stand around it, in one line.
         relay: takes the listeners of its granted hosts over; set by the `Sandbox`.
         last_resort: ends what keeps it from ending when it was killed, if anything can; set by the `Sandbox`.
-        on_death: called once it is seen to be dead after a `kill`, where that is seen before anybody tells; set by the
-            `Sandbox`.
     """
 
     def __init__(
         self, group: Group | None, control: socket.socket, channel: socket.socket, stdout: int, stderr: int
     ) -> None:
-        self.pid = 0
         self.stdout = stdout
         self.stderr = stderr
         self.limits_memory = group is not None
@@ -58,7 +54,6 @@ class Confined:
         self._relay_tells: socket.socket | None = None
         self._resorting: asyncio.TimerHandle | None = None
         self._told: Callable[[str], None] | None = None
-        self.on_death: Callable[[], None] | None = None
         self._pidfd = -1
         self._killed = False
         self._failure: SetupError | None = None
@@ -68,9 +63,14 @@ class Confined:
         self._launched_at = time.monotonic()
         self._report: Ended | None = None
         self._hears = True
-        self._starting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._is_supervised = True
         self._standing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    @property
+    def pid(self) -> int:
+        """Of its first process on the host (its supervisor, where it has one of its own); 0 when that is gone."""
+        return read_pid(self._pidfd) if self._pidfd >= 0 else 0
 
     async def send(self, frame: Mapping[str, Any]) -> None:
         """Send one frame; waits while the process does not read.
@@ -97,7 +97,10 @@ class Confined:
     def terminate(self) -> None:
         """Send SIGTERM to the task's process, if there still is one."""
         try:
-            self._control.send(TERMINATE, socket.MSG_DONTWAIT)
+            if self._is_supervised:
+                self._control.send(TERMINATE, socket.MSG_DONTWAIT)
+            elif self._pidfd >= 0:
+                signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)
         except OSError:
             pass  # it has ended, or so many were sent already that one more says nothing
 
@@ -111,9 +114,6 @@ class Confined:
                 pass
             if self.last_resort is not None and self._resorting is None:
                 self._resorting = asyncio.get_running_loop().call_later(_REAP_PATIENCE_S, self.last_resort)
-            if self.on_death is not None:
-                asyncio.get_running_loop().add_reader(self._pidfd, self.on_death)
-                self.on_death = None
 
     def kill_for_memory(self) -> None:
         """Kill the whole tree since the caller, who watches its memory, measured too much: a kill for memory."""
@@ -191,12 +191,8 @@ class Confined:
 
     @property
     def pidfd(self) -> int:
-        """Of the supervisor; -1 before it is known and after the end."""
+        """Of its first process; -1 before it is known and after the end."""
         return self._pidfd
-
-    async def starts(self) -> None:
-        """Return when it is somebody's task, before that stands by itself. Raises what stood against it."""
-        await asyncio.shield(self._starting)
 
     async def stands(self) -> None:
         """Return when all steps of the confinement are done. Raises what stood against it."""
@@ -204,13 +200,25 @@ class Confined:
 
     def started(self, pidfd: int) -> None:
         """It has been forked; a `pidfd` of -1 means that there was no room for it, and so it must end."""
-        self.pid, self._pidfd = read_pid(pidfd) if pidfd >= 0 else 0, pidfd
+        self._pidfd = pidfd
         if pidfd < 0:
             self._control.shutdown(socket.SHUT_RDWR)  # on which its supervisor ends, as when this process is no more
         elif self._killed:
             self.kill()
-        self._starting.set_result(None)
-        asyncio.get_running_loop().add_reader(self._control, self._hear)
+        asyncio.get_running_loop().add_reader(self._control.fileno(), self._hear)
+
+    def moved_in(self, pidfd: int, listeners: list[int]) -> None:
+        """An inmate, whose pidfd this is, becomes it. What it says on its way is heard at the end.
+
+        `listeners` are of its granted hosts. They are closed.
+        """
+        self._pidfd, self._is_supervised = pidfd, False
+        try:
+            if listeners:
+                self._have_relayed(listeners)
+        finally:
+            for descriptor in listeners:
+                os.close(descriptor)
 
     def _hear(self) -> None:
         """Take in what the supervisor, and the task before it runs anything of the spec, has to say."""
@@ -232,14 +240,16 @@ class Confined:
             finally:
                 for descriptor in descriptors:
                     os.close(descriptor)
-        asyncio.get_running_loop().remove_reader(self._control)
+        asyncio.get_running_loop().remove_reader(self._control.fileno())
 
     def _understand(self, data: bytes, descriptors: list[int]) -> bool:
         """Take in one message; whether another may follow. Raises `WireError`."""
         match read(data):
-            case Ended() as last:
+            case Ended() as last if self._is_supervised:
                 self._report = last
                 return False  # more would only be a way to keep us busy
+            case Ended():
+                raise WireError("a task reports its own end")
             case _ if self._standing.done():
                 raise WireError("a report comes when the confinement stands already")
             case Listening():
@@ -269,16 +279,18 @@ class Confined:
             self._fail(error)
             self.kill()
 
-    def ended(self, cpu_time_s: float | None, peak_bytes: int | None, error: SandboxError | None = None) -> None:
-        """All of it is dead: settle the outcome and let go of everything.
+    def report(self, report: Ended) -> None:
+        """How its task ended is known from elsewhere than from its control socket."""
+        if not (self._killed and report.signal == signal.SIGKILL):  # which says nothing of the task
+            self._report = report
 
-        Args:
-            cpu_time_s: of its supervisor and those that this one waited for.
-            peak_bytes: of the largest process.
-            error: why there is no outcome, unless the supervisor has told of one.
-        """
+    def ended(self, end: End) -> None:
+        """All of it is dead: settle the outcome and let go of everything."""
         self._hear()
-        self._fail(error or SetupError("supervision", "the process died while its confinement was set up"))
+        if end.report is not None:
+            self.report(end.report)
+        self._fail(end.error or SetupError("supervision", "the process died while its confinement was set up"))
+        cpu_time_s, peak_bytes = end.cpu_time_s, end.peak_bytes
         if self._report is None and self._group is None:
             cpu_time_s = None  # the kernel's sum lacks what was killed with the supervisor
         if self._group is not None:
@@ -289,24 +301,19 @@ class Confined:
             self._group.remove()
             self._group = None
             self._alarmed.set()
-        if not self._starting.done():
-            self._starting.set_exception(error or SetupError("launch", "it ended before it was started"))
-            self._starting.exception()  # whoever launched may have been cancelled
         self._stream.finish()
         if self._relay_tells is not None:
             self._hear_relay()
             self._leave_relay()
-        asyncio.get_running_loop().remove_reader(self._control)
+        asyncio.get_running_loop().remove_reader(self._control.fileno())
         self._control.close()
         if self._resorting is not None:
             self._resorting.cancel()
         if self._pidfd >= 0:
-            asyncio.get_running_loop().remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = -1
-        if self._report is not None:
-            error = None
-        error = self._failure or error
+        is_known = self._report is not None or self._killed
+        error = self._failure or (None if is_known else end.error)
         if error is not None:
             self._outcome.set_exception(error)
             self._outcome.exception()  # nobody has to ask

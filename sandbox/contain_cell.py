@@ -2,22 +2,27 @@
 
 A zygote went through `SUPERVISOR_STEPS` (its warden) and `TASK_STEPS` (itself), so an attempt forked from it stands
 within all their walls from its first instruction on. What is left is what it may not share with other attempts of its
-zygote: processes, mounts, network, ipc, scratch space, a cgroup. The cell, PID 1 of new namespaces, is made by the
-warden and never runs anything of the task; the zygote forks into the cell's pid namespace, and its child enters the
-others and closes the door behind it (`INMATE_STEPS`), all of it ahead of need. When an attempt is to be executed, the
-inmate gets what is the attempt's own (`MOVE_IN_STEPS`), and becomes it.
+zygote: processes, mounts, network, ipc, scratch space, a cgroup. The cell has done `CELL_STEPS` once, and does
+`ROOM_STEPS` before each attempt, `CLEAR_STEPS` after it. The zygote may enter its namespaces (`ENTER_STEPS`), and the
+inmate that it forks closes the door behind itself (`INMATE_STEPS`), all of it ahead of need. When an attempt is to be
+executed, the inmate gets what is the attempt's own (`MOVE_IN_STEPS`), and becomes it.
+
+What a process does after a fork, or before one, it does on pages that have to be copied when they are first written to.
+So whatever can be done in the cell, which forks nothing, is done there.
 """
 
 from __future__ import annotations
 
 import os
 
-from sandbox import descriptors, identity, kinship, rootfs, seccomp, syscalls
+from sandbox import descriptors, identity, landlock, limits, rootfs, seccomp, syscalls
 from sandbox.attempt import CHANNEL_DESCRIPTOR, Attempt, Step, always
 from sandbox.contain_task import (
+    begin_session,
+    granted_files,
     join_cgroups,
     mount_own_scratch,
-    restrict_files,
+    take_name,
     with_filter,
     with_landlock,
 )
@@ -27,10 +32,28 @@ def _mount_proc(_: Attempt) -> None:
     rootfs.mount_proc_again()
 
 
-CELL_STEPS: tuple[Step, ...] = (
+def _begin_ipc(_: Attempt) -> None:
+    syscalls.unshare(syscalls.CLONE_NEWIPC)
+
+
+def _unmount_scratch(_: Attempt) -> None:
+    rootfs.unmount_scratch()
+
+
+CELL_STEPS: tuple[Step, ...] = (Step("proc", _mount_proc, always),)
+
+
+def _look_up_files(attempt: Attempt) -> None:
+    attempt.file_rules = landlock.ruleset(granted_files(attempt))
+
+
+ROOM_STEPS: tuple[Step, ...] = (
+    Step("ipc", _begin_ipc, always),
     Step("scratch space", mount_own_scratch, always),
-    Step("proc", _mount_proc, always),
+    Step("landlock", _look_up_files, with_landlock),
 )
+
+CLEAR_STEPS: tuple[Step, ...] = (Step("scratch space", _unmount_scratch, always),)
 
 
 def _enter(attempt: Attempt) -> None:
@@ -39,17 +62,23 @@ def _enter(attempt: Attempt) -> None:
 
 
 def _go_home(_: Attempt) -> None:
-    os.chdir("/tmp")
+    os.chdir(rootfs.SCRATCH[0])
+
+
+def _unblock_signals(_: Attempt) -> None:
+    syscalls.set_signal_mask(0)
 
 
 def _drop_kept_capabilities(_: Attempt) -> None:
     identity.drop_kept_capabilities()
 
 
-def _begin_session(_: Attempt) -> None:
-    os.setsid()
-    kinship.die_with_parent()
-    syscalls.set_signal_mask(0)
+def _restrict_files(attempt: Attempt) -> None:
+    landlock.enforce(attempt.file_rules)
+
+
+def _close_door(_: Attempt) -> None:
+    seccomp.load(seccomp.entering_denied())
 
 
 def _take_descriptors(attempt: Attempt) -> None:
@@ -60,25 +89,24 @@ def _take_descriptors(attempt: Attempt) -> None:
     descriptors.keep_only((0, 1, 2, CHANNEL_DESCRIPTOR, attempt.control))
 
 
-def _take_name(attempt: Attempt) -> None:
-    syscalls.set_process_name(attempt.name)
+def _limit_files(attempt: Attempt) -> None:
+    limits.limit_files(attempt.spec.limits.open_files)
 
 
-def _close_door(_: Attempt) -> None:
-    seccomp.load(seccomp.entering_denied())
-
+ENTER_STEPS: tuple[Step, ...] = (Step("namespaces", _enter, always),)
 
 INMATE_STEPS: tuple[Step, ...] = (
-    Step("namespaces", _enter, always),
+    Step("session", begin_session, always),
     Step("home", _go_home, always),
-    Step("session", _begin_session, always),
+    Step("signals", _unblock_signals, always),
     Step("capabilities", _drop_kept_capabilities, always),
-    Step("landlock", restrict_files, with_landlock),
+    Step("landlock", _restrict_files, with_landlock),
     Step("seccomp", _close_door, with_filter),
 )
 
 MOVE_IN_STEPS: tuple[Step, ...] = (
     Step("cgroup", join_cgroups, always),
     Step("descriptors", _take_descriptors, always),
-    Step("name", _take_name, always),
+    Step("rlimits", _limit_files, always),
+    Step("name", take_name, always),
 )

@@ -21,9 +21,14 @@ def join_cgroups(attempt: Attempt) -> None:
         os.write(cgroup, b"0")
 
 
-def _begin_session(attempt: Attempt) -> None:
+def begin_session(_: Attempt) -> None:
+    """Be no one's but its parent's, and die with that."""
     os.setsid()
     kinship.die_with_parent()
+
+
+def take_name(attempt: Attempt) -> None:
+    """Be known to people."""
     syscalls.set_process_name(f"zygote {attempt.name}" if attempt.is_zygote else attempt.name)
 
 
@@ -62,7 +67,7 @@ def _limit(attempt: Attempt) -> None:
         attempt.spec.limits,
         attempt.level,
         counted_memory=bool(attempt.cgroups),
-        counted_processes=attempt.is_zygote,  # its attempts share its user namespace; a cgroup counts each one's
+        is_zygote=attempt.is_zygote,
     )
 
 
@@ -98,8 +103,12 @@ def _reset_signals(_: Attempt) -> None:
     identity.expose()  # so that its own files under /proc are its own; what shields the supervisor stays
 
 
-def restrict_files(attempt: Attempt) -> None:
-    """Have Landlock hold it to what its mounts show."""
+def _restrict_files(attempt: Attempt) -> None:
+    landlock.restrict(granted_files(attempt))
+
+
+def granted_files(attempt: Attempt) -> landlock.Grants:
+    """What its mounts show, for Landlock to hold it to."""
     spec, layout = attempt.spec, attempt.layout
     ports = tuple(endpoint.port for endpoint in spec.endpoints())
     writable = [mount for mount in spec.mounts if mount.writable]
@@ -115,7 +124,7 @@ def restrict_files(attempt: Attempt) -> None:
         mounted = tuple(mount.source for mount in spec.mounts)
         write = (attempt.scratch, *(mount.source for mount in writable))
         devices = layout.devices
-    landlock.restrict(landlock.Grants(read, mounted, write, devices, tcp=spec.shares_network, ports=ports))
+    return landlock.Grants(read, mounted, write, devices, tcp=spec.shares_network, ports=ports)
 
 
 def _filter_calls(attempt: Attempt) -> None:
@@ -139,7 +148,8 @@ def with_filter(attempt: Attempt) -> bool:
 
 TASK_STEPS: tuple[Step, ...] = (
     Step("cgroup", join_cgroups, always),
-    Step("session", _begin_session, always, "session"),
+    Step("session", begin_session, always, "session"),
+    Step("name", take_name, always),
     Step("scratch space", _mount_scratch_of_zygote, zygote),
     Step("descriptors", _take_descriptors, always, "no inherited descriptors"),
     Step("streams", _open_streams, always),
@@ -148,6 +158,6 @@ TASK_STEPS: tuple[Step, ...] = (
     Step("import path", _set_path, always),
     Step("capabilities", _keep_capabilities_to_enter, zygote),
     Step("signals", _reset_signals, always),
-    Step("landlock", restrict_files, with_landlock, landlock.describe()),
+    Step("landlock", _restrict_files, with_landlock, landlock.describe()),
     Step("seccomp", _filter_calls, with_filter, "seccomp"),
 )

@@ -11,6 +11,10 @@ from __future__ import annotations
 import errno as numbers
 import os
 
+#: How much of a step's name, and of what stood against it, is told between processes.
+STEP_CHARS = 100
+REASON_CHARS = 1000
+
 
 class SandboxError(Exception):
     """Root of all errors of the sandbox."""
@@ -40,6 +44,10 @@ class SetupError(SandboxError):
             where = f" ({error.filename})" if error.filename is not None else ""
             return cls(step, f"{reason}{where}", error.errno)
         return cls(step, f"{type(error).__name__}: {error}")
+
+    def to_document(self) -> dict[str, str | int | None]:
+        """What one process tells another of it."""
+        return {"step": self.step[:STEP_CHARS], "reason": self.reason[:REASON_CHARS], "errno": self.errno}
 
 
 class LauncherError(SandboxError):

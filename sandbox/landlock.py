@@ -92,19 +92,34 @@ def describe() -> str:
 
 def restrict(grants: Grants) -> None:
     """Restrict the caller and all that it will fork, for good. Needs no_new_privs. Raises `OSError`."""
+    rules = ruleset(grants)
+    try:
+        enforce(rules)
+    finally:
+        os.close(rules)
+
+
+def ruleset(grants: Grants) -> int:
+    """The rules, as a descriptor; paths are those that the caller sees. Raises `OSError`."""
     handled = _handled_on_files()
-    ruleset = syscalls.landlock_ruleset(_attributes(handled, tcp=grants.tcp))
+    rules = syscalls.landlock_ruleset(_attributes(handled, tcp=grants.tcp))
     try:
         for paths, rights in ((grants.read, _READ), (grants.devices, _DEVICE)):
-            _grant(ruleset, paths, rights & handled, _open)
+            _grant(rules, paths, rights & handled, _open)
         for paths, rights in ((grants.mounted, _READ), (grants.write, handled)):
-            _grant(ruleset, paths, rights & handled, syscalls.open_place)
+            _grant(rules, paths, rights & handled, syscalls.open_place)
         if abi() >= _TCP_ABI and not grants.tcp:
             for port in grants.ports:
-                syscalls.landlock_grant_port(ruleset, port, _CONNECT_TCP)
-        syscalls.landlock_restrict(ruleset, _NO_AUDIT if abi() >= _QUIET_ABI else 0)
-    finally:
-        os.close(ruleset)
+                syscalls.landlock_grant_port(rules, port, _CONNECT_TCP)
+    except BaseException:
+        os.close(rules)
+        raise
+    return rules
+
+
+def enforce(rules: int) -> None:
+    """Hold the caller and all that it will fork to rules, for good. Needs no_new_privs. Raises `OSError`."""
+    syscalls.landlock_restrict(rules, _NO_AUDIT if abi() >= _QUIET_ABI else 0)
 
 
 def _handled_on_files() -> int:
@@ -125,15 +140,15 @@ def _open(path: str) -> int:
     return os.open(path, os.O_PATH | os.O_CLOEXEC)
 
 
-def _grant(ruleset: int, paths: Iterable[str], rights: int, open_place: Callable[[str], int]) -> None:
+def _grant(rules: int, paths: Iterable[str], rights: int, open_place: Callable[[str], int]) -> None:
     for path in paths:
         try:
             place = open_place(path)
         except FileNotFoundError:
             continue  # nothing is granted where nothing is
         try:
-            syscalls.landlock_grant(ruleset, place, rights)
+            syscalls.landlock_grant(rules, place, rights)
         except OSError:
-            syscalls.landlock_grant(ruleset, place, rights & _OF_A_FILE)  # EINVAL: it is no folder
+            syscalls.landlock_grant(rules, place, rights & _OF_A_FILE)  # EINVAL: it is no folder
         finally:
             os.close(place)

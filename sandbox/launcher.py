@@ -113,9 +113,7 @@ class Launcher:
             self._launch(request, given)
         except Exception as error:
             cause = error if isinstance(error, SetupError) else SetupError.caused_by("launch", error)
-            return self._tell(
-                {"refused": request.get("id"), "step": cause.step, "reason": cause.reason, "errno": cause.errno}
-            )
+            return self._tell({"refused": request.get("id"), **cause.to_document()})
         finally:
             for descriptor in given:
                 os.close(descriptor)

@@ -1,4 +1,4 @@
-"""What is under way at the launcher or at a warden: an attempt, or a zygote.
+"""What is under way: an attempt that the launcher launches or an inmate becomes, or a zygote.
 
 Each takes what it needs (sockets, pipes, a cgroup) before it is asked for, hands over the far ends, and holds the
 others until all of it is dead.
@@ -11,57 +11,46 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Sequence
 
-from sandbox import cgroup
+from sandbox import cgroup, messages
+from sandbox.cells import Inmate
 from sandbox.confined import Confined
-from sandbox.errors import SandboxError
+from sandbox.errors import LauncherError
 from sandbox.lease import Lease
 from sandbox.line import Line
 from sandbox.messages import Message
+from sandbox.report import End, Ended
 from sandbox.spec import Spec
 from sandbox.zygotes import Zygote
 
 
 class AttemptLaunch:
-    """An attempt.
+    """An attempt that is launched by itself.
 
     Attributes:
-        slot: the identity that it has on the host; `None` where it has that of its zygote.
-        handed_over: descriptors for the process that launches it.
+        slot: the identity that it has on the host.
+        handed_over: descriptors for the launcher.
         confined: what the caller of the launch gets.
     """
 
-    def __init__(self, number: int, group: cgroup.Group | None, parent: int | Zygote, lease: Lease | None) -> None:
-        """`parent` is a slot or the zygote that it is forked from. Raises `OSError`, having taken nothing."""
-        self.slot = parent if isinstance(parent, int) else None
-        self._zygote = parent if isinstance(parent, Zygote) else None
-        self._number = number
+    dependents: Sequence[int] = ()
+
+    def __init__(self, group: cgroup.Group | None, slot: int, lease: Lease | None) -> None:
+        """Raises `OSError`, having taken nothing."""
+        self.slot = slot
         with contextlib.ExitStack() as opened:
             control, far_control = _socket_pair(opened, socket.SOCK_SEQPACKET)
-            channel, far_channel = _socket_pair(opened, socket.SOCK_STREAM)
-            stdout, far_stdout = _pipe(opened)
-            stderr, far_stderr = _pipe(opened)
+            self._ends = _Ends(opened)
             opened.pop_all()  # nothing failed: from here on they have owners
-        self._far_ends = [far_control.detach(), far_channel.detach(), far_stdout, far_stderr]
-        # The warden of a zygote has the lease already.
-        leases = () if lease is None or self._zygote is not None else (lease.descriptor,)
-        self.handed_over = [*self._far_ends, *leases, *(group.procs if group is not None else ())]
-        self.confined = Confined(group, control, channel, stdout, stderr)
-        if self._zygote is not None:
-            self._zygote.attempts.add(number)
-            self.confined.last_resort = self._zygote.end
-            self.confined.walls = f"{self._zygote.walls}; warm"
-
-    @property
-    def dependents(self) -> list[int]:
-        """Attempts that end with it."""
-        return []
+        self._ends.far.insert(0, far_control.detach())
+        leases = () if lease is None else (lease.descriptor,)
+        self.handed_over = [*self._ends.far, *leases, *(group.procs if group is not None else ())]
+        self.confined = self._ends.confined(group, control)
 
     def close_far_ends(self) -> None:
         """They have been handed over, or never will be."""
-        while self._far_ends:
-            os.close(self._far_ends.pop())
+        self._ends.close_far()
 
     @property
     def pidfd(self) -> int:
@@ -70,18 +59,84 @@ class AttemptLaunch:
 
     def started(self, pidfd: int, walls: str) -> None:
         """It has been forked."""
-        self.confined.walls = self.confined.walls or walls
+        self.confined.walls = walls
         self.confined.started(pidfd)
 
     def kill(self) -> None:
         """Kill all of it."""
         self.confined.kill()
 
-    def ended(self, cpu_time_s: float | None, peak_bytes: int | None, error: SandboxError | None) -> None:
+    def ended(self, end: End) -> None:
         """All of it is dead."""
-        self.confined.ended(cpu_time_s, peak_bytes, error)
-        if self._zygote is not None:
-            self._zygote.ended(self._number)
+        self.confined.ended(end)
+
+
+class WarmLaunch:
+    """An attempt that an inmate becomes.
+
+    Attributes:
+        slot: `None`, since it has the identity of its zygote.
+        confined: what the caller of the launch gets.
+    """
+
+    slot = None
+    dependents: Sequence[int] = ()
+
+    def __init__(self, number: int, group: cgroup.Group | None, zygote: Zygote, inmate: Inmate) -> None:
+        """Raises `OSError`, having taken nothing."""
+        self._number, self._zygote, self._inmate = number, zygote, inmate
+        self._procs = group.procs if group is not None else ()
+        with contextlib.ExitStack() as opened:
+            self._ends = _Ends(opened)
+            opened.pop_all()
+        self.confined = self._ends.confined(group, inmate.door)
+        self.confined.last_resort = zygote.end
+        self.confined.walls = f"{zygote.walls}; warm"
+        zygote.attempts[number] = self.confined
+
+    def move_in(self, name: str) -> None:
+        """Have the inmate become the attempt. Raises `LauncherError` if it is dead."""
+        try:
+            messages.send(self._inmate.door, {"name": name}, [*self._ends.far, *self._procs])
+        except ConnectionError as error:
+            raise LauncherError("the process that was prepared for it has died") from error
+        finally:
+            self._ends.close_far()
+        self.confined.moved_in(self._inmate.pidfd, self._inmate.listeners)
+
+    @property
+    def pidfd(self) -> int:
+        """Of its process; what that started may end a little later."""
+        return self.confined.pidfd
+
+    def kill(self) -> None:
+        """Kill all of it."""
+        self.confined.kill()
+
+    def ended(self, end: End) -> None:
+        """All of it is dead."""
+        self.confined.ended(end)
+        self._zygote.ended(self._number)
+
+
+class _Ends:
+    """The channel and the pipes of an attempt: the near ends for the runner, the far ones for whom it launches."""
+
+    def __init__(self, opened: contextlib.ExitStack) -> None:
+        """`opened` closes them if something fails. Raises `OSError`."""
+        self._channel, far_channel = _socket_pair(opened, socket.SOCK_STREAM)
+        self._stdout, far_stdout = _pipe(opened)
+        self._stderr, far_stderr = _pipe(opened)
+        self.far = [far_channel.detach(), far_stdout, far_stderr]
+
+    def confined(self, group: cgroup.Group | None, control: socket.socket) -> Confined:
+        """Who owns the near ones from now on."""
+        return Confined(group, control, self._channel, self._stdout, self._stderr)
+
+    def close_far(self) -> None:
+        """They have been handed over, or never will be."""
+        while self.far:
+            os.close(self.far.pop())
 
 
 class ZygoteLaunch:
@@ -100,22 +155,20 @@ class ZygoteLaunch:
         group: cgroup.Group,
         slot: int,
         lease: Lease | None,
-        *,
-        on_message: Callable[[Message, list[int]], None],
     ) -> None:
-        """`on_message` gets what its warden says of attempts. Raises `OSError`, having taken nothing."""
+        """Raises `OSError`, having taken nothing."""
         self.slot = slot
         self.pidfd = -1
         self.settled: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._group, self._on_message = group, on_message
-        self._killed = False
+        self._group = group
+        self._killed = self._lease_over = False
         line = Line(self._hear, self.kill)
         self.zygote = Zygote(spec, lease, line, self.kill)
         leases = () if lease is None else (lease.descriptor,)
         self.handed_over = [line.far_end.fileno(), *leases, *group.procs]
 
     @property
-    def dependents(self) -> list[int]:
+    def dependents(self) -> Sequence[int]:
         """Attempts that end with it."""
         return list(self.zygote.attempts)
 
@@ -137,18 +190,22 @@ class ZygoteLaunch:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
-    def ended(self, _cpu_time_s: float | None, _peak_bytes: int | None, error: SandboxError | None) -> None:
+    def ended(self, end: End) -> None:
         """All of it is dead."""
         self.zygote.line.drain()
-        self._settle(str(error or "ended"))
         self.zygote.ready = False
+        self.zygote.cells.close()
+        if self._lease_over:
+            for confined in self.zygote.attempts.values():
+                confined.report(Ended(lease_over=True))
+        self._settle(str(end.error or "ended"))
         self.zygote.line.close()
         self._group.remove()
         if self.pidfd >= 0:
             os.close(self.pidfd)
             self.pidfd = -1
 
-    def _hear(self, message: Message, descriptors: list[int]) -> None:
+    def _hear(self, message: Message, _: list[int]) -> None:
         match message:
             case {"ready": True}:
                 self.zygote.ready = True
@@ -158,12 +215,10 @@ class ZygoteLaunch:
                 self._settle("".join(each if each.isprintable() else " " for each in why).strip(" :"))
             case {"step": str(step), "reason": str(reason)}:
                 self._settle(f"could not be confined: {step}: {reason}")
-            case {"started": number}:
-                self._on_message({"started": number, "walls": ""}, descriptors)
-            case {"ended": int(number)} if number in self.zygote.ended_early:
-                self.zygote.ended_early.remove(number)
+            case {"lease_over": True}:
+                self._lease_over = True
             case _:
-                self._on_message(message, descriptors)
+                raise LauncherError("a warden said what no warden says")
 
     def _settle(self, unfit: str) -> None:
         if not self.settled.done():

@@ -14,8 +14,11 @@ _DATA_SLACK_BYTES = 1 << 30
 #: Enough for a key that must not be swapped.
 _LOCKED_BYTES = 64 << 10
 
+#: For the links of a zygote: far more than attempts fit on a machine.
+_LINKS = 4096
 
-def apply(limits: Limits, level: Level, *, counted_memory: bool, counted_processes: bool = False) -> None:
+
+def apply(limits: Limits, level: Level, *, counted_memory: bool, is_zygote: bool = False) -> None:
     """Limit the caller and what it will fork.
 
     Args:
@@ -23,19 +26,25 @@ def apply(limits: Limits, level: Level, *, counted_memory: bool, counted_process
         level: at full the user namespace makes the limit on processes the attempt's own; below it counts all of the
             user's processes, so those that there are come on top.
         counted_memory: whether a cgroup limits memory already.
-        counted_processes: whether a cgroup limits processes, and others of the same user namespace are not to count.
+        is_zygote: whether attempts are forked from it. They share its user namespace, so a cgroup limits the processes
+            of each; it holds a link to the cell of each, so they `limit_files` for themselves.
     """
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_MEMLOCK, _LOCKED_BYTES)
-    _limit(resource.RLIMIT_NOFILE, limits.open_files)
+    limit_files(limits.open_files + (_LINKS if is_zygote else 0))
     processes = limits.processes
     if level is not Level.FULL:
         processes += _threads_of_user(os.getuid())
         _limit(resource.RLIMIT_FSIZE, limits.disk_bytes)  # at full, scratch is a filesystem with a size
-    if not counted_processes:
+    if not is_zygote:
         _limit(resource.RLIMIT_NPROC, processes)
     if not counted_memory:
         _limit(resource.RLIMIT_DATA, limits.memory_bytes + _DATA_SLACK_BYTES)
+
+
+def limit_files(most: int) -> None:
+    """Limit the descriptors of the caller."""
+    _limit(resource.RLIMIT_NOFILE, most)
 
 
 def _limit(kind: int, value: int) -> None:

@@ -55,7 +55,7 @@ class Line:
 
     def listen(self) -> None:
         """From now on hand on what comes."""
-        asyncio.get_running_loop().add_reader(self._socket, self._readable)
+        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._readable)
 
     def drain(self) -> None:
         """Hand on what has come already: all that there will be, once the other process is dead."""
@@ -66,7 +66,7 @@ class Line:
         """Close both ends that are held here. Closing twice does no harm."""
         if self._socket.fileno() < 0:
             return
-        asyncio.get_running_loop().remove_reader(self._socket)
+        asyncio.get_running_loop().remove_reader(self._socket.fileno())
         self._socket.close()
         self.far_end.close()
 
@@ -85,7 +85,7 @@ class Line:
                     os.close(descriptor)
             else:
                 return True
-        asyncio.get_running_loop().remove_reader(self._socket)
+        asyncio.get_running_loop().remove_reader(self._socket.fileno())
         self._on_end()
         return False
 

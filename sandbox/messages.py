@@ -34,14 +34,14 @@ def tell_senders(peer: socket.socket) -> None:
 
 
 def receive_from(peer: socket.socket) -> tuple[Message, list[int], int] | None:
-    """One message that can be relied on, its descriptors, and the pid of its sender as this process sees it."""
+    """The same as `receive`, and the pid of the sender as this process sees it, 0 if it does not."""
     size = socket.CMSG_SPACE(MOST_DESCRIPTORS * 4) + socket.CMSG_SPACE(_SENDER.size)
     data, ancillary, _, _ = peer.recvmsg(MESSAGE_LIMIT, size, socket.MSG_CMSG_CLOEXEC)
     if not data:
         return None
     beside = {kind: content for _, kind, content in ancillary}
     descriptors = array("i", beside.get(socket.SCM_RIGHTS, b"")).tolist()
-    return json.loads(data), descriptors, _SENDER.unpack(beside[socket.SCM_CREDENTIALS])[0]
+    return _parse(data), descriptors, _SENDER.unpack(beside[socket.SCM_CREDENTIALS])[0]
 
 
 def receive(peer: socket.socket) -> tuple[Message, list[int]] | None:
@@ -53,10 +53,12 @@ def receive(peer: socket.socket) -> tuple[Message, list[int]] | None:
         data, descriptors, _, _ = socket.recv_fds(peer, MESSAGE_LIMIT, MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
     except ConnectionError:
         return receive(peer)  # it ended without having read all, which is told once; what it sent is there still
-    if not data:
-        return None
+    return (_parse(data), descriptors) if data else None
+
+
+def _parse(data: bytes) -> Message:
     try:
         message = json.loads(data)
     except (ValueError, RecursionError):
-        message = {}
-    return (message if isinstance(message, dict) else {}), descriptors
+        return {}
+    return message if isinstance(message, dict) else {}

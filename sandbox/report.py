@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
-from sandbox.errors import SetupError, WireError
+from sandbox.errors import REASON_CHARS, STEP_CHARS, SandboxError, SetupError, WireError
 
 #: The longest message; what was longer arrives cut, and so is no JSON.
 MESSAGE_BYTES = 16 << 10
-_STEP_CHARS = 100
-_REASON_CHARS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +36,21 @@ class Ended:
     lease_over: bool = False
 
 
-def failure(error: SetupError) -> dict[str, Any]:
-    """The message that tells of a failed step."""
-    return {"step": error.step[:_STEP_CHARS], "reason": error.reason[:_REASON_CHARS], "errno": error.errno}
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of a launch, everything of which is dead, as it is told by those that can be relied on.
+
+    Attributes:
+        cpu_time_s: user and system time of its first process and those that this one waited for.
+        peak_bytes: of the largest process.
+        report: how its task ended, where that is not told on its control socket.
+        error: why there is no outcome, unless it is known how the task ended.
+    """
+
+    cpu_time_s: float | None = None
+    peak_bytes: int | None = None
+    report: Ended | None = None
+    error: SandboxError | None = None
 
 
 def read(data: bytes) -> Listening | Standing | SetupError | Ended:
@@ -56,7 +65,7 @@ def read(data: bytes) -> Listening | Standing | SetupError | Ended:
         case {"listening": True, **more} if not more:
             return Listening()
         case {"step": str(step), "reason": str(reason), "errno": errno, **more} if not more:
-            if len(step) <= _STEP_CHARS and len(reason) <= _REASON_CHARS and _is_within(errno, 0, 4095):
+            if len(step) <= STEP_CHARS and len(reason) <= REASON_CHARS and _is_within(errno, 0, 4095):
                 return SetupError(_printable(step), _printable(reason), errno)
         case {"exit_code": None, "signal": None, "lease_over": True, **more} if not more:
             return Ended(lease_over=True)

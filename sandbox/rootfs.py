@@ -178,6 +178,12 @@ def mount_scratch(size_bytes: int) -> None:
         os.close(tree)
 
 
+def unmount_scratch() -> None:
+    """Take away what `mount_scratch` mounted, and with it all that was written there."""
+    for target in SCRATCH:
+        mountcalls.detach(target)
+
+
 def mount_proc() -> int:
     """Mount a fresh, read-only /proc. Returns a descriptor of it that can still be written through."""
     mountcalls.mount("proc", "/proc", "proc", _PROC)

@@ -101,8 +101,9 @@ class FrameStream:
             pass
         self._ended = True
         loop = asyncio.get_running_loop()
-        loop.remove_reader(self._stream)
-        loop.remove_writer(self._stream)
+        descriptor = self._stream.fileno()  # a socket would be described, at length, where it is not registered
+        loop.remove_reader(descriptor)
+        loop.remove_writer(descriptor)
         self._stream.close()
         for ready in self._waiting:
             _settle(ready)

@@ -20,6 +20,7 @@ from typing import NoReturn
 from sandbox import descriptors, kinship, syscalls, warden
 from sandbox.attempt import Attempt, carry_out
 from sandbox.contain import SUPERVISOR_STEPS
+from sandbox.contain_task import TASK_STEPS
 from sandbox.errors import SetupError
 from sandbox.lease import Watch
 from sandbox.spec import Level
@@ -41,7 +42,7 @@ def supervise(attempt: Attempt) -> NoReturn:
         # main thread, because the task is to die with it.
         task = os.fork()
         if task == 0:
-            become_task(attempt)
+            become_task(attempt, TASK_STEPS)
         _watch(attempt, task)
     except SetupError as error:
         report_failure(attempt.control, error)

@@ -15,14 +15,12 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from sandbox import report
 from sandbox.attempt import CHANNEL_DESCRIPTOR, Attempt, Step, carry_out
 from sandbox.channel import Channel
-from sandbox.contain_task import TASK_STEPS
 from sandbox.errors import SetupError
 
 
-def become_task(attempt: Attempt, steps: Sequence[Step] = TASK_STEPS) -> NoReturn:
+def become_task(attempt: Attempt, steps: Sequence[Step]) -> NoReturn:
     """Confine the caller by `steps`, report on the control socket that it stands, and run the entry."""
     try:
         carry_out(steps, attempt)
@@ -37,7 +35,7 @@ def become_task(attempt: Attempt, steps: Sequence[Step] = TASK_STEPS) -> NoRetur
 def report_failure(control: int, error: SetupError) -> None:
     """Tell the runner which step failed."""
     try:
-        os.write(control, json.dumps(report.failure(error)).encode())
+        os.write(control, json.dumps(error.to_document()).encode())
     except OSError:
         pass  # the runner is gone, and so will be this attempt
 

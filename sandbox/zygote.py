@@ -1,11 +1,12 @@
 """The zygote: a confined process that has warmed up, and from which attempts are forked.
 
 It stands within all walls that its attempts stand in, and has two capabilities in its own user namespace that they have
-not: to enter (setns) the cells that its warden built. What is imported in it is the task's, so nobody trusts what it
-says: it can harm its own attempts, and no one else.
+not: to enter (setns) the cells of its warden. What is imported in it is the task's, so nobody trusts what it says: it
+can harm its own attempts, and no one else.
 
-    warden ──"fork" with the cell's namespaces──► zygote ──fork──► inmate, in the cell: waits at the door
-       ◄── "ready" or "unfit" once, later how each ended ──┘
+    warden ──"cell" with a link to one──► zygote ◄──"fork" with the cell's namespaces── cell
+       ◄──"ready" or "unfit" once────────────┘ └──fork──► inmate, in the cell: waits at the door
+                                               └──────"exited", and how──► cell
 
 Randomness: what is forked has a pid of its own in the cell, other than the zygote's, so that libraries which tell a
 fork by it (OpenSSL) start anew; Python's `random` and numpy's global state are seeded anew. A generator that a module
@@ -14,6 +15,7 @@ made for itself at import is the same in every attempt.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import select
@@ -23,10 +25,10 @@ import sys
 from importlib import import_module
 from typing import NoReturn
 
-from sandbox import inheritance, messages, report, syscalls
+from sandbox import inheritance, messages, syscalls
 from sandbox.attempt import CHANNEL_DESCRIPTOR, Attempt, carry_out
-from sandbox.contain_cell import INMATE_STEPS, MOVE_IN_STEPS
-from sandbox.contain_task import TASK_STEPS
+from sandbox.contain_cell import ENTER_STEPS, INMATE_STEPS, MOVE_IN_STEPS
+from sandbox.contain_task import TASK_STEPS, with_landlock
 from sandbox.errors import SetupError
 from sandbox.task import become_task, flush_streams
 
@@ -63,64 +65,71 @@ def _warm_up(attempt: Attempt) -> str:
     return inheritance.obstacle({0, 1, 2, CHANNEL_DESCRIPTOR}, scratch)
 
 
-#: Of an inmate that could not be forked.
-_NOT_BORN = {"step": "fork", "reason": "the zygote could not fork", "errno": None}
-
-
 class Zygote:
     """The fork server; see the module."""
 
     def __init__(self, attempt: Attempt, warden: socket.socket) -> None:
-        self._attempt = attempt
+        self._inmate = attempt
+        attempt.is_zygote = False  # what is forked from now on
         self._warden = warden
-        self._children: dict[int, int] = {}  # pid -> number
+        self._links: dict[int, socket.socket] = {}  # by descriptor
+        self._children: dict[int, socket.socket] = {}  # pid -> the link of its cell
         syscalls.set_signal_mask(1 << signal.SIGCHLD - 1)
         self._child_ended = syscalls.signalfd({signal.SIGCHLD})
+        self._poller = select.poll()
         gc.collect()
         gc.freeze()  # attempts share these pages as long as no collection writes to them
 
     def serve(self) -> None:
-        """Fork what the warden asks for until it is gone."""
+        """Fork what the cells ask for until the warden is gone."""
         messages.send(self._warden, {"ready": True})
-        poller = select.poll()
-        poller.register(self._warden, select.POLLIN)
-        poller.register(self._child_ended, select.POLLIN)
+        self._poller.register(self._warden, select.POLLIN)
+        self._poller.register(self._child_ended, select.POLLIN)
         while True:
-            for descriptor, _ in poller.poll():
+            for descriptor, _ in self._poller.poll():
                 if descriptor == self._child_ended:
                     os.read(self._child_ended, 4096)
                     self._reap()
-                elif not self._obey():
+                elif descriptor in self._links:
+                    self._obey(self._links[descriptor])
+                elif not self._add_cell():
                     return
 
-    def _obey(self) -> bool:
+    def _add_cell(self) -> bool:
+        """Take the link to a new cell; `False` if the warden is gone."""
         received = messages.receive(self._warden)
         if received is None:
             return False
-        request, given = received
-        if "terminate" in request:
-            for pid, number in self._children.items():
-                if number == request["terminate"]:
-                    os.kill(pid, signal.SIGTERM)  # not yet reaped, so the pid is still its own
-            return True
-        try:
-            self._fork(request["fork"], given)
-        except OSError:
-            messages.send(self._warden, {"exited": request["fork"], **_NOT_BORN})
-        finally:
-            for descriptor in given:
-                os.close(descriptor)
+        for link in map(_socket, received[1]):
+            self._links[link.fileno()] = link
+            self._poller.register(link, select.POLLIN)
         return True
 
-    def _fork(self, number: int, given: list[int]) -> None:
-        door, processes, *namespaces = given
-        syscalls.setns(processes, syscalls.CLONE_NEWPID)
+    def _obey(self, link: socket.socket) -> None:
+        received = messages.receive(link)
+        if received is None:
+            self._poller.unregister(link)
+            del self._links[link.fileno()]
+            link.close()
+            return
+        door, *namespaces = received[1]
+        try:
+            self._fork(link, door, namespaces)
+        except (OSError, SetupError):
+            _tell(link, {"exited": True})
+        finally:
+            for descriptor in received[1]:
+                os.close(descriptor)
+
+    def _fork(self, link: socket.socket, door: int, namespaces: list[int]) -> None:
+        if with_landlock(self._inmate):
+            self._inmate.file_rules = namespaces.pop()
+        self._inmate.cell = tuple(namespaces)
+        carry_out(ENTER_STEPS, self._inmate)
         pid = os.fork()
         if pid == 0:
-            _seed()
-            self._attempt.is_zygote, self._attempt.cell = False, tuple(namespaces)
-            _wait_at(socket.socket(fileno=door), self._attempt)
-        self._children[pid] = number
+            _wait_at(_socket(door), self._inmate)
+        self._children[pid] = link
 
     def _reap(self) -> None:
         while self._children:
@@ -128,34 +137,45 @@ class Zygote:
             if pid == 0:
                 return
             code = os.waitstatus_to_exitcode(status)
-            messages.send(
-                self._warden,
-                {
-                    "exited": self._children.pop(pid, 0),
+            link = self._children.pop(pid, None)
+            if link is not None:
+                end = {
+                    "exited": True,
                     "exit_code": code if code >= 0 else None,
                     "signal": None if code >= 0 else -code,
                     "cpu_time_s": usage.ru_utime + usage.ru_stime,
                     "peak_bytes": usage.ru_maxrss * 1024,
-                },
-            )
+                }
+                _tell(link, end)
+
+
+def _socket(descriptor: int) -> socket.socket:
+    return socket.socket(fileno=descriptor)
+
+
+def _tell(link: socket.socket, message: messages.Message) -> None:
+    with contextlib.suppress(OSError):  # the cell has ended, and is not interested
+        messages.send(link, message)
 
 
 def _wait_at(door: socket.socket, attempt: Attempt) -> NoReturn:
     """Confine the caller, as far as that can be done ahead of an attempt, and become the first that comes."""
     try:
+        _seed()
         carry_out(INMATE_STEPS, attempt)
+        messages.send(door, {"standing": True})
+        received = messages.receive(door)
+        if received is not None:  # if it is, none has come, and none will
+            request, given = received
+            attempt.name = request["name"]
+            attempt.control = door.fileno()
+            attempt.channel, attempt.stdout, attempt.stderr, *cgroups = given
+            attempt.cgroups = tuple(cgroups)
+            become_task(attempt, MOVE_IN_STEPS)
     except SetupError as error:
-        messages.send(door, report.failure(error))
+        messages.send(door, error.to_document())
+    finally:
         os._exit(1)
-    messages.send(door, {"standing": True})
-    received = messages.receive(door)
-    if received is None:
-        os._exit(0)  # it is not needed any more
-    request, given = received
-    attempt.name = request["name"]
-    attempt.control, attempt.channel, attempt.stdout, attempt.stderr, *cgroups = given
-    attempt.cgroups = tuple(cgroups)
-    become_task(attempt, MOVE_IN_STEPS)
 
 
 def _seed() -> None:

@@ -14,6 +14,8 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Hashable
 
+from sandbox.cells import Cells
+from sandbox.confined import Confined
 from sandbox.errors import SandboxError
 from sandbox.lease import Lease
 from sandbox.line import Line
@@ -34,17 +36,17 @@ class Zygote:
         lease: under which it runs.
         line: to its warden.
         walls: around its attempts, in one line.
-        attempts: numbers of those that are forked from it and not yet dead.
+        cells: where its attempts are.
+        attempts: those that are forked from it and not yet dead, by their numbers.
         end: ends it now, with all its attempts.
-        ended_early: numbers of those that were seen to be dead before the warden told.
         ready: whether attempts can be forked from it.
     """
 
     def __init__(self, spec: Spec, lease: Lease | None, line: Line, end: Callable[[], None]) -> None:
         self.spec, self.lease, self.line, self.end = spec, lease, line, end
         self.walls = ""
-        self.attempts: set[int] = set()
-        self.ended_early: set[int] = set()
+        self.cells = Cells(line, end)
+        self.attempts: dict[int, Confined] = {}
         self.ready = False
         self.used_at = self.born_at = time.monotonic()
         self._retired = False
@@ -56,7 +58,7 @@ class Zygote:
 
     def ended(self, number: int) -> None:
         """An attempt of it is dead."""
-        self.attempts.discard(number)
+        self.attempts.pop(number, None)
         self.used_at = time.monotonic()
         self._end_if_unused()
 

@@ -206,7 +206,7 @@ async def arena(request, who, sandbox, tmp_path):
             with pytest.raises(BlockingIOError):
                 server.accept()
     assert await ask("Path('/tmp/canary').read_text() + Path('/dev/shm/canary').read_text()") == "alivealive"
-    assert await ask("visible_pids()") == [1, 2]
+    assert await ask("len(visible_pids())") == 2
     sibling.kill()
     await finish(sibling)
     assert (host / "canary").read_text() == "alive"

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from sandbox import LauncherError, SetupError, WireError
 from sandbox.confined import Confined
 from sandbox.outcome import Outcome
-from sandbox.report import Ended, Listening, Standing, failure, read
+from sandbox.report import End, Ended, Listening, Standing, read
 from support.hostile import Said, documents, fuzzed
 
 SAYS = [
     {"ready": True},
     {"listening": True},
-    failure(SetupError("mounts", "no such file", 2)),
-    failure(SetupError("x" * 1000, "\ud800" * 10_000)),
+    SetupError("mounts", "no such file", 2).to_document(),
+    SetupError("x" * 1000, "\ud800" * 10_000).to_document(),
     {"exit_code": 3, "signal": None},
     {"exit_code": None, "signal": 9},
     {"exit_code": None, "signal": None, "lease_over": True},
@@ -125,7 +125,7 @@ async def hears(messages):
             with contextlib.suppress(BlockingIOError):  # nobody listens any more
                 far_control.send(message[:100_000] or b" ", socket.MSG_DONTWAIT)
             await asyncio.sleep(0)
-        confined.ended(0.0, 1)
+        confined.ended(End(0.0, 1))
         try:
             outcome = await confined.wait()
         except SetupError as error:

@@ -14,6 +14,7 @@ import socket
 
 from runner.engine.engine import Engine
 from sandbox import Confined, Lease, Spec
+from sandbox.report import End
 from sandbox.stream import FrameStream
 from sandbox.wire import encode
 from support.hostile import Speech
@@ -47,7 +48,7 @@ class Spoken(Confined):
     def _over(self) -> None:
         self.far_channel.close()
         self.far_control.close()
-        self.ended(0.0, 1)
+        self.ended(End(0.0, 1))
 
 
 class Speaker:

@@ -47,13 +47,13 @@ def zygotes(sandbox: Sandbox) -> list[psutil.Process]:
     found = []
     for warden in wardens(sandbox):
         with contextlib.suppress(psutil.NoSuchProcess):  # it has just been retired
-            found += _named(warden.children(), "zygote ")
+            found += named(warden.children(), "zygote ")
     return found
 
 
 def wardens(sandbox: Sandbox) -> list[psutil.Process]:
     """The processes that guard them."""
-    return _named(launcher(sandbox).children(), "isolane-warden")
+    return named(launcher(sandbox).children(), "isolane-warden")
 
 
 def is_alive(process: psutil.Process) -> bool:
@@ -64,7 +64,8 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
-def _named(processes: list[psutil.Process], prefix: str) -> list[psutil.Process]:
+def named(processes: list[psutil.Process], prefix: str) -> list[psutil.Process]:
+    """Those whose name begins so."""
     found = []
     for each in processes:
         with contextlib.suppress(psutil.NoSuchProcess):

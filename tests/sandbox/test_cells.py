@@ -1,0 +1,175 @@
+"""Cells, which serve one attempt after another: nothing of one is left for the next, and nobody waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+import psutil
+import pytest
+
+from sandbox import LauncherError
+from support.waiting import eventually_async
+from support.warm import importing, is_warm, launcher, named, need_zygotes, wardens, zygotes
+
+_CELL = "os.readlink('/proc/self/ns/pid')"
+
+
+@pytest.fixture(autouse=True)
+def zygotes_can_be_had(tmp_path):
+    need_zygotes(tmp_path)
+
+
+@pytest.fixture
+async def spec(sandbox, actor):
+    """Of attempts that are warm, and answer questions."""
+    spec = importing(actor.spec("nothing"), "import sys, socket\nmodule = sys.modules[__name__]\nx = []")
+    assert await sandbox.warm_up(spec) == ""
+    return spec
+
+
+def cells(sandbox):
+    """Their processes."""
+    return [child for warden in wardens(sandbox) for child in named(warden.children(), "isolane-cell")]
+
+
+async def end(actor, ask):
+    ask.confined.kill()
+    return await actor.finish(ask.confined)
+
+
+async def warm(sandbox, actor, spec):
+    confined = await sandbox.launch(spec)
+    assert is_warm(confined)
+    return actor.Inside(confined)
+
+
+async def next_in(cell, sandbox, actor, spec):
+    """The next attempt in this cell; those that come up in others are ended."""
+    for _ in range(10):
+        ask = await warm(sandbox, actor, spec)
+        if await ask(_CELL) == cell:
+            return ask
+        await end(actor, ask)
+    raise AssertionError("the cell was not used again")
+
+
+_DAEMON = "subprocess.run(['/bin/sh', '-c', '/usr/bin/setsid /bin/sleep 600 &']).returncode"
+
+LEFT = {
+    "a daemon": (_DAEMON, "len(visible_pids())", 2),
+    "files in /tmp": ("write('/tmp/left')", "os.path.exists('/tmp/left')", False),
+    "files in /dev/shm": ("write('/dev/shm/left')", "os.listdir('/dev/shm')", []),
+    "rights of /tmp": ("os.chmod('/tmp', 0o500)", "oct(os.stat('/tmp').st_mode & 0o7777)", "0o1777"),
+    "a file that only a socket holds": (
+        (
+            "keep(socket.socketpair()) and write('/tmp/left')"
+            " and socket.send_fds(kept[0][0], [b'x'], [kept[0][1].fileno(), os.open('/tmp/left', os.O_RDONLY)])"
+        ),
+        "os.path.exists('/tmp/left')",
+        False,
+    ),
+    "an abstract socket": (
+        "keep(socket.socket(socket.AF_UNIX)) and kept[0].bind('\\0left') or kept[0].listen()",
+        "socket.socket(socket.AF_UNIX).connect_ex('\\0left')",
+        111,  # refused
+    ),
+    "System V shared memory": (
+        "ctypes.CDLL(None).shmget(0x1507A6E, 4096, 0o1666) >= 0",
+        "ctypes.CDLL(None).shmget(0x1507A6E, 4096, 0o666)",
+        -1,
+    ),
+    "a POSIX message queue": (
+        "ctypes.CDLL('librt.so.1').mq_open(b'/left', 0o102, 0o666, None) >= 0",
+        "ctypes.CDLL('librt.so.1').mq_open(b'/left', 0)",
+        -1,
+    ),
+    "memory of its module": ("module.x.append(1)", "module.x", []),
+}
+
+
+@pytest.mark.parametrize("what", LEFT)
+async def test_what_an_attempt_leaves_is_gone_for_the_next_in_its_cell(sandbox, actor, spec, what):
+    do, look, expected = LEFT[what]
+    ask = await warm(sandbox, actor, spec)
+    cell = await ask(_CELL)
+    assert not isinstance(await ask(do), OSError)
+
+    await end(actor, ask)
+
+    successor = await next_in(cell, sandbox, actor, spec)
+    assert await successor(look) == expected
+    await end(actor, successor)
+
+
+async def test_when_an_attempt_is_over_all_that_it_started_is_dead(sandbox, actor, spec):
+    ask = await warm(sandbox, actor, spec)
+    for _ in range(5):
+        assert await ask(_DAEMON) == 0
+    daemons = [child for cell in cells(sandbox) for child in cell.children()]
+    assert len(daemons) == 5
+    below = [psutil.Process(ask.confined.pid), *daemons]
+
+    await end(actor, ask)
+
+    assert not any(each.is_running() for each in below)
+
+
+async def test_attempts_in_a_row_take_no_more_cells_than_two(sandbox, actor, spec):
+    used = set()
+    for _ in range(20):
+        ask = await warm(sandbox, actor, spec)
+        used.add(await ask(_CELL))
+        await end(actor, ask)
+
+    assert len(used) <= 2
+    assert len(cells(sandbox)) <= 2
+
+
+async def test_after_many_at_once_few_cells_are_kept(sandbox, actor, spec):
+    many = await asyncio.gather(*(warm(sandbox, actor, spec) for _ in range(20)))
+
+    await asyncio.gather(*(end(actor, ask) for ask in many))
+
+    await eventually_async(lambda: len(cells(sandbox)) <= 3)
+    await end(actor, await warm(sandbox, actor, spec))
+
+
+async def test_a_network_that_was_granted_hosts_serves_only_once(sandbox, actor):
+    granted = dataclasses.replace(importing(actor.spec("nothing"), ""), network=("localhost:9",))
+    assert await sandbox.warm_up(granted) == ""
+    networks = set()
+    for _ in range(5):
+        ask = await warm(sandbox, actor, granted)
+        networks.add(await ask("os.readlink('/proc/self/ns/net')"))
+        await end(actor, ask)
+
+    assert len(networks) == 5
+
+
+async def test_a_killed_cell_ends_its_attempt_and_the_next_launch_works(sandbox, actor, spec):
+    ask = await warm(sandbox, actor, spec)
+    first = psutil.Process(ask.confined.pid)
+
+    for cell in cells(sandbox):
+        cell.kill()
+
+    with pytest.raises(LauncherError):
+        await actor.finish(ask.confined)
+    assert not first.is_running()
+    confined = await sandbox.launch(spec)
+    assert await actor.Inside(confined)("6 * 7") == 42
+    await end(actor, actor.Inside(confined))
+
+
+async def test_a_killed_spare_cell_is_replaced(sandbox, actor, spec):
+    for cell in await eventually_async(lambda: cells(sandbox)):
+        cell.kill()
+    await eventually_async(lambda: not cells(sandbox))
+
+    for _ in range(3):
+        confined = await sandbox.launch(spec)
+        assert await actor.Inside(confined)("6 * 7") == 42
+        await end(actor, actor.Inside(confined))
+    assert len(zygotes(sandbox)) <= 1
+    assert launcher(sandbox).is_running()
