@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
+import orjson
 
 from runner.domain.run import NewRun, Run
 from runner.errors import ConflictError, InvalidOptionError, InvariantError, LimitExceededError, RunnerError
@@ -22,28 +23,9 @@ from runner.store.policy import Policy
 from runner.store.postgres.database import Database, Transaction
 from runner.store.rows import run_of, values_of
 
-_COLUMNS = (
-    "app",
-    "id",
-    "task",
-    "queue",
-    "status",
-    "ready",
-    "priority",
-    "tags",
-    "idempotency_key",
-    "parameters_digest",
-    "parent",
-    "replay_of",
-    "schedule",
-    "retry",
-    "timeout_s",
-    "created_at",
-    "due_at",
-    "expires_at",
-)
 #: SQLSTATE of a call that the database refused.
 _REFUSED = "IS001"
+_NO_RULES = (None,) * 6
 _RUNS_AT_ONCE = 5000
 _BYTES_AT_ONCE = 16 << 20
 
@@ -61,7 +43,17 @@ def prepared(runs: Sequence[NewRun]) -> list[Entry]:
     for new in runs:
         if "\0" in (new.idempotency_key or ""):
             raise InvalidOptionError("idempotency_key must not hold U+0000, which PostgreSQL cannot keep")
-    return [Entry(new, values_of(new)) for new in runs]
+    return [Entry(new, _row_of(new)) for new in runs]
+
+
+def _row_of(new: NewRun) -> dict[str, Any]:
+    """The values of its row, as JSON can carry them to the database."""
+    values = values_of(new)
+    if new.timeout_s is not None:
+        values["timeout_s"] = str(new.timeout_s)  # it may be without end
+    if (digest := values["parameters_digest"]) is not None:
+        values["parameters_digest"] = f"\\x{digest.hex()}"
+    return values
 
 
 class Enqueuer:
@@ -142,12 +134,13 @@ async def insert(tx: Transaction, entries: Sequence[Entry], policy: Policy) -> l
     """Store the runs that are not stored yet, and return them all, in order."""
     if not entries:
         return []
+    queues = sorted({(entry.new.app, entry.new.queue) for entry in entries if entry.new.queue})
     try:
         row = await tx.row(
             "enqueue",
-            *([entry.values[name] for entry in entries] for name in _COLUMNS),
+            orjson.dumps([entry.values for entry in entries]).decode(),
             [entry.new.parameters for entry in entries],
-            *_rules(sorted({(entry.new.app, entry.new.queue) for entry in entries if entry.new.queue}), policy),
+            *(_rules(queues, policy) if queues else _NO_RULES),
             policy.limits.waiting_per_queue,
             policy.limits.waiting_per_app,
             policy.limits.children_per_run,
@@ -157,7 +150,7 @@ async def insert(tx: Transaction, entries: Sequence[Entry], policy: Policy) -> l
             raise _refusal(json.loads(error.detail or ""), entries, policy) from None
         raise
     assert row is not None, "enqueue always answers"
-    places = frozenset(row["places"])
+    places = frozenset(range(1, len(entries) + 1) if row["places"] is None else row["places"])
     fresh = [entry for place, entry in enumerate(entries, start=1) if place in places]
     # A run that is not due yet, or that may expire, moves the instant at which to look again. A try whose answer was
     # lost may have stored them, and told nobody.

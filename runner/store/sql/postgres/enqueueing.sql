@@ -4,8 +4,7 @@
 SELECT lock_queues($1, $2, $3, $4, $5, $6);
 
 -- name: enqueue
-SELECT places, opened FROM enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-    $20, $21, $22, $23, $24, $25, $26, $27, $28);
+SELECT places, opened FROM enqueue($1::json, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 
 -- name: run_by_id
 SELECT * FROM runs WHERE app = $1 AND id = $2;
