@@ -5,7 +5,7 @@ A request is refused whole, at the call, with an error that names the place and 
 
 from __future__ import annotations
 
-import uuid
+import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, cast
 
@@ -21,17 +21,14 @@ from runner.errors import InvalidError, InvalidOptionError, RunnerError
 from runner.units import instant, seconds
 from runner.uuid7 import uuid7
 
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _KEY_CHARS = 500
 _PRIORITY = 1_000_000
 _MAX_TAGS = 50
 
 
 def _identifier(value: object) -> str:
-    try:
-        parsed = uuid.UUID(value) if isinstance(value, str) else None
-    except ValueError:
-        parsed = None
-    if parsed is None or str(parsed) != value:
+    if not isinstance(value, str) or not _UUID.fullmatch(value):
         raise InvalidOptionError(f"id must be a UUID in its lower-case form, made by the caller: got {value!r:.80}")
     return value
 

@@ -62,8 +62,8 @@ async def read_json(request: web.Request, limit_bytes: int) -> Any:
     if (request.content_length or 0) > limit_bytes:
         raise _too_large(limit_bytes)
     body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
+    while not request.content.at_eof():
+        body += await request.content.readany()
         if len(body) > limit_bytes:
             raise _too_large(limit_bytes)
     return jsonvalue.loads(bytes(body), "the request's body")

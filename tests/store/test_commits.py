@@ -11,13 +11,14 @@ from runner.errors import ConflictError, StoreUnavailableError
 from support.stores import START, new_run
 
 
-async def test_one_caller_that_is_refused_takes_nothing_from_those_who_share_its_commit(desk) -> None:
+@pytest.mark.parametrize("before", [0, 20, 40])
+async def test_one_caller_that_is_refused_takes_nothing_from_those_who_share_its_commit(desk, before: int) -> None:
     await desk.enqueue(idempotency_key="k")
 
     results = await asyncio.gather(
-        *(desk.enqueue() for _ in range(20)),
+        *(desk.enqueue() for _ in range(before)),
         desk.store.enqueue([new_run(), new_run(idempotency_key="k", parameters="[]")]),
-        *(desk.enqueue() for _ in range(20)),
+        *(desk.enqueue() for _ in range(40 - before)),
         return_exceptions=True,
     )
 

@@ -45,6 +45,7 @@ def connect_writer(path: Path, *, synchronous: Literal["FULL", "NORMAL"], cache_
             "journal_mode = WAL",
             f"synchronous = {synchronous}",
             "foreign_keys = ON",
+            "temp_store = MEMORY",  # what a statement or a savepoint may have to take back
             f"cache_size = -{cache_bytes >> 10}",
             f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
             f"journal_size_limit = {_WAL_LIMIT_BYTES}",

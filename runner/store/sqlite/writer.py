@@ -5,7 +5,8 @@ transaction, and goes on with whatever was handed in meanwhile; then it commits 
 wait for the disk, and only then tells each caller. While it waits for the disk the next group gathers by itself, so
 nothing is delayed on purpose: alone, an operation has a commit of its own; among many it shares one.
 
-* Each operation runs inside its own savepoint: one that raises takes back its own writes and nobody else's.
+* An operation that raises takes back its own writes and nobody else's. Each runs inside its own savepoint, but for the
+  first: a savepoint costs a copy of every page that is written, and to take the first back is to begin anew.
 * A commit that fails, or an error that makes SQLite take back the whole transaction, fails every operation of the
   group: none of them was stored, and each caller is told so. The next group starts afresh.
 * A caller that stops waiting changes nothing: what was handed in is done.
@@ -149,7 +150,7 @@ class Writer:
         before = connection.total_changes
         try:
             connection.execute("BEGIN IMMEDIATE")
-            self._perform(operation, connection)
+            self._perform_first(operation, connection)
             while time.monotonic() < until:
                 try:
                     following = self._inbox.get_nowait()
@@ -167,19 +168,28 @@ class Writer:
         self._on_loop(self._settle, group)
         return more
 
+    def _perform_first(self, operation: _Operation, connection: sqlite3.Connection) -> None:
+        if not self._succeeds(operation, connection):
+            connection.execute("ROLLBACK")
+            connection.execute("BEGIN IMMEDIATE")
+
     def _perform(self, operation: _Operation, connection: sqlite3.Connection) -> None:
-        transaction = Transaction(connection)
         connection.execute("SAVEPOINT operation")
+        if not self._succeeds(operation, connection):
+            connection.execute("ROLLBACK TO operation")
+        connection.execute("RELEASE operation")
+
+    def _succeeds(self, operation: _Operation, connection: sqlite3.Connection) -> bool:
+        transaction = Transaction(connection)
         try:
             operation.result = operation.work(transaction)
         except Exception as error:
             if not connection.in_transaction:
-                raise  # out of room or out of order, SQLite may take back everything, not only this savepoint
-            connection.execute("ROLLBACK TO operation")
+                raise  # out of room or out of order, SQLite may take back everything by itself
             operation.error = self._meaning(error)
-        else:
-            operation.transaction = transaction
-        connection.execute("RELEASE operation")
+            return False
+        operation.transaction = transaction
+        return True
 
     def _lose(self, group: Iterable[_Operation], cause: Exception, connection: sqlite3.Connection) -> None:
         with contextlib.suppress(sqlite3.Error):
