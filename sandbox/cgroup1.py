@@ -87,7 +87,10 @@ class V1Groups:
 
 
 class V1Group:
-    """The group of one attempt: a folder of the same name in each hierarchy."""
+    """The group of one attempt: a folder of the same name in each hierarchy.
+
+    What is asked at each attempt is asked by text: joining a path takes as long as reading the file.
+    """
 
     def __init__(self, paths: dict[str, Path], limits: Limits, pool: Pool[V1Group]) -> None:
         self._paths = paths
@@ -150,16 +153,16 @@ class V1Group:
         """Make it as new, with these limits; `False` if that cannot be done."""
         memory = self._paths["memory"]
         if (
-            int(cgroupfs.read(self._paths["pids"] / "pids.current"))
+            int(cgroupfs.read(f"{self._paths['pids']}/pids.current"))
             or self.kills()
-            or int(cgroupfs.read(memory / "memory.usage_in_bytes")) > LEFT_BEHIND_BYTES
+            or self.used_bytes() > LEFT_BEHIND_BYTES
         ):
             return False
         self.clear_alarm()
         self._limit(limits)
-        cgroupfs.write(memory / "memory.max_usage_in_bytes", "0")
+        cgroupfs.write(f"{memory}/memory.max_usage_in_bytes", "0")
         if "cpuacct" in self._paths:
-            cgroupfs.write(self._paths["cpuacct"] / "cpuacct.usage", "0")
+            cgroupfs.write(f"{self._paths['cpuacct']}/cpuacct.usage", "0")
         return True
 
     def kills(self) -> int:
@@ -175,17 +178,17 @@ class V1Group:
 
     def used_bytes(self) -> int:
         """The memory that is in use."""
-        return int(cgroupfs.read(self._paths["memory"] / "memory.usage_in_bytes"))
+        return int(cgroupfs.read(f"{self._paths['memory']}/memory.usage_in_bytes"))
 
     def peak_bytes(self) -> int | None:
         """The most memory that was in use at once."""
-        return int(cgroupfs.read(self._paths["memory"] / "memory.max_usage_in_bytes"))
+        return int(cgroupfs.read(f"{self._paths['memory']}/memory.max_usage_in_bytes"))
 
     def cpu_time_s(self) -> float | None:
         """User and system time of all that was in it."""
         if "cpuacct" not in self._paths:
             return None
-        return int(cgroupfs.read(self._paths["cpuacct"] / "cpuacct.usage")) / 1e9
+        return int(cgroupfs.read(f"{self._paths['cpuacct']}/cpuacct.usage")) / 1e9
 
     def remove(self) -> None:
         """Have done with the group, in which nothing lives any more."""

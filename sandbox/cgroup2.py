@@ -102,9 +102,9 @@ class V2Group:
         if self._peak is None and (self._path / "memory.peak").exists():
             return False
         if (
-            cgroupfs.table(cgroupfs.read(self._path / "cgroup.events"))[b"populated"]
+            cgroupfs.table(cgroupfs.read(f"{self._path}/cgroup.events"))[b"populated"]
             or self.kills()
-            or int(cgroupfs.read(self._path / "memory.current")) > LEFT_BEHIND_BYTES
+            or int(cgroupfs.read(f"{self._path}/memory.current")) > LEFT_BEHIND_BYTES
         ):
             return False
         self.clear_alarm()
@@ -116,7 +116,7 @@ class V2Group:
 
     def kills(self) -> int:
         """How many processes the kernel has killed for memory."""
-        return cgroupfs.table(cgroupfs.read(self._path / "memory.events"))[b"oom_kill"]
+        return cgroupfs.table(cgroupfs.read(f"{self._path}/memory.events"))[b"oom_kill"]
 
     def clear_alarm(self) -> None:
         """Make `alarm` unreadable again."""
@@ -127,14 +127,14 @@ class V2Group:
 
     def used_bytes(self) -> int:
         """The memory that is in use."""
-        return int(cgroupfs.read(self._path / "memory.current"))
+        return int(cgroupfs.read(f"{self._path}/memory.current"))
 
     def peak_bytes(self) -> int | None:
         """The most memory that was in use at once, `None` before Linux 5.19."""
         if self._peak is not None:
             return int(os.pread(self._peak, 64, 0))
         try:
-            return int(cgroupfs.read(self._path / "memory.peak"))
+            return int(cgroupfs.read(f"{self._path}/memory.peak"))
         except FileNotFoundError:
             return None
 
@@ -144,7 +144,7 @@ class V2Group:
 
     def _cpu_time_s(self) -> float:
         # There without the cpu controller too.
-        return cgroupfs.table(cgroupfs.read(self._path / "cpu.stat"))[b"usage_usec"] / 1e6
+        return cgroupfs.table(cgroupfs.read(f"{self._path}/cpu.stat"))[b"usage_usec"] / 1e6
 
     def remove(self) -> None:
         """Have done with the group, in which nothing lives any more."""

@@ -23,7 +23,7 @@ def mount_points() -> list[tuple[str, set[str], Path]]:
     return found
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path | str, text: str) -> None:
     """Write a control file."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
@@ -32,7 +32,7 @@ def write(path: Path, text: str) -> None:
         os.close(descriptor)
 
 
-def read(path: Path) -> bytes:
+def read(path: Path | str) -> bytes:
     """Read a control file."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -113,5 +113,5 @@ async def _until(watch: Callable[..., object], forget: Callable[..., object], de
 
 def read_pid(pidfd: int) -> int:
     """The pid of a pidfd's process in this process's own pid namespace."""
-    with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as fields:
-        return next(int(line.split()[1]) for line in fields if line.startswith("Pid:"))
+    with open(f"/proc/self/fdinfo/{pidfd}", "rb", buffering=0) as fields:
+        return next(int(line.split()[1]) for line in fields.read().splitlines() if line.startswith(b"Pid:"))

@@ -63,9 +63,10 @@ class Conversation:
         except (OSError, SandboxError):
             pass  # it died in the middle of a message: how it ended tells why
         finally:
-            for reply in replies:
-                reply.cancel()
-            await asyncio.gather(*replies, return_exceptions=True)
+            if replies:
+                for reply in replies:
+                    reply.cancel()
+                await asyncio.gather(*replies, return_exceptions=True)
 
     async def _await_end(self) -> None:
         """Its channel is closed without a response, mostly since it is ending: its exit tells more than a kill."""
