@@ -110,7 +110,14 @@ class V1Group:
                 self._keep(os.open(path / "tasks", os.O_WRONLY | os.O_CLOEXEC))
                 for path in dict.fromkeys(paths.values())
             )
+            # Open as long as the group is there: what is asked for each attempt takes longer to open than to read.
             self._control = self._keep(os.open(paths["memory"] / "memory.oom_control", os.O_RDONLY | os.O_CLOEXEC))
+            self._used = self._keep(os.open(paths["memory"] / "memory.usage_in_bytes", os.O_RDONLY | os.O_CLOEXEC))
+            self._peak = self._keep(os.open(paths["memory"] / "memory.max_usage_in_bytes", os.O_RDWR | os.O_CLOEXEC))
+            self._processes = self._keep(os.open(paths["pids"] / "pids.current", os.O_RDONLY | os.O_CLOEXEC))
+            self._cpu: int | None = None
+            if "cpuacct" in paths:
+                self._cpu = self._keep(os.open(paths["cpuacct"] / "cpuacct.usage", os.O_RDWR | os.O_CLOEXEC))
         except OSError:
             self.discard()
             raise
@@ -151,23 +158,18 @@ class V1Group:
 
     def renew(self, limits: Limits) -> bool:
         """Make it as new, with these limits; `False` if that cannot be done."""
-        memory = self._paths["memory"]
-        if (
-            int(cgroupfs.read(f"{self._paths['pids']}/pids.current"))
-            or self.kills()
-            or self.used_bytes() > LEFT_BEHIND_BYTES
-        ):
+        if cgroupfs.number(self._processes) or self.kills() or self.used_bytes() > LEFT_BEHIND_BYTES:
             return False
         self.clear_alarm()
         self._limit(limits)
-        cgroupfs.write(f"{memory}/memory.max_usage_in_bytes", "0")
-        if "cpuacct" in self._paths:
-            cgroupfs.write(f"{self._paths['cpuacct']}/cpuacct.usage", "0")
+        os.pwrite(self._peak, b"0", 0)
+        if self._cpu is not None:
+            os.pwrite(self._cpu, b"0", 0)
         return True
 
     def kills(self) -> int:
         """How many processes the kernel has killed for memory."""
-        return cgroupfs.table(os.pread(self._control, 4096, 0))[b"oom_kill"]
+        return cgroupfs.table(self._control)[b"oom_kill"]
 
     def clear_alarm(self) -> None:
         """Make `alarm` unreadable again."""
@@ -178,17 +180,15 @@ class V1Group:
 
     def used_bytes(self) -> int:
         """The memory that is in use."""
-        return int(cgroupfs.read(f"{self._paths['memory']}/memory.usage_in_bytes"))
+        return cgroupfs.number(self._used)
 
     def peak_bytes(self) -> int | None:
         """The most memory that was in use at once."""
-        return int(cgroupfs.read(f"{self._paths['memory']}/memory.max_usage_in_bytes"))
+        return cgroupfs.number(self._peak)
 
     def cpu_time_s(self) -> float | None:
         """User and system time of all that was in it."""
-        if "cpuacct" not in self._paths:
-            return None
-        return int(cgroupfs.read(f"{self._paths['cpuacct']}/cpuacct.usage")) / 1e9
+        return None if self._cpu is None else cgroupfs.number(self._cpu) / 1e9
 
     def remove(self) -> None:
         """Have done with the group, in which nothing lives any more."""

@@ -67,6 +67,11 @@ class V2Group:
             self._limit(limits)
             self.alarm = self._keep(syscalls.inotify_modified(str(path / "memory.events")))
             self.procs = (self._keep(os.open(path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)),)
+            # Open as long as the group is there: what is asked for each attempt takes longer to open than to read.
+            self._events, self._used, self._population, self._cpu = (
+                self._keep(os.open(path / name, os.O_RDONLY | os.O_CLOEXEC))
+                for name in ("memory.events", "memory.current", "cgroup.events", "cpu.stat")
+            )
             self._peak = self._open_peak()
         except OSError:
             self.discard()
@@ -101,11 +106,7 @@ class V2Group:
         """Make it as new, with these limits; `False` if that cannot be done, as where the peak stays for ever."""
         if self._peak is None and (self._path / "memory.peak").exists():
             return False
-        if (
-            cgroupfs.table(cgroupfs.read(f"{self._path}/cgroup.events"))[b"populated"]
-            or self.kills()
-            or int(cgroupfs.read(f"{self._path}/memory.current")) > LEFT_BEHIND_BYTES
-        ):
+        if cgroupfs.table(self._population)[b"populated"] or self.kills() or self.used_bytes() > LEFT_BEHIND_BYTES:
             return False
         self.clear_alarm()
         self._limit(limits)
@@ -116,7 +117,7 @@ class V2Group:
 
     def kills(self) -> int:
         """How many processes the kernel has killed for memory."""
-        return cgroupfs.table(cgroupfs.read(f"{self._path}/memory.events"))[b"oom_kill"]
+        return cgroupfs.table(self._events)[b"oom_kill"]
 
     def clear_alarm(self) -> None:
         """Make `alarm` unreadable again."""
@@ -127,14 +128,14 @@ class V2Group:
 
     def used_bytes(self) -> int:
         """The memory that is in use."""
-        return int(cgroupfs.read(f"{self._path}/memory.current"))
+        return cgroupfs.number(self._used)
 
     def peak_bytes(self) -> int | None:
         """The most memory that was in use at once, `None` before Linux 5.19."""
         if self._peak is not None:
-            return int(os.pread(self._peak, 64, 0))
+            return cgroupfs.number(self._peak)
         try:
-            return int(cgroupfs.read(f"{self._path}/memory.peak"))
+            return int((self._path / "memory.peak").read_bytes())
         except FileNotFoundError:
             return None
 
@@ -144,7 +145,7 @@ class V2Group:
 
     def _cpu_time_s(self) -> float:
         # There without the cpu controller too.
-        return cgroupfs.table(cgroupfs.read(f"{self._path}/cpu.stat"))[b"usage_usec"] / 1e6
+        return cgroupfs.table(self._cpu)[b"usage_usec"] / 1e6
 
     def remove(self) -> None:
         """Have done with the group, in which nothing lives any more."""

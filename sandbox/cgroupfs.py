@@ -32,18 +32,15 @@ def write(path: Path | str, text: str) -> None:
         os.close(descriptor)
 
 
-def read(path: Path | str) -> bytes:
-    """Read a control file."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(descriptor, 4096)
-    finally:
-        os.close(descriptor)
+def number(descriptor: int) -> int:
+    """What an open control file says that consists of one number."""
+    return int(os.pread(descriptor, 64, 0))
 
 
-def table(text: bytes) -> dict[bytes, int]:
-    """What a control file says that consists of names and numbers."""
-    return {name: int(value) for name, value in (line.split() for line in text.splitlines())}
+def table(descriptor: int) -> dict[bytes, int]:
+    """What an open control file says that consists of names and numbers."""
+    lines = os.pread(descriptor, 4096, 0).splitlines()
+    return {name: int(value) for name, value in map(bytes.split, lines)}
 
 
 def sweep_folder(folder: Path) -> None:
