@@ -9,7 +9,6 @@ launch fails here and leaves nothing.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,11 +20,11 @@ from sandbox.confined import Confined
 from sandbox.errors import LauncherError, SetupError
 from sandbox.launches import AttemptLaunch, WarmLaunch, ZygoteLaunch
 from sandbox.lease import Lease
-from sandbox.line import until_readable
 from sandbox.link import Link
 from sandbox.messages import Message
 from sandbox.relay_link import RelayLink
 from sandbox.report import End
+from sandbox.roster import Roster
 from sandbox.spec import Level, Limits, Spec
 from sandbox.zygotes import Zygote, Zygotes
 
@@ -73,10 +72,8 @@ class Sandbox:
         self._relay = RelayLink()
         self._groups: cgroup.Groups | None = None
         self._is_dead = False
-        self._numbers = itertools.count(1)
-        self._live: dict[int, AttemptLaunch | WarmLaunch | ZygoteLaunch] = {}
+        self._roster = Roster()
         self._zygotes = Zygotes(self._start_zygote, keep_s=keep_warm_s, most=_MOST_ZYGOTES)
-        self._idle = asyncio.Event()
         self._burial: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -113,11 +110,7 @@ class Sandbox:
         if link is None:
             return
         await self._zygotes.close()
-        for launch in self._live.values():
-            launch.kill()
-        while self._live:
-            self._idle = asyncio.Event()  # of this loop; the next start may be on another
-            await self._idle.wait()
+        await self._roster.kill_all()
         await link.close()
         await self._relay.close()
         if self._groups is not None:
@@ -174,10 +167,10 @@ class Sandbox:
 
     async def _launch(self, spec: Spec, level: Level, lease: Lease | None = None) -> Confined:
         self._start_relay(spec, level)
-        number = next(self._numbers)
+        number = self._roster.new_number()
         group = self._create_group(spec)
         try:
-            launch = AttemptLaunch(group, self._free_slot(), lease)
+            launch = AttemptLaunch(group, self._roster.free_slot(), lease)
         except OSError as error:
             raise _not_opened(group, error) from error
         confined = launch.confined
@@ -192,7 +185,7 @@ class Sandbox:
 
     async def _launch_warm(self, spec: Spec, zygote: Zygote) -> Confined:
         self._start_relay(spec, self.level)
-        number = next(self._numbers)
+        number = self._roster.new_number()
 
         def occupy(inmate: Inmate) -> Confined:
             group = self._create_group(spec)
@@ -207,14 +200,14 @@ class Sandbox:
                 launch.ended(End(error=error))
                 _abandon(launch.confined)
                 raise
-            self._live[number] = launch
-            inmate.on_end = partial(self._end, number)
+            self._roster.add(number, launch)
+            inmate.on_end = partial(self._roster.end, number)
             return launch.confined
 
         try:
             return await zygote.cells.take(occupy)
         except BaseException:
-            if number in self._live:
+            if number in self._roster:
                 _abandon(zygote.attempts[number])
             raise
 
@@ -232,14 +225,14 @@ class Sandbox:
             confined.relay = partial(self._relay.take, endpoints)
 
     async def _start_zygote(self, spec: Spec, lease: Lease | None) -> Zygote | str:
-        number = next(self._numbers)
+        number = self._roster.new_number()
         if self.level is not Level.FULL:
             return f"needs level full, and this is {self.level}"
         group = self._create_group(spec)
         if group is None:
             return "needs a cgroup, and none can be had here"
         try:
-            launch = ZygoteLaunch(spec, group, self._free_slot(), lease)
+            launch = ZygoteLaunch(spec, group, self._roster.free_slot(), lease)
         except OSError:
             group.remove()
             raise
@@ -266,16 +259,12 @@ class Sandbox:
         except OSError as error:
             raise SetupError.caused_by("cgroup", error) from error
 
-    def _free_slot(self) -> int:
-        slots = {launch.slot for launch in self._live.values()}
-        return next(free for free in itertools.count() if free not in slots)
-
     async def _ask(
         self, number: int, launch: AttemptLaunch | ZygoteLaunch, spec: Spec, level: Level, lease: Lease | None
     ) -> None:
         """Have the launcher launch."""
         assert self._link is not None, "a group was created"
-        self._live[number] = launch
+        self._roster.add(number, launch)
         request = {
             "id": number,
             "zygote": isinstance(launch, ZygoteLaunch),
@@ -288,45 +277,31 @@ class Sandbox:
         try:
             await self._link.send(request, launch.handed_over)
         except BaseException as error:  # nothing was sent
-            self._end(number, End(error=error if isinstance(error, LauncherError) else LauncherError("not launched")))
+            self._roster.end(
+                number, End(error=error if isinstance(error, LauncherError) else LauncherError("not launched"))
+            )
             raise
         finally:
             launch.close_far_ends()
 
     def _on_message(self, message: Message, descriptors: list[int]) -> None:
         match message:
-            case {"started": int(number), "walls": str(walls)} if number in self._live:
-                launch = self._live[number]
+            case {"started": int(number), "walls": str(walls)} if number in self._roster:
+                launch = self._roster[number]
                 assert not isinstance(launch, WarmLaunch), "the launcher was not asked for it"
                 walls = f"{walls}; limits: {self._groups.description if self._groups else _NO_GROUPS}"
                 # Where this process has no descriptor left, the kernel has dropped the pidfd.
                 launch.started(descriptors.pop() if descriptors else -1, walls)
-            case {"ended": int(number), "cpu_time_s": cpu_time_s, "peak_bytes": peak_bytes} if number in self._live:
-                self._end(number, End(cpu_time_s, peak_bytes))
+            case {"ended": int(number), "cpu_time_s": cpu_time_s, "peak_bytes": peak_bytes} if number in self._roster:
+                self._roster.end(number, End(cpu_time_s, peak_bytes))
             case {"refused": int() | None as number, "step": str(step), "reason": str(reason), "errno": errno}:
-                self._end(number or 0, End(error=SetupError(step, reason, errno)))
+                self._roster.end(number or 0, End(error=SetupError(step, reason, errno)))
             case _:
                 raise LauncherError("the launcher said what no launcher says")
 
     def _on_death(self) -> None:
-        """The launcher is gone: what it launched is dying by the kernel's hand. Say so of each when it is dead."""
         self._is_dead = True
-        self._burial = asyncio.create_task(self._bury_all())
-
-    async def _bury_all(self) -> None:
-        for number, launch in list(self._live.items()):
-            if launch.pidfd >= 0:
-                await until_readable(launch.pidfd)
-            self._end(number, End(error=LauncherError("the launcher died; everything that it had launched is dead")))
-
-    def _end(self, number: int, end: End) -> None:
-        """End a launch of which nothing more will be heard, and those that ended with it."""
-        launch = self._live.pop(number, None)
-        if launch is not None:
-            launch.ended(end)
-            for other in launch.dependents:
-                self._end(other, End(error=LauncherError("the zygote that it was forked from has ended")))
-            self._idle.set()
+        self._burial = asyncio.create_task(self._roster.bury_all())
 
 
 def _not_opened(group: cgroup.Group | None, error: OSError) -> SetupError:

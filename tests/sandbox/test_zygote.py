@@ -425,7 +425,7 @@ async def test_a_launch_that_is_cancelled_leaves_nothing(sandbox, actor):
         except asyncio.CancelledError:
             pass
 
-    await eventually_async(lambda: len(sandbox._live) == 1)  # the zygote
+    await eventually_async(lambda: len(sandbox._roster) == 1)  # the zygote
     assert await run(sandbox, actor, spec)
 
 
