@@ -185,13 +185,29 @@ class Client:
 
     def _connect(self) -> http.client.HTTPConnection:
         parts = urlsplit(self.url)
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        kind = _SecureConnection if parts.scheme == "https" else _Connection
         return kind(cast("str", parts.hostname), parts.port, timeout=_TIMEOUT_S)
 
     def _lost(self, error: Exception) -> TransportError:
         if isinstance(error, ConnectionRefusedError):
             return TransportError(f'nothing answers at {self.url}: is the server running? ("isolane serve")')
         return TransportError(f"the call to {self.url} failed: {type(error).__name__}: {error}")
+
+
+class _Connection(http.client.HTTPConnection):
+    """Sends the head and the body of a request together; each by itself would be a packet, and wake the server."""
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        self._unsent = bytearray()
+        super().request(*args, **kwargs)
+        super().send(self._unsent)
+
+    def send(self, data: Any) -> None:
+        self._unsent += data
+
+
+class _SecureConnection(_Connection, http.client.HTTPSConnection):
+    pass
 
 
 def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
