@@ -91,7 +91,12 @@ class Cells:
         coming: asyncio.Future[Occupant] = asyncio.get_running_loop().create_future()
         self._waiting.append((coming, occupy))
         self._settle()
-        await self.build_ahead()
+        try:
+            await self.build_ahead()
+        except LauncherError:
+            if not coming.done():
+                coming.cancel()
+                raise  # if it is, that was for those who come later
         return await coming
 
     def close(self) -> None:

@@ -186,6 +186,7 @@ class Sandbox:
     async def _launch_warm(self, spec: Spec, zygote: Zygote) -> Confined:
         self._start_relay(spec, self.level)
         number = self._roster.new_number()
+        occupied: list[Confined] = []
 
         def occupy(inmate: Inmate) -> Confined:
             group = self._create_group(spec)
@@ -202,13 +203,14 @@ class Sandbox:
                 raise
             self._roster.add(number, launch)
             inmate.on_end = partial(self._roster.end, number)
+            occupied.append(launch.confined)
             return launch.confined
 
         try:
             return await zygote.cells.take(occupy)
         except BaseException:
-            if number in self._roster:
-                _abandon(zygote.attempts[number])
+            for confined in occupied:
+                _abandon(confined)
             raise
 
     def _start_relay(self, spec: Spec, level: Level) -> None:

@@ -173,3 +173,19 @@ async def test_a_killed_spare_cell_is_replaced(sandbox, actor, spec):
         await end(actor, actor.Inside(confined))
     assert len(zygotes(sandbox)) <= 1
     assert launcher(sandbox).is_running()
+
+
+async def test_an_attempt_that_has_its_cell_does_not_mind_that_no_other_can_be_asked_for(
+    sandbox, actor, spec, monkeypatch
+):
+    [zygote] = sandbox._zygotes._known.values()
+    await eventually_async(lambda: zygote.cells._spare)
+
+    async def fail(*_):
+        raise LauncherError("the zygote has ended")
+
+    monkeypatch.setattr(zygote.cells._line, "send", fail)
+    ask = await warm(sandbox, actor, spec)
+
+    assert await ask("6 * 7") == 42
+    await end(actor, ask)
