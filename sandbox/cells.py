@@ -116,7 +116,7 @@ class Cells:
     def trim(self) -> None:
         """Let go of more free cells than it pays to keep."""
         free = [cell for cell in self._cells if cell.is_free]
-        most = sum(cell.is_used for cell in self._cells) + _MOST_FREE
+        most = sum(cell.is_used for cell in self._cells) + len(self._waiting) + _MOST_FREE
         for cell in free[: max(0, len(free) - most)]:
             cell.leave()
 

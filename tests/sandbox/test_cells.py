@@ -135,6 +135,14 @@ async def test_after_many_at_once_few_cells_are_kept(sandbox, actor, spec):
     await end(actor, await warm(sandbox, actor, spec))
 
 
+async def test_attempts_that_come_in_crowds_are_all_warm(sandbox, actor, spec):
+    async def come_and_go():
+        await end(actor, await warm(sandbox, actor, spec))
+
+    for crowd in (1, 12, 3, 8, 1, 8, 8):
+        await asyncio.gather(*(come_and_go() for _ in range(crowd)))
+
+
 async def test_a_network_that_was_granted_hosts_serves_only_once(sandbox, actor):
     granted = dataclasses.replace(importing(actor.spec("nothing"), ""), network=("localhost:9",))
     assert await sandbox.warm_up(granted) == ""
