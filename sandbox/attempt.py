@@ -37,8 +37,7 @@ class Attempt:
         name: for people; that of the spec, for an attempt of a zygote its own.
         proc: a /proc that can be written to, once there is one.
         trees: mounts that were opened and are not yet in their places.
-        cell: namespaces that wait for an attempt of a zygote.
-        file_rules: of Landlock, which it will be held to in there.
+        file_rules: of Landlock, which an attempt of a zygote will be held to in its cell.
     """
 
     spec: Spec
@@ -59,7 +58,6 @@ class Attempt:
     name: str = ""
     proc: int = -1
     trees: list[mounts.Tree] = field(default_factory=list)
-    cell: tuple[int, ...] = ()
     file_rules: int = -1
 
     def __post_init__(self) -> None:

@@ -20,19 +20,17 @@ Attempts have the pids from 3 on: the zygote had the 2, and libraries tell by th
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
 import socket
 from typing import NoReturn
 
-from sandbox import descriptors, messages, network, report, syscalls
+from sandbox import descriptors, messages, network, syscalls, zygote
 from sandbox.attempt import Attempt, carry_out
 from sandbox.contain_cell import CELL_STEPS, CLEAR_STEPS, ROOM_STEPS
 from sandbox.contain_task import with_landlock
-from sandbox.errors import SetupError, WireError
-from sandbox.messages import Message
+from sandbox.errors import SetupError
 
 _REASON_CHARS = 200
 _KINDS = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS
@@ -94,12 +92,12 @@ class Cell:
         carry_out(ROOM_STEPS, self._attempt)
         door, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         messages.tell_senders(door)
-        own = [_open_namespace("ipc"), *([self._attempt.file_rules] if with_landlock(self._attempt) else ())]
+        own = _open_namespace("ipc")
+        rules = [self._attempt.file_rules] if with_landlock(self._attempt) else []
         with door:
             with far:
-                messages.send(self._link, {"fork": True}, [far.fileno(), *self._kept, *own])
-            for descriptor in own:
-                os.close(descriptor)
+                zygote.ask_for_fork(self._link, [far.fileno(), *self._kept, own, *rules])
+            os.close(own)
             standing = self._until_standing(door)
             if isinstance(standing, int):
                 given = [door.fileno(), standing, *(listener.fileno() for listener in self._listeners)]
@@ -111,35 +109,27 @@ class Cell:
         if isinstance(standing, SetupError):
             raise standing
         os.close(standing)
-        messages.send(self._line, {"ended": True, **end})
+        messages.send(self._line, {"ended": True, **end._asdict()})
         return True
 
     def _until_standing(self, door: socket.socket) -> int | SetupError:
         """A pidfd of the inmate, or why there is none."""
         if door.fileno() not in self._wait(door.fileno(), self._link.fileno()):
             return SetupError("fork", "the zygote could not fork")
-        message, given, sender = messages.receive_from(door) or ({}, [], 0)
+        said, given, sender = messages.receive_from(door)
         for descriptor in given:  # it has none to give
             os.close(descriptor)
-        if message == {"standing": True}:
+        if said == zygote.STANDING:
             with contextlib.suppress(OSError):
                 return os.pidfd_open(sender)
-        return SetupError("fork", str(message.get("reason", "it ended"))[:_REASON_CHARS])
+        return SetupError("fork", str(messages.parse(said).get("reason", "it ended"))[:_REASON_CHARS])
 
-    def _until_exit(self, pidfd: int | None) -> Message:
+    def _until_exit(self, pidfd: int | None) -> zygote.Exit:
         """What the zygote, which may tell anything, has to tell of the end of the inmate."""
         if pidfd is not None and pidfd in self._wait(pidfd, self._link.fileno()):
             _kill_all()
         self._wait(self._link.fileno())
-        message, given = messages.receive(self._link) or ({}, [])
-        for descriptor in given:
-            os.close(descriptor)
-        how = {key: message.get(key) for key in ("exit_code", "signal")}
-        try:
-            report.read(json.dumps(how).encode())
-        except WireError:
-            how = {"exit_code": None, "signal": None}
-        return {**how, **{key: _number(message.get(key)) for key in ("cpu_time_s", "peak_bytes")}}
+        return zygote.hear_of_exit(self._link)
 
     def _clear(self) -> None:
         """Let nothing of the attempt be left: no process, no scratch space."""
@@ -173,7 +163,3 @@ def _kill_all() -> None:
     """Kill everything in this pid namespace but the caller, which is its PID 1: all at once, so nothing gets away."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(-1, signal.SIGKILL)
-
-
-def _number(value: object) -> float | None:
-    return value if isinstance(value, int | float) else None

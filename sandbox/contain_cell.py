@@ -3,7 +3,7 @@
 A zygote went through `SUPERVISOR_STEPS` (its warden) and `TASK_STEPS` (itself), so an attempt forked from it stands
 within all their walls from its first instruction on. What is left is what it may not share with other attempts of its
 zygote: processes, mounts, network, ipc, scratch space, a cgroup. The cell has done `CELL_STEPS` once, and does
-`ROOM_STEPS` before each attempt, `CLEAR_STEPS` after it. The zygote may enter its namespaces (`ENTER_STEPS`), and the
+`ROOM_STEPS` before each attempt, `CLEAR_STEPS` after it. The zygote may enter its namespaces, and the
 inmate that it forks closes the door behind itself (`INMATE_STEPS`), all of it ahead of need. When an attempt is to be
 executed, the inmate gets what is the attempt's own (`MOVE_IN_STEPS`), and becomes it.
 
@@ -56,11 +56,6 @@ ROOM_STEPS: tuple[Step, ...] = (
 CLEAR_STEPS: tuple[Step, ...] = (Step("scratch space", _unmount_scratch, always),)
 
 
-def _enter(attempt: Attempt) -> None:
-    for namespace in attempt.cell:
-        syscalls.setns(namespace, 0)
-
-
 def _go_home(_: Attempt) -> None:
     os.chdir(rootfs.SCRATCH[0])
 
@@ -92,8 +87,6 @@ def _take_descriptors(attempt: Attempt) -> None:
 def _limit_files(attempt: Attempt) -> None:
     limits.limit_files(attempt.spec.limits.open_files)
 
-
-ENTER_STEPS: tuple[Step, ...] = (Step("namespaces", _enter, always),)
 
 INMATE_STEPS: tuple[Step, ...] = (
     Step("session", begin_session, always),

@@ -12,7 +12,6 @@ import os
 import select
 import signal
 from collections.abc import Collection
-from pathlib import Path
 
 from sandbox import syscalls
 from sandbox.errors import SetupError
@@ -42,14 +41,14 @@ def descendants(ancestor: int, *, without: Collection[int] = ()) -> list[int]:
     Children of `ancestor` that are `without` are left out, with all that descends from them.
     """
     children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
-            except OSError:
-                continue  # it ended meanwhile
-            if fields[0] not in (b"Z", b"X"):
-                children.setdefault(int(fields[1]), []).append(int(entry.name))
+    for entry in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{entry}/stat", "rb") as stat:
+                fields = stat.read().rpartition(b")")[2].split()
+        except OSError:
+            continue  # it ended meanwhile
+        if fields[0] not in (b"Z", b"X"):
+            children.setdefault(int(fields[1]), []).append(int(entry))
     found = [pid for pid in children.get(ancestor, ()) if pid not in without]
     for pid in found:  # grows while it is walked
         found += children.get(pid, ())

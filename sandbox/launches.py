@@ -13,7 +13,7 @@ import signal
 import socket
 from collections.abc import Sequence
 
-from sandbox import cgroup, messages
+from sandbox import cgroup
 from sandbox.cells import Inmate
 from sandbox.confined import Confined
 from sandbox.errors import LauncherError
@@ -97,7 +97,7 @@ class WarmLaunch:
     def move_in(self, name: str) -> None:
         """Have the inmate become the attempt. Raises `LauncherError` if it is dead."""
         try:
-            messages.send(self._inmate.door, {"name": name}, [*self._ends.far, *self._procs])
+            socket.send_fds(self._inmate.door, [name.encode()], [*self._ends.far, *self._procs])
         except ConnectionError as error:
             raise LauncherError("the process that was prepared for it has died") from error
         finally:

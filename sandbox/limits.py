@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-from pathlib import Path
 
 from sandbox.spec import Level, Limits
 
@@ -56,11 +55,10 @@ def _limit(kind: int, value: int) -> None:
 
 def _threads_of_user(uid: int) -> int:
     count = 0
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                if entry.stat().st_uid == uid:
-                    count += len(os.listdir(entry / "task"))
-            except OSError:
-                continue  # it ended meanwhile
+    for entry in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            if os.stat(f"/proc/{entry}").st_uid == uid:
+                count += len(os.listdir(f"/proc/{entry}/task"))
+        except OSError:
+            continue  # it ended meanwhile
     return count

@@ -33,15 +33,16 @@ def tell_senders(peer: socket.socket) -> None:
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
 
 
-def receive_from(peer: socket.socket) -> tuple[Message, list[int], int] | None:
-    """The same as `receive`, and the pid of the sender as this process sees it, 0 if it does not."""
+def receive_from(peer: socket.socket) -> tuple[bytes, list[int], int]:
+    """What came, empty at the end, with its descriptors and the pid of its sender, 0 if this process does not see it.
+
+    Raises `OSError`.
+    """
     size = socket.CMSG_SPACE(MOST_DESCRIPTORS * 4) + socket.CMSG_SPACE(_SENDER.size)
     data, ancillary, _, _ = peer.recvmsg(MESSAGE_LIMIT, size, socket.MSG_CMSG_CLOEXEC)
-    if not data:
-        return None
     beside = {kind: content for _, kind, content in ancillary}
-    descriptors = array("i", beside.get(socket.SCM_RIGHTS, b"")).tolist()
-    return _parse(data), descriptors, _SENDER.unpack(beside[socket.SCM_CREDENTIALS])[0]
+    sender: int = _SENDER.unpack(beside.get(socket.SCM_CREDENTIALS, bytes(_SENDER.size)))[0]
+    return data, array("i", beside.get(socket.SCM_RIGHTS, b"")).tolist(), sender
 
 
 def receive(peer: socket.socket) -> tuple[Message, list[int]] | None:
@@ -53,10 +54,11 @@ def receive(peer: socket.socket) -> tuple[Message, list[int]] | None:
         data, descriptors, _, _ = socket.recv_fds(peer, MESSAGE_LIMIT, MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
     except ConnectionError:
         return receive(peer)  # it ended without having read all, which is told once; what it sent is there still
-    return (_parse(data), descriptors) if data else None
+    return (parse(data), descriptors) if data else None
 
 
-def _parse(data: bytes) -> Message:
+def parse(data: bytes) -> Message:
+    """The message in these bytes, an empty one if they are garbage."""
     try:
         message = json.loads(data)
     except (ValueError, RecursionError):

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import errno
 import functools
-import platform
+import os
 
 from sandbox import syscalls
 from sandbox.bpf import ALLOW, KILL, Check, Checks, Rule, assemble, deny
 
 _X86, _ARM = "x86_64", "aarch64"
 _ARCHITECTURES = {_X86: 0xC000003E, _ARM: 0xC00000B7}
-_MACHINE = platform.machine()
+_MACHINE = os.uname().machine
 _MACHINES = {"x86_64": _X86, "aarch64": _ARM, "arm64": _ARM}
 
 _DENIED = deny(errno.EPERM)
@@ -151,7 +151,7 @@ def program(*, network: bool, namespaces: bool, zygote: bool = False, machine: s
         network: whether the host's network is shared.
         namespaces: whether namespaces and mounts hold network, ipc and sockets by path; if not, this filter does.
         zygote: whether it is for a zygote, which enters the namespaces of each attempt that it forks.
-        machine: as `platform.machine` calls it.
+        machine: as `os.uname` calls it.
     """
     name = _MACHINES[machine or _MACHINE]
     column = 0 if name == _X86 else 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import signal
 import struct
 
@@ -17,7 +16,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 #: Holds the GIL during the call: the child of `clone` must not have to take it back.
 _libc_with_gil = ctypes.PyDLL(None, use_errno=True)
 
-IS_ARM = platform.machine() in ("aarch64", "arm64")
+IS_ARM = os.uname().machine in ("aarch64", "arm64")
 _SYS_CLONE = 220 if IS_ARM else 56
 _SYS_CLOSE_RANGE = 436
 _SYS_OPENAT2 = 437

@@ -8,6 +8,9 @@ can harm its own attempts, and no one else.
        ◄──"ready" or "unfit" once────────────┘ └──fork──► inmate, in the cell: waits at the door
                                                └──────"exited", and how──► cell
 
+What is said between a cell and the zygote or an inmate is bytes of a fixed form: every page that is written to after a
+fork has to be copied, on both sides, so as little as can be is done there.
+
 Randomness: what is forked has a pid of its own in the cell, other than the zygote's, so that libraries which tell a
 fork by it (OpenSSL) start anew; Python's `random` and numpy's global state are seeded anew. A generator that a module
 made for itself at import is the same in every attempt.
@@ -15,19 +18,21 @@ made for itself at import is the same in every attempt.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import select
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from struct import Struct
+from struct import error as StructError  # noqa: N812 - its own name says nothing
+from typing import NamedTuple, NoReturn
 
 from sandbox import inheritance, messages, syscalls
 from sandbox.attempt import CHANNEL_DESCRIPTOR, Attempt, carry_out
-from sandbox.contain_cell import ENTER_STEPS, INMATE_STEPS, MOVE_IN_STEPS
+from sandbox.contain_cell import INMATE_STEPS, MOVE_IN_STEPS
 from sandbox.contain_task import TASK_STEPS, with_landlock
 from sandbox.errors import SetupError
 from sandbox.task import become_task, flush_streams
@@ -65,6 +70,40 @@ def _warm_up(attempt: Attempt) -> str:
     return inheritance.obstacle({0, 1, 2, CHANNEL_DESCRIPTOR}, scratch)
 
 
+#: What an inmate says at its door.
+STANDING = b"standing"
+_EXIT = Struct("=iqq")
+
+
+class Exit(NamedTuple):
+    """How an inmate ended, as far as the zygote tells."""
+
+    exit_code: int | None = None
+    signal: int | None = None
+    cpu_time_s: float | None = None
+    peak_bytes: int | None = None
+
+
+def ask_for_fork(link: socket.socket, given: Sequence[int]) -> None:
+    """Have the zygote fork an inmate: `given` are its door, the namespaces to enter, and the rules of its files."""
+    socket.send_fds(link, [b"fork"], given)
+
+
+def hear_of_exit(link: socket.socket) -> Exit:
+    """What the zygote, which may tell anything, has to tell of an inmate's end."""
+    told, given, _, _ = socket.recv_fds(link, 2 * _EXIT.size, messages.MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+    for descriptor in given:  # it has none to give
+        os.close(descriptor)
+    try:
+        status, cpu_us, peak_bytes = _EXIT.unpack(told)
+        code = os.waitstatus_to_exitcode(status)
+    except (StructError, ValueError, OverflowError):
+        return Exit()
+    if not -64 <= code <= 255:
+        return Exit()
+    return Exit(code if code >= 0 else None, -code if code < 0 else None, cpu_us / 1e6, peak_bytes)
+
+
 class Zygote:
     """The fork server; see the module."""
 
@@ -77,6 +116,7 @@ class Zygote:
         syscalls.set_signal_mask(1 << signal.SIGCHLD - 1)
         self._child_ended = syscalls.signalfd({signal.SIGCHLD})
         self._poller = select.poll()
+        self._has_rules = with_landlock(attempt)
         gc.collect()
         gc.freeze()  # attempts share these pages as long as no collection writes to them
 
@@ -106,26 +146,29 @@ class Zygote:
         return True
 
     def _obey(self, link: socket.socket) -> None:
-        received = messages.receive(link)
-        if received is None:
+        try:
+            asked, given, _, _ = socket.recv_fds(link, 16, messages.MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+        except ConnectionError:
+            asked = b""  # the cell ended without having heard all
+        if not asked:
             self._poller.unregister(link)
             del self._links[link.fileno()]
             link.close()
             return
-        door, *namespaces = received[1]
         try:
-            self._fork(link, door, namespaces)
-        except (OSError, SetupError):
-            _tell(link, {"exited": True})
+            self._fork(link, *given)
+        except (OSError, TypeError):  # the kernel refuses, or had no room for what was given
+            _tell(link, b"not forked")
         finally:
-            for descriptor in received[1]:
+            for descriptor in given:
                 os.close(descriptor)
 
-    def _fork(self, link: socket.socket, door: int, namespaces: list[int]) -> None:
-        if with_landlock(self._inmate):
-            self._inmate.file_rules = namespaces.pop()
-        self._inmate.cell = tuple(namespaces)
-        carry_out(ENTER_STEPS, self._inmate)
+    def _fork(self, link: socket.socket, door: int, *given: int) -> None:
+        namespaces = given
+        if self._has_rules:
+            namespaces, self._inmate.file_rules = given[:-1], given[-1]
+        for namespace in namespaces:
+            syscalls.setns(namespace, 0)
         pid = os.fork()
         if pid == 0:
             _wait_at(_socket(door), self._inmate)
@@ -136,26 +179,21 @@ class Zygote:
             pid, status, usage = os.wait4(-1, os.WNOHANG)
             if pid == 0:
                 return
-            code = os.waitstatus_to_exitcode(status)
             link = self._children.pop(pid, None)
             if link is not None:
-                end = {
-                    "exited": True,
-                    "exit_code": code if code >= 0 else None,
-                    "signal": None if code >= 0 else -code,
-                    "cpu_time_s": usage.ru_utime + usage.ru_stime,
-                    "peak_bytes": usage.ru_maxrss * 1024,
-                }
-                _tell(link, end)
+                cpu_us = int((usage.ru_utime + usage.ru_stime) * 1e6)
+                _tell(link, _EXIT.pack(status, cpu_us, usage.ru_maxrss * 1024))
 
 
 def _socket(descriptor: int) -> socket.socket:
     return socket.socket(fileno=descriptor)
 
 
-def _tell(link: socket.socket, message: messages.Message) -> None:
-    with contextlib.suppress(OSError):  # the cell has ended, and is not interested
-        messages.send(link, message)
+def _tell(link: socket.socket, what: bytes) -> None:
+    try:
+        link.send(what)
+    except OSError:
+        pass  # the cell has ended, and is not interested
 
 
 def _wait_at(door: socket.socket, attempt: Attempt) -> NoReturn:
@@ -163,11 +201,10 @@ def _wait_at(door: socket.socket, attempt: Attempt) -> NoReturn:
     try:
         _seed()
         carry_out(INMATE_STEPS, attempt)
-        messages.send(door, {"standing": True})
-        received = messages.receive(door)
-        if received is not None:  # if it is, none has come, and none will
-            request, given = received
-            attempt.name = request["name"]
+        door.send(STANDING)
+        name, given, _, _ = socket.recv_fds(door, 256, messages.MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+        if name:  # if not, none has come, and none will
+            attempt.name = name.decode()
             attempt.control = door.fileno()
             attempt.channel, attempt.stdout, attempt.stderr, *cgroups = given
             attempt.cgroups = tuple(cgroups)
