@@ -26,10 +26,11 @@ import signal
 import socket
 from typing import NoReturn
 
-from sandbox import descriptors, messages, network, syscalls, zygote
+from sandbox import descriptors, messages, network, syscalls
 from sandbox.attempt import Attempt, carry_out
 from sandbox.contain_cell import CELL_STEPS, CLEAR_STEPS, ROOM_STEPS
 from sandbox.contain_task import with_landlock
+from sandbox.door import STANDING, Exit, ask_for_fork, hear_exit
 from sandbox.errors import SetupError
 
 _REASON_CHARS = 200
@@ -96,7 +97,7 @@ class Cell:
         rules = [self._attempt.file_rules] if with_landlock(self._attempt) else []
         with door:
             with far:
-                zygote.ask_for_fork(self._link, [far.fileno(), *self._kept, own, *rules])
+                ask_for_fork(self._link, [far.fileno(), *self._kept, own, *rules])
             os.close(own)
             standing = self._until_standing(door)
             if isinstance(standing, int):
@@ -119,17 +120,17 @@ class Cell:
         said, given, sender = messages.receive_from(door)
         for descriptor in given:  # it has none to give
             os.close(descriptor)
-        if said == zygote.STANDING:
+        if said == STANDING:
             with contextlib.suppress(OSError):
                 return os.pidfd_open(sender)
         return SetupError("fork", str(messages.parse(said).get("reason", "it ended"))[:_REASON_CHARS])
 
-    def _until_exit(self, pidfd: int | None) -> zygote.Exit:
+    def _until_exit(self, pidfd: int | None) -> Exit:
         """What the zygote, which may tell anything, has to tell of the end of the inmate."""
         if pidfd is not None and pidfd in self._wait(pidfd, self._link.fileno()):
             _kill_all()
         self._wait(self._link.fileno())
-        return zygote.hear_of_exit(self._link)
+        return hear_exit(self._link)
 
     def _clear(self) -> None:
         """Let nothing of the attempt be left: no process, no scratch space."""

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from sandbox import cgroup
 from sandbox.cells import Inmate
 from sandbox.confined import Confined
+from sandbox.door import hand_over
 from sandbox.errors import LauncherError
 from sandbox.lease import Lease
 from sandbox.line import Line
@@ -97,7 +98,7 @@ class WarmLaunch:
     def move_in(self, name: str) -> None:
         """Have the inmate become the attempt. Raises `LauncherError` if it is dead."""
         try:
-            socket.send_fds(self._inmate.door, [name.encode()], [*self._ends.far, *self._procs])
+            hand_over(self._inmate.door, name, [*self._ends.far, *self._procs])
         except ConnectionError as error:
             raise LauncherError("the process that was prepared for it has died") from error
         finally:

@@ -8,9 +8,6 @@ can harm its own attempts, and no one else.
        ◄──"ready" or "unfit" once────────────┘ └──fork──► inmate, in the cell: waits at the door
                                                └──────"exited", and how──► cell
 
-What is said between a cell and the zygote or an inmate is bytes of a fixed form: every page that is written to after a
-fork has to be copied, on both sides, so as little as can be is done there.
-
 Randomness: what is forked has a pid of its own in the cell, other than the zygote's, so that libraries which tell a
 fork by it (OpenSSL) start anew; Python's `random` and numpy's global state are seeded anew. A generator that a module
 made for itself at import is the same in every attempt.
@@ -24,13 +21,10 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Sequence
 from importlib import import_module
-from struct import Struct
-from struct import error as StructError  # noqa: N812 - its own name says nothing
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
-from sandbox import inheritance, messages, syscalls
+from sandbox import door, inheritance, messages, syscalls
 from sandbox.attempt import CHANNEL_DESCRIPTOR, Attempt, carry_out
 from sandbox.contain_cell import INMATE_STEPS, MOVE_IN_STEPS
 from sandbox.contain_task import TASK_STEPS, with_landlock
@@ -68,40 +62,6 @@ def _warm_up(attempt: Attempt) -> str:
         return f"raised {type(error).__name__}: {error}"
     flush_streams()
     return inheritance.obstacle({0, 1, 2, CHANNEL_DESCRIPTOR}, scratch)
-
-
-#: What an inmate says at its door.
-STANDING = b"standing"
-_EXIT = Struct("=iqq")
-
-
-class Exit(NamedTuple):
-    """How an inmate ended, as far as the zygote tells."""
-
-    exit_code: int | None = None
-    signal: int | None = None
-    cpu_time_s: float | None = None
-    peak_bytes: int | None = None
-
-
-def ask_for_fork(link: socket.socket, given: Sequence[int]) -> None:
-    """Have the zygote fork an inmate: `given` are its door, the namespaces to enter, and the rules of its files."""
-    socket.send_fds(link, [b"fork"], given)
-
-
-def hear_of_exit(link: socket.socket) -> Exit:
-    """What the zygote, which may tell anything, has to tell of an inmate's end."""
-    told, given, _, _ = socket.recv_fds(link, 2 * _EXIT.size, messages.MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
-    for descriptor in given:  # it has none to give
-        os.close(descriptor)
-    try:
-        status, cpu_us, peak_bytes = _EXIT.unpack(told)
-        code = os.waitstatus_to_exitcode(status)
-    except (StructError, ValueError, OverflowError):
-        return Exit()
-    if not -64 <= code <= 255:
-        return Exit()
-    return Exit(code if code >= 0 else None, -code if code < 0 else None, cpu_us / 1e6, peak_bytes)
 
 
 class Zygote:
@@ -146,11 +106,8 @@ class Zygote:
         return True
 
     def _obey(self, link: socket.socket) -> None:
-        try:
-            asked, given, _, _ = socket.recv_fds(link, 16, messages.MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
-        except ConnectionError:
-            asked = b""  # the cell ended without having heard all
-        if not asked:
+        given = door.asked_for_fork(link)
+        if given is None:
             self._poller.unregister(link)
             del self._links[link.fileno()]
             link.close()
@@ -158,12 +115,12 @@ class Zygote:
         try:
             self._fork(link, *given)
         except (OSError, TypeError):  # the kernel refuses, or had no room for what was given
-            _tell(link, b"not forked")
+            door.tell_not_forked(link)
         finally:
             for descriptor in given:
                 os.close(descriptor)
 
-    def _fork(self, link: socket.socket, door: int, *given: int) -> None:
+    def _fork(self, link: socket.socket, own_door: int, *given: int) -> None:
         namespaces = given
         if self._has_rules:
             namespaces, self._inmate.file_rules = given[:-1], given[-1]
@@ -171,7 +128,7 @@ class Zygote:
             syscalls.setns(namespace, 0)
         pid = os.fork()
         if pid == 0:
-            _wait_at(_socket(door), self._inmate)
+            _wait_at(_socket(own_door), self._inmate)
         self._children[pid] = link
 
     def _reap(self) -> None:
@@ -181,36 +138,25 @@ class Zygote:
                 return
             link = self._children.pop(pid, None)
             if link is not None:
-                cpu_us = int((usage.ru_utime + usage.ru_stime) * 1e6)
-                _tell(link, _EXIT.pack(status, cpu_us, usage.ru_maxrss * 1024))
+                door.tell_exit(link, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
 def _socket(descriptor: int) -> socket.socket:
     return socket.socket(fileno=descriptor)
 
 
-def _tell(link: socket.socket, what: bytes) -> None:
-    try:
-        link.send(what)
-    except OSError:
-        pass  # the cell has ended, and is not interested
-
-
-def _wait_at(door: socket.socket, attempt: Attempt) -> NoReturn:
+def _wait_at(own_door: socket.socket, attempt: Attempt) -> NoReturn:
     """Confine the caller, as far as that can be done ahead of an attempt, and become the first that comes."""
     try:
         _seed()
         carry_out(INMATE_STEPS, attempt)
-        door.send(STANDING)
-        name, given, _, _ = socket.recv_fds(door, 256, messages.MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
-        if name:  # if not, none has come, and none will
-            attempt.name = name.decode()
-            attempt.control = door.fileno()
-            attempt.channel, attempt.stdout, attempt.stderr, *cgroups = given
-            attempt.cgroups = tuple(cgroups)
+        own_door.send(door.STANDING)
+        if (taken := door.take_over(own_door)) is not None:
+            attempt.name, (attempt.channel, attempt.stdout, attempt.stderr, *cgroups) = taken
+            attempt.cgroups, attempt.control = tuple(cgroups), own_door.fileno()
             become_task(attempt, MOVE_IN_STEPS)
     except SetupError as error:
-        messages.send(door, error.to_document())
+        messages.send(own_door, error.to_document())
     finally:
         os._exit(1)
 

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import socket
+import struct
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from sandbox import LauncherError, SetupError, WireError
 from sandbox.confined import Confined
+from sandbox.door import read_exit
 from sandbox.outcome import Outcome
 from sandbox.report import End, Ended, Listening, Standing, read
 from support.hostile import Said, documents, fuzzed
@@ -101,6 +103,26 @@ def test_a_report_is_understood_or_refused(data):
         return
     assert isinstance(said, Listening | Standing | Ended | SetupError)
     str(said).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "means"),
+    [(0, (0, None)), (3 << 8, (3, None)), (9, (None, 9)), (11 | 0x80, (None, 11)), (0x137F, (None, None))],
+)
+def test_a_cell_reads_how_an_inmate_ended(status, means):
+    told = read_exit(struct.pack("=iQQ", status, 1_500_000, 4096))
+
+    assert (told.exit_code, told.signal) == means
+
+
+@fuzzed(300)
+@given(st.one_of(st.binary(), st.binary(min_size=20, max_size=20)).map(Said))
+def test_a_cell_reads_an_end_of_whatever_a_zygote_tells(data):
+    told = read_exit(data)
+
+    assert told.exit_code is None or 0 <= told.exit_code <= 255
+    assert told.signal is None or 0 < told.signal <= 64
+    assert (told.cpu_time_s or 0) >= 0 <= (told.peak_bytes or 0)
 
 
 @fuzzed(100)

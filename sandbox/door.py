@@ -1,0 +1,98 @@
+"""What a cell, its zygote and its inmate say to each other, and the runner to an inmate: bytes of a fixed form.
+
+Every page that is written to after a fork has to be copied, on both sides of it, so as little as can be is done there.
+
+    cell ──"fork", with the inmate's door and the namespaces──► zygote ──exit: how the inmate ended──► cell
+    inmate ──"standing"──► cell, which then gives the near end of the door to the runner
+    runner ──the name, with what is the attempt's own──► inmate
+
+A cell trusts nothing of what it hears.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sandbox.messages import MOST_DESCRIPTORS
+
+#: What an inmate says when it is confined.
+STANDING = b"standing"
+_FORK = b"fork"
+_NOT_FORKED = b"not forked"
+_EXIT = struct.Struct("=iQQ")
+_NAME_BYTES = 1024
+
+
+class Exit(NamedTuple):
+    """How an inmate ended, as far as the zygote tells."""
+
+    exit_code: int | None = None
+    signal: int | None = None
+    cpu_time_s: float | None = None
+    peak_bytes: int | None = None
+
+
+def ask_for_fork(link: socket.socket, given: Sequence[int]) -> None:
+    """Have the zygote fork an inmate: `given` are the far end of its door and the namespaces that it is to enter."""
+    socket.send_fds(link, [_FORK], given)
+
+
+def asked_for_fork(link: socket.socket) -> list[int] | None:
+    """What was given for the next inmate; `None` when the cell has ended."""
+    try:
+        asked, given, _, _ = socket.recv_fds(link, len(_FORK), MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionError:
+        return None  # it ended without having heard all
+    return given if asked else None
+
+
+def tell_exit(link: socket.socket, status: int, cpu_time_s: float, peak_bytes: int) -> None:
+    """Tell the cell of the inmate's end, by its wait status."""
+    _tell(link, _EXIT.pack(status, int(cpu_time_s * 1e6), peak_bytes))
+
+
+def tell_not_forked(link: socket.socket) -> None:
+    """Tell the cell that there is no inmate."""
+    _tell(link, _NOT_FORKED)
+
+
+def hear_exit(link: socket.socket) -> Exit:
+    """What the zygote tells of an inmate's end."""
+    told, given, _, _ = socket.recv_fds(link, 2 * _EXIT.size, MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+    for descriptor in given:  # it has none to give
+        os.close(descriptor)
+    return read_exit(told)
+
+
+def read_exit(told: bytes) -> Exit:
+    """The same of these bytes; nothing is known where they are not what a zygote says."""
+    if len(told) != _EXIT.size:
+        return Exit()
+    status, cpu_us, peak_bytes = _EXIT.unpack(told)
+    if os.WIFEXITED(status):
+        return Exit(os.WEXITSTATUS(status), None, cpu_us / 1e6, peak_bytes)
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) <= 64:
+        return Exit(None, os.WTERMSIG(status), cpu_us / 1e6, peak_bytes)
+    return Exit()
+
+
+def hand_over(door: socket.socket, name: str, given: Sequence[int]) -> None:
+    """Have the inmate become the attempt of this name. Raises `ConnectionError` if it is dead."""
+    socket.send_fds(door, [name.encode()[:_NAME_BYTES]], given)
+
+
+def take_over(door: socket.socket) -> tuple[str, list[int]] | None:
+    """Wait to become an attempt: its name, and what is its own. `None` if none will come."""
+    name, given, _, _ = socket.recv_fds(door, _NAME_BYTES, MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+    return (name.decode(errors="replace"), given) if name else None
+
+
+def _tell(link: socket.socket, what: bytes) -> None:
+    try:
+        link.send(what)
+    except OSError:
+        pass  # the cell has ended, and is not interested
