@@ -224,7 +224,7 @@ class Sandbox:
 
     def _grant_network(self, spec: Spec, confined: Confined) -> None:
         if endpoints := spec.endpoints():
-            confined.relay = partial(self._relay.take, endpoints)
+            confined.hosts.relay = partial(self._relay.take, endpoints)
 
     async def _start_zygote(self, spec: Spec, lease: Lease | None) -> Zygote | str:
         number = self._roster.new_number()

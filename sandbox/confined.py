@@ -13,6 +13,7 @@ from typing import Any
 from sandbox.cgroup import Group
 from sandbox.endpoint import MOST
 from sandbox.errors import SandboxError, SetupError, WireError
+from sandbox.granted import GrantedHosts
 from sandbox.line import read_pid
 from sandbox.outcome import Outcome
 from sandbox.report import MESSAGE_BYTES, End, Ended, Listening, Standing, read
@@ -35,7 +36,7 @@ class Confined:
         limits_memory: whether the kernel limits the memory of the tree; if not, the caller has to watch it, and to
             `kill_for_memory`.
         walls: the level and the walls that stand around it, in one line.
-        relay: takes the listeners of its granted hosts over; set by the `Sandbox`.
+        hosts: that were granted to it.
         last_resort: ends what keeps it from ending when it was killed, if anything can; set by the `Sandbox`.
     """
 
@@ -49,11 +50,9 @@ class Confined:
         self._group = group
         self._control = control
         self._stream = FrameStream(channel)
-        self.relay: Callable[[list[int]], socket.socket] | None = None
+        self.hosts = GrantedHosts()
         self.last_resort: Callable[[], None] | None = None
-        self._relay_tells: socket.socket | None = None
         self._resorting: asyncio.TimerHandle | None = None
-        self._told: Callable[[str], None] | None = None
         self._pidfd = -1
         self._killed = False
         self._failure: SetupError | None = None
@@ -151,33 +150,7 @@ class Confined:
 
     def watch_network(self, told: Callable[[str], None]) -> None:
         """Have `told` be called with a line for each granted host that could not be connected to, and why; once."""
-        self._told = told
-        self._listen_to_relay()
-
-    def _listen_to_relay(self) -> None:
-        if self._told is not None and self._relay_tells is not None:
-            asyncio.get_running_loop().add_reader(self._relay_tells, self._hear_relay)
-
-    def _hear_relay(self) -> None:
-        assert self._relay_tells is not None
-        while True:
-            try:
-                line = self._relay_tells.recv(MESSAGE_BYTES)
-            except BlockingIOError:
-                return
-            except OSError:
-                line = b""
-            if self._told is not None:
-                self._told(line.decode() or "network: the relay has died, and with it every connection")
-            if not line:
-                self._leave_relay()
-                return
-
-    def _leave_relay(self) -> None:
-        if self._relay_tells is not None:
-            asyncio.get_running_loop().remove_reader(self._relay_tells)
-            self._relay_tells.close()
-            self._relay_tells = None
+        self.hosts.watch(told)
 
     async def wait(self) -> Outcome:
         """Wait until everything of it is dead.
@@ -269,11 +242,8 @@ class Confined:
 
     def _have_relayed(self, listeners: list[int]) -> None:
         """Give the listeners of its network to the relay. An attempt that cannot have its network does not begin."""
-        if self.relay is None or self._relay_tells is not None:
-            raise WireError("a report gives listeners that nobody asked for")
         try:
-            self._relay_tells = self.relay(listeners)
-            self._listen_to_relay()
+            self.hosts.hand_over(listeners)
         except SetupError as error:
             self._failure = error
             self._fail(error)
@@ -302,9 +272,7 @@ class Confined:
             self._group = None
             self._alarmed.set()
         self._stream.finish()
-        if self._relay_tells is not None:
-            self._hear_relay()
-            self._leave_relay()
+        self.hosts.close()
         asyncio.get_running_loop().remove_reader(self._control.fileno())
         self._control.close()
         if self._resorting is not None:
