@@ -19,7 +19,7 @@ import attempts
 from figures import console, table
 from rich.progress import track
 
-from support.leftovers import look
+from support.leftovers import look, settled
 
 ATTEMPTS = 10_000
 MB = 1 << 20
@@ -35,8 +35,10 @@ async def main(times: int) -> int:
         await sandbox.start()
         for _ in range(100):
             await attempts.guest_attempt(sandbox, spec)
+        await settled(sandbox)
         before = look(sandbox)
         took = [await attempts.guest_attempt(sandbox, spec) for _ in track(range(times), console=console)]
+        await settled(sandbox)
         after = look(sandbox)
         await sandbox.close()
     part = max(1, times // 10)

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from sandbox import Sandbox
+from support.waiting import eventually_async
 
 _CGROUPS = Path("/sys/fs/cgroup")
 
@@ -47,6 +48,12 @@ def look(sandbox: Sandbox) -> Leftovers:
         memory_bytes=this.memory_info().rss,
         launcher_memory_bytes=launcher.memory_info().rss,
     )
+
+
+async def settled(sandbox: Sandbox) -> None:
+    """Wait until in every cell that is kept an inmate stands, so that as many processes are there each time."""
+    zygotes = sandbox._zygotes._known.values()
+    await eventually_async(lambda: all(len(each.cells._spare) == len(each.cells._cells) for each in zygotes))
 
 
 def groups_of(lock_file: Path) -> list[Path]:
