@@ -170,6 +170,19 @@ async def test_a_killed_cell_ends_its_attempt_and_the_next_launch_works(sandbox,
     await end(actor, actor.Inside(confined))
 
 
+async def test_a_stopped_cell_keeps_no_attempt_from_ending(sandbox, actor, spec, monkeypatch):
+    monkeypatch.setattr("sandbox.confined._REAP_PATIENCE_S", 0.5)
+    ask = await warm(sandbox, actor, spec)
+    first = psutil.Process(ask.confined.pid)
+
+    for cell in cells(sandbox):
+        cell.suspend()
+
+    assert (await end(actor, ask)).outcome.exit_code is None
+    assert not first.is_running()
+    await eventually_async(lambda: not wardens(sandbox))
+
+
 async def test_a_killed_spare_cell_is_replaced(sandbox, actor, spec):
     for cell in await eventually_async(lambda: cells(sandbox)):
         cell.kill()
