@@ -24,6 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import psutil
 
 from support.processes import kept_descriptors
 from support.waiting import eventually
@@ -142,9 +143,12 @@ class PostgresServer:
     def kill(self) -> None:
         """As if the machine went down: the server and all that serve its connections."""
         assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)  # it starts no others
+        backends = [psutil.Process(pid) for pid in self._backends()]
         self._signal_all(signal.SIGKILL)
         self._process.wait(30)
         self._process = None
+        psutil.wait_procs(backends, timeout=30)  # the next server is refused while one of them has its memory
 
     def freeze(self) -> None:
         """Every connection hangs until `thaw`."""
