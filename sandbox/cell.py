@@ -93,12 +93,12 @@ class Cell:
         carry_out(ROOM_STEPS, self._attempt)
         door, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         messages.tell_senders(door)
-        own = _open_namespace("ipc")
-        rules = [self._attempt.file_rules] if with_landlock(self._attempt) else []
+        own = [_open_namespace("ipc"), *([self._attempt.file_rules] if with_landlock(self._attempt) else ())]
         with door:
             with far:
-                ask_for_fork(self._link, [far.fileno(), *self._kept, own, *rules])
-            os.close(own)
+                ask_for_fork(self._link, [far.fileno(), *self._kept, *own])
+            for descriptor in own:
+                os.close(descriptor)
             standing = self._until_standing(door)
             if isinstance(standing, int):
                 given = [door.fileno(), standing, *(listener.fileno() for listener in self._listeners)]

@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from sandbox import LauncherError
+from support.leftovers import look, settled
 from support.waiting import eventually_async
 from support.warm import importing, is_warm, launcher, named, need_zygotes, wardens, zygotes
 
@@ -124,6 +125,17 @@ async def test_attempts_in_a_row_take_no_more_cells_than_two(sandbox, actor, spe
 
     assert len(used) <= 2
     assert len(cells(sandbox)) <= 2
+
+
+async def test_attempts_in_a_row_leave_no_descriptor_in_what_is_kept_for_them(sandbox, actor, spec):
+    counts = []
+    for _ in range(3):
+        for _ in range(10):
+            await end(actor, await warm(sandbox, actor, spec))
+        await settled(sandbox)
+        counts.append(look(sandbox).counts())
+
+    assert counts[1] == counts[2]
 
 
 async def test_after_many_at_once_few_cells_are_kept(sandbox, actor, spec):

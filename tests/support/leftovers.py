@@ -17,11 +17,11 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class Leftovers:
-    """Of a sandbox, its launcher and this process. The launcher's descriptors can be counted by root only."""
+    """Of a sandbox, its launcher and this process. Descriptors below this process can be counted by root only."""
 
     processes: int
     descriptors: int
-    launcher_descriptors: int | None
+    launched_descriptors: int | None
     mounts: int
     cgroups: int
     memory_bytes: int
@@ -42,7 +42,7 @@ def look(sandbox: Sandbox) -> Leftovers:
     return Leftovers(
         processes=len(this.children(recursive=True)),
         descriptors=_descriptors("self"),
-        launcher_descriptors=_descriptors(str(launcher.pid)) if os.geteuid() == 0 else None,
+        launched_descriptors=_descriptors_from(launcher) if os.geteuid() == 0 else None,
         mounts=len(Path("/proc/self/mountinfo").read_text().splitlines()),
         cgroups=len(groups_of(sandbox._lock_file)),
         memory_bytes=this.memory_info().rss,
@@ -61,6 +61,11 @@ def groups_of(lock_file: Path) -> list[Path]:
     name = "isolane-" + hashlib.sha256(os.fsencode(lock_file.resolve())).hexdigest()[:16]
     # `os.walk` bears with others' groups that go away meanwhile.
     return [Path(folder) for folder, _, _ in os.walk(_CGROUPS) if name in Path(folder).parts[:-1]]
+
+
+def _descriptors_from(launcher: psutil.Process) -> int:
+    """Of the launcher and of all that is kept below it."""
+    return sum(_descriptors(str(each.pid)) for each in (launcher, *launcher.children(recursive=True)))
 
 
 def _descriptors(pid: str) -> int:
