@@ -61,7 +61,7 @@ class Cells:
     """
 
     def __init__(self, line: Line, on_misbehaviour: Callable[[], None]) -> None:
-        self._line, self._on_misbehaviour = line, on_misbehaviour
+        self._line, self.misbehaved = line, on_misbehaviour
         self._cells: set[_Cell] = set()
         self._spare: deque[Inmate] = deque()
         self._waiting: deque[tuple[asyncio.Future[Any], Callable[[Inmate], Any]]] = deque()
@@ -145,14 +145,10 @@ class Cells:
         if sum(each.is_free for each in self._cells) < len(self._waiting):
             self._fail(LauncherError("its cell has died"))
 
-    def misbehaved(self) -> None:
-        """It is of no use to go on."""
-        self._on_misbehaviour()
-
     def _count_as_lost(self) -> None:
         self._lost += 1
         if self._lost >= _MOST_LOST:
-            self._on_misbehaviour()
+            self.misbehaved()
 
     def _settle(self) -> None:
         """Have the inmates that there are occupied by those who wait."""

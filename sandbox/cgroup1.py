@@ -87,10 +87,7 @@ class V1Groups:
 
 
 class V1Group:
-    """The group of one attempt: a folder of the same name in each hierarchy.
-
-    What is asked at each attempt is asked by text: joining a path takes as long as reading the file.
-    """
+    """The group of one attempt: a folder of the same name in each hierarchy."""
 
     def __init__(self, paths: dict[str, Path], limits: Limits, pool: Pool[V1Group]) -> None:
         self._paths = paths

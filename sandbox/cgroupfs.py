@@ -23,7 +23,7 @@ def mount_points() -> list[tuple[str, set[str], Path]]:
     return found
 
 
-def write(path: Path | str, text: str) -> None:
+def write(path: Path, text: str) -> None:
     """Write a control file."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
