@@ -149,6 +149,8 @@ class Store(abc.ABC):
     async def drain_node(self, name: str) -> int:
         """Ask all nodes of this name to start nothing more (`NodeState.draining`); returns how many there are.
 
+        From then on `claim` hands out nothing to them, whether they have heard of it or not.
+
         Raises:
             NotFoundError: no node has this name.
         """

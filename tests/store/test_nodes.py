@@ -10,6 +10,7 @@ import pytest
 
 from runner.domain.status import Reason, Status
 from runner.errors import ConflictError, NotFoundError, StaleClaimError
+from runner.store.records import Claims
 from support.stores import new_run, node_info
 
 
@@ -180,6 +181,31 @@ async def test_all_nodes_of_a_name_are_asked_to_drain(desk) -> None:
     assert {state.info.id for state in await desk.store.nodes() if state.draining} == {"1", "2"}
     with pytest.raises(NotFoundError, match="'z'"):
         await desk.store.drain_node("z")
+
+
+async def test_a_draining_node_is_handed_out_nothing_and_others_get_what_waits(desk) -> None:
+    await desk.store.register(node_info("other"))
+    await desk.store.announce(desk.needs)
+    await desk.store.enqueue([new_run(), new_run()])
+    claim = await desk.claim_one()
+
+    await desk.store.drain_node("name of node")
+
+    assert await desk.claims() == Claims(claims=(), wake_at=None)
+    await desk.end(claim)
+    assert len(await desk.claim(node="other")) == 1
+
+
+async def test_a_claim_that_meets_a_drain_comes_before_it_or_gets_nothing(desk) -> None:
+    await desk.store.enqueue([new_run() for _ in range(30)])
+    claiming = [asyncio.ensure_future(desk.claim()) for _ in range(30)]
+    await asyncio.sleep(0)
+
+    await desk.store.drain_node("name of node")
+
+    before = await desk.store.orphans("node")
+    got = [claim for each in await asyncio.gather(*claiming) for claim in each]
+    assert {claim.token for claim in got} == {claim.token for claim in before}
 
 
 async def test_dead_nodes_are_pruned_once_their_claims_have_ended(desk) -> None:

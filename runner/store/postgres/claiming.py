@@ -1,8 +1,8 @@
 """Claiming: what time makes due, and which runs go next.
 
 A claim is one statement, and so a transaction by itself: it finds the oldest lane of each task that has something to
-claim, and starts runs one by one. Only where there is something, the node's row is locked against a burial. Each
-lane's queue is locked, or passed where somebody else is busy with it; where nothing else was to be had, the claim waits
+claim, and starts runs one by one. Only where there is something, the node's row is locked against who would bury or
+drain it. Each lane's queue is locked, or passed where somebody else is busy with it; where nothing else was to be had, the claim waits
 for the first that was passed, holding nothing. What has come due is seen to before, by a transaction of its own.
 
 The tokens are made before the first try, so that a repeated one finds what a lost one had claimed.
@@ -48,6 +48,8 @@ async def claim(database: Database, node: str, room: Room, now: int, patience: P
         got = await database.write_at_once(lambda tx: work(tx, ripens=False))
     if got["outcome"] == "buried":
         raise StaleClaimError(f"node {node} was declared dead or never registered: it may come under a fresh id")
+    if got["outcome"] == "draining":
+        return Claims(claims=(), wake_at=None)
     claims = [_claim_of(each) for each in json.loads(got["claims"] or "[]")]
     for each in claims:
         patience.started(TaskKey(each.run.app, each.run.task))

@@ -74,12 +74,15 @@ class Nodes:
             known.buried = True
             return True
 
-    def check_alive(self, node: str) -> None:
-        """Let only a node claim that was not declared dead."""
+    def may_claim(self, node: str) -> bool:
+        """Whether it is not draining. Raises `StaleClaimError` where it was declared dead."""
         with self._mutex:
             known = self._nodes.get(node)
-        if known is not None and known.buried:
+        if known is None:
+            return True
+        if known.buried:
             raise StaleClaimError(f"node {node} was declared dead: it may come back under a fresh id")
+        return not known.draining
 
     def leave(self, node: str) -> None:
         """Forget a node."""

@@ -139,7 +139,7 @@ class SqliteStore(Store):
         self._nodes.leave(node)
 
     async def drain_node(self, name: str) -> int:
-        return self._nodes.drain(name)
+        return await self._writer.run(lambda _: self._nodes.drain(name))  # after the claims that are under way
 
     # --- scheduling ---------------------------------------------------------------------------------------------
 
@@ -149,7 +149,8 @@ class SqliteStore(Store):
 
     async def claim(self, node: str, room: Room, now: int) -> Claims:
         def work(tx: Transaction) -> Claims:
-            self._nodes.check_alive(node)
+            if not self._nodes.may_claim(node):
+                return Claims(claims=(), wake_at=None)
             return claiming.claim(tx, node, room, now, self._patience)
 
         return await self._writer.run(work)

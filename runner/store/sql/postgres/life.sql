@@ -29,7 +29,9 @@ UPDATE nodes SET buried = TRUE WHERE id = $1;
 DELETE FROM nodes WHERE id = $1;
 
 -- name: drain_nodes
-UPDATE nodes SET draining = TRUE WHERE name = $1 AND NOT buried RETURNING id;
+-- It waits for the claims under way, and they for it: those that come after are refused.
+WITH named AS (SELECT id FROM nodes WHERE name = $1 AND NOT buried ORDER BY id FOR UPDATE)
+UPDATE nodes SET draining = TRUE FROM named WHERE nodes.id = named.id RETURNING nodes.id;
 
 -- name: forget_buried
 DELETE FROM nodes WHERE buried AND last_seen < $1

@@ -137,7 +137,8 @@ END $$;
 -- `p_need` bytes each, while `p_free` last. One whose turn it is, but which needs more, ends the claim, or is passed if
 -- `p_passes`.
 --
--- outcome    'done'; 'due' where something is to be ripened first, if `p_ripens`; 'buried' where the node may not claim
+-- outcome    'done'; 'due' where something is to be ripened first, if `p_ripens`; 'buried' or 'draining' where the node
+--            may not claim
 -- claims     what `started` says of them
 -- waiting    tasks that need more than is left, as a JSON array of apps and tasks, those first whose turn is first
 -- is_busy    somebody else is busy with a queue that has something for the node
@@ -150,7 +151,7 @@ CREATE FUNCTION claim(
 DECLARE
     head record;
     busy record;
-    is_alive boolean := FALSE;
+    may_claim boolean := FALSE;
     has_waited boolean := FALSE;
     count integer := 0;
     busy_count integer := 0;
@@ -166,12 +167,13 @@ BEGIN
         FROM heads(skip) AS lane JOIN unnest(p_app, p_task, p_need) AS needed (app, task, need) USING (app, task)
         WHERE needed.need <= p_free OR NOT p_passes
         ORDER BY lane.turn, lane.queue, lane.app, lane.task LIMIT 1;
-        IF head.need <= p_free AND NOT is_alive THEN
-            -- A burial waits for the claims under way, and they for it.
-            PERFORM 1 FROM nodes WHERE id = p_node AND NOT buried FOR KEY SHARE;
-            is_alive := FOUND;
-            IF NOT is_alive THEN
-                outcome := 'buried';
+        IF head.need <= p_free AND NOT may_claim THEN
+            -- Who buries or drains a node waits for the claims under way, and they for that.
+            SELECT CASE WHEN buried THEN 'buried' WHEN draining THEN 'draining' ELSE 'may claim' END INTO outcome
+            FROM nodes WHERE id = p_node FOR KEY SHARE;
+            may_claim := coalesce(outcome = 'may claim', FALSE);
+            IF NOT may_claim THEN
+                outcome := coalesce(outcome, 'buried');
                 RETURN;
             END IF;
         END IF;
