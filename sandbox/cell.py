@@ -6,9 +6,10 @@
 Namespaces take the kernel longer to make and to take down than all else that an attempt is made of, so they serve one
 attempt after another, of the same code under the same limits. That shows in none of them. Before the next one, every
 process of the last is dead: the cell kills all that there is, waits, and asks the kernel whether it is alone; if it is
-not, it ends, and everything goes down with it. Scratch space and System V objects go with the attempt. Mounts cannot
-have changed, since nothing in here has the right to. A network in which no interface is up keeps nothing, so it serves
-again; one in which hosts were granted does not, and the cell ends with its only attempt.
+not, it ends, and everything goes down with it. System V objects go with the attempt, and so does scratch space, unless
+nothing in it was ever changed. Mounts cannot have changed, since nothing in here has the right to. A network in which
+no interface is up keeps nothing, so it serves again; one in which hosts were granted does not, and the cell ends with
+its only attempt.
 
 On the line to the runner, which no one else can write to: first `cell`, with a pidfd of it; then for each inmate
 `standing`, with its door, a pidfd of it and the listeners of granted hosts, and `ended` when it and all that it started
@@ -26,9 +27,9 @@ import signal
 import socket
 from typing import NoReturn
 
-from sandbox import descriptors, messages, network, syscalls
+from sandbox import descriptors, messages, network, rootfs, syscalls
 from sandbox.attempt import Attempt, carry_out
-from sandbox.contain_cell import CELL_STEPS, CLEAR_STEPS, ROOM_STEPS
+from sandbox.contain_cell import CELL_STEPS, CLEAR_STEPS, ROOM_STEPS, TURN_STEPS
 from sandbox.contain_task import with_landlock
 from sandbox.door import STANDING, Exit, ask_for_fork, hear_exit
 from sandbox.errors import SetupError
@@ -82,6 +83,7 @@ class Cell:
     ) -> None:
         self._attempt, self._line, self._link = attempt, line, link
         self._listeners = listeners
+        self._pristine: rootfs.ScratchState | None = None  # of the scratch space that is there, while it serves again
         kinds = ("pid", "mnt") if attempt.spec.shares_network else ("pid", "mnt", "net")
         self._kept = [_open_namespace(kind) for kind in kinds]
 
@@ -90,17 +92,21 @@ class Cell:
 
         Raises `SetupError`.
         """
-        carry_out(ROOM_STEPS, self._attempt)
+        if self._pristine is None:
+            carry_out(ROOM_STEPS, self._attempt)
+        carry_out(TURN_STEPS, self._attempt)
         door, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         messages.tell_senders(door)
-        own = [_open_namespace("ipc"), *([self._attempt.file_rules] if with_landlock(self._attempt) else ())]
+        rules = (self._attempt.file_rules,) if with_landlock(self._attempt) else ()
         with door:
             with far:
-                ask_for_fork(self._link, [far.fileno(), *self._kept, *own])
-            for descriptor in own:
-                os.close(descriptor)
+                ipc = _open_namespace("ipc")
+                ask_for_fork(self._link, [far.fileno(), *self._kept, ipc, *rules])
+                os.close(ipc)
             standing = self._until_standing(door)
             if isinstance(standing, int):
+                if self._pristine is None and not self._attempt.shown_in_scratch:
+                    self._pristine = rootfs.scratch_state()
                 given = [door.fileno(), standing, *(listener.fileno() for listener in self._listeners)]
                 messages.send(self._line, {"standing": True}, given)
                 for listener in self._listeners:
@@ -138,12 +144,12 @@ class Cell:
         with contextlib.suppress(ChildProcessError):
             while True:
                 os.waitpid(-1, 0)
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(-1, 0)
-        except ProcessLookupError:
-            carry_out(CLEAR_STEPS, self._attempt)
-        else:
             os._exit(0)  # something that is no child of this process: the kernel kills it, and waits for its end
+        if self._pristine is None or rootfs.scratch_state() != self._pristine:
+            self._pristine = None
+            carry_out(CLEAR_STEPS, self._attempt)
 
     def _wait(self, *wanted: int) -> set[int]:
         """Wait for any of these descriptors; which are ready. No return when the runner has closed the line."""

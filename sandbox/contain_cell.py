@@ -3,9 +3,10 @@
 A zygote went through `SUPERVISOR_STEPS` (its warden) and `TASK_STEPS` (itself), so an attempt forked from it stands
 within all their walls from its first instruction on. What is left is what it may not share with other attempts of its
 zygote: processes, mounts, network, ipc, scratch space, a cgroup. The cell has done `CELL_STEPS` once, and does
-`ROOM_STEPS` before each attempt, `CLEAR_STEPS` after it. The zygote may enter its namespaces, and the
-inmate that it forks closes the door behind itself (`INMATE_STEPS`), all of it ahead of need. When an attempt is to be
-executed, the inmate gets what is the attempt's own (`MOVE_IN_STEPS`), and becomes it.
+`TURN_STEPS` before each attempt. Scratch space is made by `ROOM_STEPS`, and serves until an attempt has changed anything
+in it; after that one the cell does `CLEAR_STEPS`. The zygote may enter the cell's namespaces, and the inmate that it
+forks closes the door behind itself (`INMATE_STEPS`), all of it ahead of need. When an attempt is to be executed, the
+inmate gets what is the attempt's own (`MOVE_IN_STEPS`), and becomes it.
 
 What a process does after a fork, or before one, it does on pages that have to be copied when they are first written to.
 So whatever can be done in the cell, which forks nothing, is done there.
@@ -36,24 +37,31 @@ def _begin_ipc(_: Attempt) -> None:
     syscalls.unshare(syscalls.CLONE_NEWIPC)
 
 
+def _look_up_files(attempt: Attempt) -> None:
+    attempt.file_rules = landlock.ruleset(granted_files(attempt))
+
+
+def _forget_files(attempt: Attempt) -> None:
+    os.close(attempt.file_rules)
+
+
 def _unmount_scratch(_: Attempt) -> None:
     rootfs.unmount_scratch()
 
 
 CELL_STEPS: tuple[Step, ...] = (Step("proc", _mount_proc, always),)
 
-
-def _look_up_files(attempt: Attempt) -> None:
-    attempt.file_rules = landlock.ruleset(granted_files(attempt))
-
-
 ROOM_STEPS: tuple[Step, ...] = (
-    Step("ipc", _begin_ipc, always),
     Step("scratch space", mount_own_scratch, always),
     Step("landlock", _look_up_files, with_landlock),
 )
 
-CLEAR_STEPS: tuple[Step, ...] = (Step("scratch space", _unmount_scratch, always),)
+TURN_STEPS: tuple[Step, ...] = (Step("ipc", _begin_ipc, always),)
+
+CLEAR_STEPS: tuple[Step, ...] = (
+    Step("landlock", _forget_files, with_landlock),
+    Step("scratch space", _unmount_scratch, always),
+)
 
 
 def _go_home(_: Attempt) -> None:

@@ -137,6 +137,7 @@ _CALLS_DENIED_ON_THE_HOST: dict[str, tuple[int | None, int | None]] = {
 _NEW_NAMESPACES = 0x7E020000
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _F_SETLEASE = 1024
+_F_SET_RW_HINTS = (1036, 1038)
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 _SOCK_STREAM, _SOCK_DGRAM, _SOCK_RAW, _SOCK_TYPES = 1, 2, 3, 0xF
 _TCP, _UDP = 6, 17
@@ -178,7 +179,8 @@ def _checked_calls(*, network: bool, namespaces: bool) -> list[tuple[tuple[int, 
     return [
         ((56, 220), Checks((Check(0, (0,), _DENIED, mask=_NEW_NAMESPACES, unless=True),))),  # clone
         ((16, 29), Checks((Check(1, (_TIOCSTI, _TIOCLINUX), _DENIED),))),  # ioctl
-        ((72, 25), Checks((Check(1, (_F_SETLEASE,), _DENIED),))),  # fcntl: a lease keeps others from opening
+        # fcntl: a lease keeps others from opening; a hint stays with a file that others are shown, and bears no date
+        ((72, 25), Checks((Check(1, (_F_SETLEASE, *_F_SET_RW_HINTS), _DENIED),))),
         ((41, 198), _socket(network=network, namespaces=namespaces)),
         ((53, 199), _socket_pair(namespaces=namespaces)),
     ]

@@ -247,6 +247,13 @@ DENIED = [
         "fcntl.fcntl(os.open('/code/actor.py', 0), fcntl.F_SETLEASE, fcntl.F_WRLCK)",
         "fcntl.fcntl(os.open('/code/actor.py', 0), fcntl.F_SETLEASE, fcntl.F_RDLCK)",
     ),
+    (
+        54,
+        "hint on a shared file",
+        "fcntl.fcntl(os.open('/code/actor.py', 0), 1036, (3).to_bytes(8, 'little'))",
+        "fcntl.fcntl(os.open('/code/actor.py', 0), 1038, (3).to_bytes(8, 'little'))",
+        "fcntl.fcntl(os.open('/tmp', 0), 1036, (3).to_bytes(8, 'little'))",
+    ),
     (55, "speak on the control socket", *(f"os.write({number}, b'{{}}')" for number in range(4, 64))),
     (
         71,

@@ -62,6 +62,12 @@ LEFT = {
     "files in /tmp": ("write('/tmp/left')", "os.path.exists('/tmp/left')", False),
     "files in /dev/shm": ("write('/dev/shm/left')", "os.listdir('/dev/shm')", []),
     "rights of /tmp": ("os.chmod('/tmp', 0o500)", "oct(os.stat('/tmp').st_mode & 0o7777)", "0o1777"),
+    "dates of /tmp": ("os.utime('/tmp', (7, 7))", "os.stat('/tmp').st_mtime == 7", False),
+    "that it read /dev/shm": (
+        "os.listdir('/dev/shm')",
+        "(lambda found: found.st_atime_ns > found.st_ctime_ns)(os.stat('/dev/shm'))",
+        False,
+    ),
     "a file that only a socket holds": (
         (
             "keep(socket.socketpair()) and write('/tmp/left')"
@@ -101,6 +107,28 @@ async def test_what_an_attempt_leaves_is_gone_for_the_next_in_its_cell(sandbox, 
     successor = await next_in(cell, sandbox, actor, spec)
     assert await successor(look) == expected
     await end(actor, successor)
+
+
+_CHANGED = "os.stat('/tmp').st_ctime_ns"
+
+
+async def test_scratch_space_serves_again_until_an_attempt_changes_something_in_it(sandbox, actor, spec):
+    ask = await warm(sandbox, actor, spec)
+    cell, made, before = await ask(_CELL), await ask(_CHANGED), None
+    for _ in range(20):  # it is made anew as long as it is made within the tick of the clock that its inmate stands in
+        await end(actor, ask)
+        ask = await next_in(cell, sandbox, actor, spec)
+        before, made = made, await ask(_CHANGED)
+        if made == before:
+            break
+    assert made == before
+
+    await ask("os.utime('/dev/shm', ns=(os.stat('/dev/shm').st_atime_ns, os.stat('/dev/shm').st_mtime_ns))")
+    await end(actor, ask)
+
+    ask = await next_in(cell, sandbox, actor, spec)
+    assert await ask(_CHANGED) != made
+    await end(actor, ask)
 
 
 async def test_when_an_attempt_is_over_all_that_it_started_is_dead(sandbox, actor, spec):
