@@ -31,7 +31,7 @@ from sandbox import descriptors, messages, network, rootfs, syscalls
 from sandbox.attempt import Attempt, carry_out
 from sandbox.contain_cell import CELL_STEPS, CLEAR_STEPS, ROOM_STEPS, TURN_STEPS
 from sandbox.contain_task import with_landlock
-from sandbox.door import STANDING, Exit, ask_for_fork, hear_exit
+from sandbox.door import STANDING, ask_for_fork, hear_exit
 from sandbox.errors import SetupError
 
 _REASON_CHARS = 200
@@ -111,7 +111,8 @@ class Cell:
                 messages.send(self._line, {"standing": True}, given)
                 for listener in self._listeners:
                     listener.close()  # with the relay, nobody listens any more
-        end = self._until_exit(standing if isinstance(standing, int) else None)
+        self._wait(self._link.fileno())
+        end = hear_exit(self._link)  # whatever the zygote tells, what is left is killed now
         self._clear()
         if isinstance(standing, SetupError):
             raise standing
@@ -130,13 +131,6 @@ class Cell:
             with contextlib.suppress(OSError):
                 return os.pidfd_open(sender)
         return SetupError("fork", str(messages.parse(said).get("reason", "it ended"))[:_REASON_CHARS])
-
-    def _until_exit(self, pidfd: int | None) -> Exit:
-        """What the zygote, which may tell anything, has to tell of the end of the inmate."""
-        if pidfd is not None and pidfd in self._wait(pidfd, self._link.fileno()):
-            _kill_all()
-        self._wait(self._link.fileno())
-        return hear_exit(self._link)
 
     def _clear(self) -> None:
         """Let nothing of the attempt be left: no process, no scratch space."""
