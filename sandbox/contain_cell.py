@@ -3,10 +3,10 @@
 A zygote went through `SUPERVISOR_STEPS` (its warden) and `TASK_STEPS` (itself), so an attempt forked from it stands
 within all their walls from its first instruction on. What is left is what it may not share with other attempts of its
 zygote: processes, mounts, network, ipc, scratch space, a cgroup. The cell has done `CELL_STEPS` once, and does
-`TURN_STEPS` before each attempt. Scratch space is made by `ROOM_STEPS`, and serves until an attempt has changed anything
-in it; after that one the cell does `CLEAR_STEPS`. The zygote may enter the cell's namespaces, and the inmate that it
-forks closes the door behind itself (`INMATE_STEPS`), all of it ahead of need. When an attempt is to be executed, the
-inmate gets what is the attempt's own (`MOVE_IN_STEPS`), and becomes it.
+`TURN_STEPS` before each attempt. Scratch space is made by `ROOM_STEPS`, and serves until an attempt has changed
+anything in it; after that one the cell does `CLEAR_STEPS`. The zygote may enter the cell's namespaces, and the inmate
+that it forks closes the door behind itself (`INMATE_STEPS`), all of it ahead of need. When an attempt is to be
+executed, the inmate gets what is the attempt's own (`MOVE_IN_STEPS`), and becomes it.
 
 What a process does after a fork, or before one, it does on pages that have to be copied when they are first written to.
 So whatever can be done in the cell, which forks nothing, is done there.

@@ -35,7 +35,7 @@ class Capacity:
     @property
     def slots_free(self) -> int:
         """Slots for new attempts; those that resume go first."""
-        return max(0, self.slots - self._running() - len(self._resuming))
+        return max(0, self._slots_left())
 
     @property
     def memory_free_bytes(self) -> int:
@@ -43,11 +43,12 @@ class Capacity:
         kept = sum(self._missing(self._tenants[key]) for key in self._resuming)
         return self.memory_bytes - self._counted() - kept
 
-    def room(self, needs: Mapping[TaskKey, int]) -> Room:
-        """What may be claimed now."""
+    def room(self, needs: Mapping[TaskKey, int], *, without: str | None = None) -> Room:
+        """What may be claimed now, or once the attempt `without` has left: its place is then for who resumes first."""
+        leaving = self._tenants.get(without) if without is not None else None
         return Room(
-            slots=self.slots_free,
-            memory_bytes=self.memory_free_bytes,
+            slots=max(0, self._slots_left() + (leaving is not None and not leaving.parked)),
+            memory_bytes=self.memory_free_bytes + (leaving.counted_bytes if leaving is not None else 0),
             memory_total_bytes=self.memory_bytes,
             needs=needs,
         )
@@ -96,6 +97,9 @@ class Capacity:
             if not waiting.done():
                 waiting.set_result(None)
         self._freed()
+
+    def _slots_left(self) -> int:
+        return self.slots - self._running() - len(self._resuming)
 
     def _running(self) -> int:
         return sum(not tenant.parked for tenant in self._tenants.values())

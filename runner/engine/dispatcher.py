@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
-from runner.domain.run import Claim
+from runner.domain.run import Claim, Ending, NewRun, Verdict
 from runner.domain.status import Reason
 from runner.engine.execution import Execution
+from runner.engine.node import Identity
 from runner.engine.parts import Parts
 from runner.engine.presenter import Presenter
 from runner.engine.recovery import close
@@ -45,6 +46,7 @@ class Dispatcher:
         self._tokens: set[str] = set()  # of the claims that it is at work on
         self._swept_at = float("-inf")
         self._cancelling: set[str] = set()
+        self._claiming = asyncio.Lock()  # one claim at a time: each is for all the room that there is
         self._loop_task: asyncio.Task[None] | None = None
         self._under_way: set[asyncio.Task[Any]] = set()  # what the loop asked of the store
         self._unlisten: Callable[[], None] = lambda: None
@@ -111,20 +113,45 @@ class Dispatcher:
     async def _claim(self) -> Claims:
         """Claim and start."""
         parts, identity = self._parts, self._parts.node.identity
-        needs = {key: entry.options.memory_bytes for key, entry in parts.catalog.entries.items()}
-        claims = await parts.store.claim(identity.id, parts.capacity.room(needs), parts.now())
+        needs = self._needs()
+        async with self._claiming:
+            claims = await parts.store.claim(identity.id, parts.capacity.room(needs), parts.now())
+            self._start(claims, needs, identity)
+        return claims
+
+    async def _finish(self, claim: Claim, ending: Ending, verdict: Verdict, effects: Sequence[NewRun]) -> None:
+        """Tell the store how an attempt ended; unless others claim, with a claim for its place in the same commit."""
+        parts, identity = self._parts, self._parts.node.identity
+        if not effects and not self._claiming.locked() and parts.node.may_claim:
+            needs = self._needs()
+            room = parts.capacity.room(needs, without=claim.token)
+            if room.slots:
+                async with self._claiming:
+                    asked = parts.store.finish_and_claim(
+                        claim, ending, verdict, node=identity.id, room=room, now=parts.now()
+                    )
+                    _, claims = await self._whole(asked)
+                    self._start(claims, needs, identity)
+                return
+        await parts.store.finish(claim, ending, verdict, effects)
+
+    def _needs(self) -> dict[TaskKey, int]:
+        return {key: entry.options.memory_bytes for key, entry in self._parts.catalog.entries.items()}
+
+    def _start(self, claims: Claims, needs: Mapping[TaskKey, int], identity: Identity) -> None:
         for claim in claims.claims:
-            parts.capacity.enter(claim.token, needs[TaskKey(claim.run.app, claim.run.task)])
+            self._parts.capacity.enter(claim.token, needs[TaskKey(claim.run.app, claim.run.task)])
             self._tokens.add(claim.token)
             task = asyncio.create_task(self._execute(claim, identity.lease), name=f"attempt of {claim.run.id}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return claims
 
     async def _sweep(self) -> None:
         """Find what nobody told. No claim is on its way meanwhile."""
         self._swept_at = asyncio.get_running_loop().time()
-        for claim in await self._parts.store.orphans(self._parts.node.identity.id):
+        async with self._claiming:
+            held = await self._parts.store.orphans(self._parts.node.identity.id)
+        for claim in held:
             if claim.token not in self._tokens:
                 await close(self._parts, claim, Reason.DRAINED, "was given back: its node never heard of its claim")
             elif claim.run.cancel_requested_at is not None:
@@ -157,7 +184,9 @@ class Dispatcher:
             if entry is None:
                 await close(self._parts, claim, Reason.DRAINED, "its task was taken away before it started")
                 return
-            execution = self._executions[run.id] = Execution(self._parts, self._presenter, claim, entry, lease)
+            execution = self._executions[run.id] = Execution(
+                self._parts, self._presenter, claim, entry, lease=lease, finish=self._finish
+            )
             if run.id in self._cancelling:
                 execution.cancel()
             await execution.execute()

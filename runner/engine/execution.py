@@ -25,7 +25,7 @@ from runner.engine.logbook import Logbook
 from runner.engine.output import OutputReader
 from runner.engine.parts import Parts
 from runner.engine.presenter import Presenter
-from runner.engine.record import record
+from runner.engine.record import Finish, record
 from runner.engine.timelimit import TimeLimit
 from runner.engine.verdict import Decision, Response, judge, killed_for_memory
 from runner.engine.watchdog import tree_memory
@@ -39,9 +39,19 @@ _logger = logging.getLogger(__name__)
 class Execution:
     """Executes one claim. `stop` may be called at any moment of it, any number of times."""
 
-    def __init__(self, parts: Parts, presenter: Presenter, claim: Claim, entry: TaskEntry, lease: Lease | None) -> None:
-        """`lease` is that of the identity which has the claim."""
+    def __init__(
+        self,
+        parts: Parts,
+        presenter: Presenter,
+        claim: Claim,
+        entry: TaskEntry,
+        *,
+        lease: Lease | None,
+        finish: Finish,
+    ) -> None:
+        """`lease` is that of the identity which has the claim; `finish` tells the store how it ended."""
         self._parts, self._claim, self._entry, self._lease = parts, claim, entry, lease
+        self._finish = finish
         self._run = claim.run
         self._mask = Mask()
         self._calls = Calls(parts, presenter, claim, self._mask, park=self._park, resume=self._resume)
@@ -74,7 +84,7 @@ class Execution:
         await self._logbook.flush()
         effects = self._calls.effects if ending.reason is Reason.SUCCESS else ()
         policy = self._run.retry or self._entry.options.retry
-        await record(self._parts, self._claim, self._run, ending, policy=policy, effects=effects)
+        await record(self._parts, self._claim, self._run, ending, policy=policy, effects=effects, finish=self._finish)
 
     def cancel(self) -> None:
         """End it since somebody asked to."""

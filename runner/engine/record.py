@@ -9,10 +9,11 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Sequence
+from typing import Protocol
 
 from runner.domain.lifecycle import decide
 from runner.domain.retry import Retry
-from runner.domain.run import Claim, Ending, NewRun, Run, TaskError
+from runner.domain.run import Claim, Ending, NewRun, Run, TaskError, Verdict
 from runner.domain.status import Reason
 from runner.engine.parts import Parts
 from runner.errors import ConflictError, LimitExceededError, StaleClaimError, StoreError
@@ -22,14 +23,29 @@ _DELAY_S = (0.05, 5.0)  # first and longest pause between two tries
 _logger = logging.getLogger(__name__)
 
 
+class Finish(Protocol):
+    """`Store.finish`, or what does more in the same commit."""
+
+    async def __call__(self, claim: Claim, ending: Ending, verdict: Verdict, children: Sequence[NewRun], /) -> object:
+        """Raises as `Store.finish`."""
+
+
 async def record(
-    parts: Parts, claim: Claim, run: Run, ending: Ending, *, policy: Retry, effects: Sequence[NewRun] = ()
+    parts: Parts,
+    claim: Claim,
+    run: Run,
+    ending: Ending,
+    *,
+    policy: Retry,
+    effects: Sequence[NewRun] = (),
+    finish: Finish | None = None,
 ) -> None:
     """Record the end of an attempt and what follows for its run; `run` is what is known of it by now."""
+    finish = finish or parts.store.finish
     delay_s = _DELAY_S[0]
     while True:
         try:
-            await parts.store.finish(claim, ending, decide(run, ending, policy, parts.rng), effects)
+            await finish(claim, ending, decide(run, ending, policy, parts.rng), effects)
         except StaleClaimError:
             _logger.warning("attempt %d of run %s had lost its claim", claim.attempt, run.id)
         except (LimitExceededError, ConflictError) as error:

@@ -196,6 +196,19 @@ class Store(abc.ABC):
         """
 
     @abc.abstractmethod
+    async def finish_and_claim(
+        self, claim: Claim, ending: Ending, verdict: Verdict, *, node: str, room: Room, now: int
+    ) -> tuple[Run, Claims]:
+        """`finish` without children, then `claim` by the node, whose room includes what the attempt had: one commit.
+
+        It may hand out nothing where `claim` would: what time makes due, and what others are busy with, is left to
+        that. A node that was declared dead is handed out nothing either.
+
+        Raises:
+            StaleClaimError: the claim has ended; nothing was changed, and nothing handed out.
+        """
+
+    @abc.abstractmethod
     async def orphans(self, node: str | None = None) -> list[Claim]:
         """Claims whose attempts have not ended, of one node or of all: what a crash left. Parameters are left empty."""
 

@@ -50,7 +50,7 @@ async def test_an_idle_node_makes_under_one_query_a_second_alone_and_among_other
         assert statements, "nothing was counted"
 
 
-async def test_a_run_takes_two_statements_and_its_share_of_what_nodes_tell_each_other(
+async def test_a_run_takes_one_statement_and_its_share_of_what_nodes_tell_each_other(
     server: PostgresServer, tmp_path: Path
 ) -> None:
     shared, runs = create_database(server.url()), 40
@@ -66,8 +66,8 @@ async def test_a_run_takes_two_statements_and_its_share_of_what_nodes_tell_each_
         await eventually_async(lambda: len(ended) == runs, within_s=60)
         statements = [line for line in _log(server)[begin:] if _is_statement(line, shared)]
 
-    # Each run is claimed and ended, and its end told; some are told together, and nodes look after themselves.
-    assert 2 * runs <= len(statements) <= 4 * runs, statements
+    # The end of one is the claim of the next; ends are told, some together, and nodes look after themselves.
+    assert runs <= len(statements) <= 2.5 * runs, statements
 
 
 def _log(server: PostgresServer) -> list[str]:

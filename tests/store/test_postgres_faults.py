@@ -58,6 +58,32 @@ async def test_calls_during_a_restart_wait_for_it_and_are_done_once(server, desk
     assert len(await desk.claim(9)) == 1
 
 
+@pytest.mark.parametrize("is_done", [False, True], ids=["nothing was done", "all was done"])
+async def test_an_end_with_a_claim_whose_answer_was_lost_is_found_or_done_again(
+    server, desk, monkeypatch, is_done
+) -> None:
+    await desk.store.enqueue([new_run(), new_run()])
+    claim = await desk.claim_one()
+    first = True
+    original = database.Transaction.rows
+
+    async def rows(tx, name, *values):
+        nonlocal first
+        if name != "finish_and_claim" or not first:
+            return await original(tx, name, *values)
+        first = False
+        if is_done:
+            await original(tx, name, *values)
+        raise asyncpg.ConnectionDoesNotExistError("cut")
+
+    monkeypatch.setattr(database.Transaction, "rows", rows)
+
+    ended, (following,) = await desk.end_and_claim(claim)
+
+    assert (ended.id, ended.status) == (claim.run.id, Status.SUCCEEDED)
+    assert [held.token for held in await desk.store.orphans("node")] == [following.token]
+
+
 async def test_a_call_in_a_long_outage_says_so_and_the_next_one_after_it_works(server, desk, impatient) -> None:
     server.stop()
     try:

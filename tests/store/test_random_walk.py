@@ -95,6 +95,15 @@ class Walk(RuleBasedStateMachine):
         children = [new_run(task="a", queue="one", parent=claim.run.id)] if status == "succeeded" and due == 0 else []
         self.do(self.desk.end(claim, Status(status), due_in_s=due, children=children))
 
+    @precondition(lambda self: self.live)
+    @rule(place=st.integers(0, 99), status=st.sampled_from(["succeeded", "retrying"]), slots=st.integers(1, 2))
+    def finish_and_claim(self, place, status, slots) -> None:
+        claim = self.live.pop(place % len(self.live))
+        ended, following = self.do(self.desk.end_and_claim(claim, Status(status), slots))
+        assert ended.id == claim.run.id
+        assert len(following) <= slots
+        self.live += following
+
     @rule(seconds=st.integers(1, 5))
     def pass_time(self, seconds) -> None:
         self.desk.pass_s(seconds)

@@ -155,9 +155,12 @@ class Desk:
         (run,) = await self.store.enqueue([new_run(**{"created_at": self.now, "due_at": self.now, **options})])
         return run
 
-    async def claims(self, slots: int = 1, *, memory: int | None = None, node: str = "node", **room: Any) -> Claims:
+    async def claims(self, slots: int = 1, *, node: str = "node", **room: Any) -> Claims:
+        return await self.store.claim(node, self.room(slots, **room), self.now)
+
+    def room(self, slots: int = 1, *, memory: int | None = None, **room: Any) -> Room:
         room = {"memory_bytes": self.memory if memory is None else memory, "memory_total_bytes": self.memory, **room}
-        return await self.store.claim(node, Room(slots=slots, **{"needs": self.needs, **room}), self.now)
+        return Room(slots=slots, **{"needs": self.needs, **room})
 
     async def claim(self, slots: int = 1, **room: Any) -> list[Claim]:
         return list((await self.claims(slots, **room)).claims)
@@ -169,14 +172,26 @@ class Desk:
     async def end(
         self, claim: Claim, status: Status = Status.SUCCEEDED, reason: Reason | None = None, **more: Any
     ) -> Run:
-        due_in_s = more.pop("due_in_s", 0)
         children = more.pop("children", ())
+        return await self.store.finish(claim, *self._conclusion(claim, status, reason, **more), children)
+
+    async def end_and_claim(
+        self, claim: Claim, status: Status = Status.SUCCEEDED, slots: int = 1, *, node: str = "node", **more: Any
+    ) -> tuple[Run, list[Claim]]:
+        ending, verdict = self._conclusion(claim, status, **more)
+        ended, claims = await self.store.finish_and_claim(
+            claim, ending, verdict, node=node, room=self.room(slots), now=self.now
+        )
+        return ended, list(claims.claims)
+
+    def _conclusion(
+        self, claim: Claim, status: Status, reason: Reason | None = None, *, due_in_s: float = 0, **more: Any
+    ) -> tuple[Ending, Verdict]:
         usual = {Status.SUCCEEDED: Reason.SUCCESS, Status.CANCELLED: Reason.CANCELLED, Status.QUEUED: Reason.DRAINED}
         reason = reason or usual.get(status, Reason.CRASH)
         ending = Ending(reason=reason, why=f"it ended in {reason}", finished_at=self.now, **more)
         due_at = None if status.is_final else self.now + round(due_in_s * SECOND)
-        verdict = Verdict(status=status, failures=claim.attempt, losses=0, due_at=due_at)
-        return await self.store.finish(claim, ending, verdict, children)
+        return ending, Verdict(status=status, failures=claim.attempt, losses=0, due_at=due_at)
 
     async def retry(self, claim: Claim, *, due_in_s: float = 0, **more: Any) -> Run:
         return await self.end(claim, Status.RETRYING, due_in_s=due_in_s, **more)

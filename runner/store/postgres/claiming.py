@@ -2,8 +2,9 @@
 
 A claim is one statement, and so a transaction by itself: it finds the oldest lane of each task that has something to
 claim, and starts runs one by one. Only where there is something, the node's row is locked against who would bury or
-drain it. Each lane's queue is locked, or passed where somebody else is busy with it; where nothing else was to be had, the claim waits
-for the first that was passed, holding nothing. What has come due is seen to before, by a transaction of its own.
+drain it. Each lane's queue is locked, or passed where somebody else is busy with it; where nothing else was to be had,
+the claim waits for the first that was passed, holding nothing. What has come due is seen to before, by a transaction of
+its own. A claim that goes with the end of an attempt holds the queue of that, so it waits for nobody.
 
 The tokens are made before the first try, so that a repeated one finds what a lost one had claimed.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -30,17 +31,54 @@ _RIPEN_AT_ONCE = 500
 _BUSY_US = 20_000
 
 
+class Asking:
+    """One claim: what is asked of the database, and what its answer comes to."""
+
+    def __init__(self, node: str, room: Room, now: int, patience: Patience) -> None:
+        self._node, self._room, self._now, self._patience = node, room, now, patience
+        #: Of the attempts that may begin.
+        self.tokens = [secrets.token_hex(16) for _ in range(room.slots)]
+
+    def arguments(self) -> tuple[object, ...]:
+        """Of the function `claim`, but for the last two."""
+        room = self._room
+        needs = {task: need for task, need in room.needs.items() if need <= room.memory_total_bytes}
+        tasks = [task.app for task in needs], [task.task for task in needs], list(needs.values())
+        return self._node, self._now, self.tokens, *tasks, room.memory_bytes, not self._patience.keeps(self._now)
+
+    def answered(self, got: Mapping[str, Any]) -> Claims:
+        """What was handed out, and when to ask again."""
+        if got["outcome"] != "done":
+            return Claims(claims=(), wake_at=None)
+        claims = [_claim_of(each) for each in json.loads(got["claims"] or "[]")]
+        for each in claims:
+            self._patience.started(TaskKey(each.run.app, each.run.task))
+        instants = [] if got["instant"] is None else [max(got["instant"], self._now)]
+        reserved: TaskKey | None = None
+        if got["waiting"]:
+            waiting = [TaskKey(*task) for task in json.loads(got["waiting"])]
+            reserved = self._patience.reserved(waiting, self._now)
+            instants.append(self._patience.switches_at(self._now))
+        elif len(claims) < self._room.slots:
+            self._patience.nobody_waits()
+        if got["is_busy"] and len(claims) < self._room.slots:
+            instants.append(self._now + _BUSY_US)
+        return Claims(claims=tuple(claims), wake_at=min(instants, default=None), reserved_for=reserved)
+
+
+def found_again(started: str | None) -> Mapping[str, Any]:
+    """The answer to a claim whose first answer was lost, from what was `started` by it."""
+    return {"outcome": "done", "claims": started, "waiting": None, "is_busy": True, "instant": None}
+
+
 async def claim(database: Database, node: str, room: Room, now: int, patience: Patience) -> Claims:
     """Hand out runs within `room`."""
-    needs = {task: need for task, need in room.needs.items() if need <= room.memory_total_bytes}
-    tasks = [task.app for task in needs], [task.task for task in needs], list(needs.values())
-    tokens = [secrets.token_hex(16) for _ in range(room.slots)]
-    passes = not patience.keeps(now)
+    asking = Asking(node, room, now, patience)
 
     async def work(tx: Transaction, *, ripens: bool) -> Any:
-        if tx.repeated and (found := await tx.value("started", tokens)):
-            return {"outcome": "done", "claims": found, "waiting": None, "is_busy": True, "instant": None}
-        return await tx.row("claim", node, now, ripens, tokens, *tasks, room.memory_bytes, passes)
+        if tx.repeated and (started := await tx.value("started", asking.tokens)):
+            return found_again(started)
+        return await tx.row("claim", *asking.arguments(), ripens)
 
     got = await database.write_at_once(lambda tx: work(tx, ripens=True))
     if got["outcome"] == "due":
@@ -48,21 +86,7 @@ async def claim(database: Database, node: str, room: Room, now: int, patience: P
         got = await database.write_at_once(lambda tx: work(tx, ripens=False))
     if got["outcome"] == "buried":
         raise StaleClaimError(f"node {node} was declared dead or never registered: it may come under a fresh id")
-    if got["outcome"] == "draining":
-        return Claims(claims=(), wake_at=None)
-    claims = [_claim_of(each) for each in json.loads(got["claims"] or "[]")]
-    for each in claims:
-        patience.started(TaskKey(each.run.app, each.run.task))
-    instants = [] if got["instant"] is None else [max(got["instant"], now)]
-    reserved: TaskKey | None = None
-    if got["waiting"]:
-        reserved = patience.reserved([TaskKey(*task) for task in json.loads(got["waiting"])], now)
-        instants.append(patience.switches_at(now))
-    elif len(claims) < room.slots:
-        patience.nobody_waits()
-    if got["is_busy"] and len(claims) < room.slots:
-        instants.append(now + _BUSY_US)
-    return Claims(claims=tuple(claims), wake_at=min(instants, default=None), reserved_for=reserved)
+    return asking.answered(got)
 
 
 async def orphans(database: Database, node: str | None) -> list[Claim]:

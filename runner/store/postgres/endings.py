@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import asyncpg
 
 from runner.domain.run import Claim, Ending, Run, Verdict
 from runner.domain.status import Status
 from runner.errors import ConflictError, NotFoundError, StaleClaimError
 from runner.store.policy import Policy
+from runner.store.postgres.claiming import Asking, found_again
 from runner.store.postgres.database import Transaction
 from runner.store.postgres.enqueueing import Entry, insert, lock_queues
 from runner.store.rows import error_text, run_of
@@ -23,23 +27,43 @@ async def finish(
     policy: Policy,
 ) -> Run:
     """End the attempt of `claim`, and its run as `verdict` says."""
-    key = (claim.run.app, claim.run.id, claim.attempt, claim.token)
     if children:
         queues = {(entry.new.app, entry.new.queue) for entry in children if entry.new.queue}
         if claim.run.queue:
             queues.add((claim.run.app, claim.run.queue))
         await lock_queues(tx, sorted(queues), policy)
-    why = printable(ending.why)
-    row = await tx.row(
-        "finish",
-        *key,
+    row = await tx.row("finish", *_arguments(claim, ending, verdict))
+    if row is None:
+        row = await _finished_before(tx, claim, ending)
+    elif children:
+        await insert(tx, children, policy)
+    return _tell_finished(tx, run_of(row))
+
+
+async def finish_and_claim(
+    tx: Transaction, claim: Claim, ending: Ending, verdict: Verdict, asking: Asking
+) -> tuple[Run, Mapping[str, Any]]:
+    """The same without children, and the answer to `asking`."""
+    row = await tx.row("finish_and_claim", *_arguments(claim, ending, verdict), *asking.arguments())
+    answer: Mapping[str, Any] | None = row
+    if row is None:
+        row = await _finished_before(tx, claim, ending)
+        answer = found_again(await tx.value("started", asking.tokens))
+    assert answer is not None, "it is one or the other"
+    return _tell_finished(tx, run_of(row)), answer
+
+
+def _arguments(claim: Claim, ending: Ending, verdict: Verdict) -> tuple[object, ...]:
+    """Of the function `finish`."""
+    return (
+        *_key(claim),
         verdict.status.value,
         verdict.failures,
         verdict.losses,
         verdict.due_at,
         ending.finished_at,
         ending.reason.value,
-        why,
+        printable(ending.why),
         ending.result,
         error_text(ending.error),
         ending.exit_code,
@@ -49,16 +73,21 @@ async def finish(
         ending.sandbox,
         ending.code,
     )
+
+
+def _key(claim: Claim) -> tuple[object, ...]:
+    return claim.run.app, claim.run.id, claim.attempt, claim.token
+
+
+async def _finished_before(tx: Transaction, claim: Claim, ending: Ending) -> asyncpg.Record:
+    """The run, if this very call was done before and its answer was lost; perhaps also what it had to tell."""
+    row = await tx.row("finished_so", *_key(claim), ending.finished_at, ending.reason.value, printable(ending.why))
     if row is None:
-        row = await tx.row("finished_so", *key, ending.finished_at, ending.reason.value, why)
-        if row is None:
-            raise StaleClaimError(
-                f"attempt {claim.attempt} of run {claim.run.id} has ended already; nothing was changed"
-            )
-        # This very call was done before, and its answer was lost; perhaps also what it had to tell.
-    elif children:
-        await insert(tx, children, policy)
-    run = run_of(row)
+        raise StaleClaimError(f"attempt {claim.attempt} of run {claim.run.id} has ended already; nothing was changed")
+    return row
+
+
+def _tell_finished(tx: Transaction, run: Run) -> Run:
     if run.status.is_final:
         tx.ended.append(run)
         tx.ready |= run.queue is not None

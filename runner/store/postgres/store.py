@@ -138,6 +138,15 @@ class PostgresStore(Store):
         write = self._database.write if entries else self._database.write_at_once
         return await write(lambda tx: endings.finish(tx, claim, ending, verdict, children=entries, policy=self._policy))
 
+    async def finish_and_claim(
+        self, claim: Claim, ending: Ending, verdict: Verdict, *, node: str, room: Room, now: int
+    ) -> tuple[Run, Claims]:
+        asking = claiming.Asking(node, room, now, self._patience)
+        run, answer = await self._database.write_at_once(
+            lambda tx: endings.finish_and_claim(tx, claim, ending, verdict, asking)
+        )
+        return run, asking.answered(answer)
+
     async def orphans(self, node: str | None = None) -> list[Claim]:
         return await claiming.orphans(self._database, node)
 

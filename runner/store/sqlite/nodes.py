@@ -74,15 +74,18 @@ class Nodes:
             known.buried = True
             return True
 
-    def may_claim(self, node: str) -> bool:
-        """Whether it is not draining. Raises `StaleClaimError` where it was declared dead."""
+    def check_alive(self, node: str) -> None:
+        """Raise `StaleClaimError` where it was declared dead."""
         with self._mutex:
             known = self._nodes.get(node)
-        if known is None:
-            return True
-        if known.buried:
+        if known is not None and known.buried:
             raise StaleClaimError(f"node {node} was declared dead: it may come back under a fresh id")
-        return not known.draining
+
+    def may_claim(self, node: str) -> bool:
+        """Whether it is alive, and not draining."""
+        with self._mutex:
+            known = self._nodes.get(node)
+        return known is None or not (known.buried or known.draining)
 
     def leave(self, node: str) -> None:
         """Forget a node."""

@@ -149,9 +149,8 @@ class SqliteStore(Store):
 
     async def claim(self, node: str, room: Room, now: int) -> Claims:
         def work(tx: Transaction) -> Claims:
-            if not self._nodes.may_claim(node):
-                return Claims(claims=(), wake_at=None)
-            return claiming.claim(tx, node, room, now, self._patience)
+            self._nodes.check_alive(node)
+            return self._claim(tx, node, room, now)
 
         return await self._writer.run(work)
 
@@ -166,6 +165,15 @@ class SqliteStore(Store):
         return await self._writer.run(
             lambda tx: endings.finish(tx, claim, ending, verdict, children=entries, policy=self._policy)
         )
+
+    async def finish_and_claim(
+        self, claim: Claim, ending: Ending, verdict: Verdict, *, node: str, room: Room, now: int
+    ) -> tuple[Run, Claims]:
+        def work(tx: Transaction) -> tuple[Run, Claims]:
+            run = endings.finish(tx, claim, ending, verdict, children=(), policy=self._policy)
+            return run, self._claim(tx, node, room, now)
+
+        return await self._writer.run(work)
 
     async def orphans(self, node: str | None = None) -> list[Claim]:
         return await self._writer.run(lambda tx: claiming.orphans(tx, node))
@@ -286,6 +294,11 @@ class SqliteStore(Store):
         return row["app"] if row else None
 
     # --- inside -------------------------------------------------------------------------------------------------
+
+    def _claim(self, tx: Transaction, node: str, room: Room, now: int) -> Claims:
+        if not self._nodes.may_claim(node):
+            return Claims(claims=(), wake_at=None)
+        return claiming.claim(tx, node, room, now, self._patience)
 
     async def _running(self) -> dict[str, int]:
         """Live attempts, by node."""

@@ -135,7 +135,7 @@ END $$;
 
 -- Begin an attempt for each token, of the runs that go next: of the node's tasks `p_app` and `p_task`, which need
 -- `p_need` bytes each, while `p_free` last. One whose turn it is, but which needs more, ends the claim, or is passed if
--- `p_passes`.
+-- `p_passes`. Where nothing else is to be had, somebody who is busy with a queue is waited for if `p_waits`.
 --
 -- outcome    'done'; 'due' where something is to be ripened first, if `p_ripens`; 'buried' or 'draining' where the node
 --            may not claim
@@ -144,8 +144,8 @@ END $$;
 -- is_busy    somebody else is busy with a queue that has something for the node
 -- instant    when there will be more without anybody telling
 CREATE FUNCTION claim(
-    p_node text, p_now bigint, p_ripens boolean, p_tokens text[], p_app text[], p_task text[], p_need bigint[],
-    p_free bigint, p_passes boolean,
+    p_node text, p_now bigint, p_tokens text[], p_app text[], p_task text[], p_need bigint[], p_free bigint,
+    p_passes boolean, p_ripens boolean, p_waits boolean,
     OUT outcome text, OUT claims json, OUT waiting json, OUT is_busy boolean, OUT instant bigint
 ) LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
@@ -184,7 +184,7 @@ BEGIN
             INTO waiting
             FROM heads(skip) AS lane JOIN unnest(p_app, p_task, p_need) AS needed (app, task, need) USING (app, task)
             WHERE needed.need > p_free;
-            EXIT WHEN waiting IS NOT NULL OR count > 0 OR busy_count = 0 OR has_waited;
+            EXIT WHEN waiting IS NOT NULL OR count > 0 OR busy_count = 0 OR has_waited OR NOT p_waits;
             -- Nothing else was to be had: wait for the first that somebody was busy with.
             has_waited := TRUE;
             busy_count := busy_count - 1;
@@ -210,4 +210,28 @@ BEGIN
         claims := started(p_tokens[:count]);
         instant := next_instant();
     END IF;
+END $$;
+
+-- `finish`, then `claim`, in one commit; no row where the attempt has ended already. Nobody is waited for, since the
+-- queue of the run that ended is locked.
+CREATE FUNCTION finish_and_claim(
+    p_run_app text, p_id text, p_number integer, p_token text, p_status text, p_failures integer, p_losses integer,
+    p_due_at bigint, p_finished_at bigint, p_reason text, p_why text, p_result text, p_error text, p_exit_code integer,
+    p_signal integer, p_peak_memory_bytes bigint, p_cpu_time_s double precision, p_sandbox text, p_code text,
+    p_node text, p_now bigint, p_tokens text[], p_app text[], p_task text[], p_need bigint[], p_free bigint,
+    p_passes boolean
+) RETURNS TABLE (ended runs, outcome text, claims json, waiting json, is_busy boolean, instant bigint)
+LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+    SELECT * INTO ended FROM finish(
+        p_run_app, p_id, p_number, p_token, p_status, p_failures, p_losses, p_due_at, p_finished_at, p_reason, p_why,
+        p_result, p_error, p_exit_code, p_signal, p_peak_memory_bytes, p_cpu_time_s, p_sandbox, p_code
+    );
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    SELECT asked.outcome, asked.claims, asked.waiting, asked.is_busy, asked.instant
+    INTO outcome, claims, waiting, is_busy, instant
+    FROM claim(p_node, p_now, p_tokens, p_app, p_task, p_need, p_free, p_passes, TRUE, FALSE) AS asked;
+    RETURN NEXT;
 END $$;
