@@ -1,7 +1,8 @@
 """Claims what this node has room for, and executes it.
 
 It sleeps until somebody tells it that there may be something to do (a run became ready, room was freed, the tasks
-changed) or until the instant that the store named (a due time, an expiry, a queue's rate). Nothing is polled.
+changed) or until the instant that the store named (a due time, an expiry, a queue's rate). Nothing is polled. While
+there is more to do than room, it sleeps on: the slot of an attempt that ended is filled in the commit of its end.
 
 Where nodes share a store, what they tell each other may get lost, and so may the reply to a claim. A slow sweep is the
 net under that: it looks for work, for claims of this node that it never heard of, and for cancellations.
