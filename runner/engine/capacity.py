@@ -43,8 +43,13 @@ class Capacity:
         kept = sum(self._missing(self._tenants[key]) for key in self._resuming)
         return self.memory_bytes - self._counted() - kept
 
+    @property
+    def has_parked(self) -> bool:
+        """Whether anyone waits for another run, and may resume once that has ended."""
+        return any(tenant.parked for tenant in self._tenants.values())
+
     def room(self, needs: Mapping[TaskKey, int], *, without: str | None = None) -> Room:
-        """What may be claimed now, or once the attempt `without` has left: its place is then for who resumes first."""
+        """What may be claimed now, or once the attempt `without` has left."""
         leaving = self._tenants.get(without) if without is not None else None
         return Room(
             slots=max(0, self._slots_left() + (leaving is not None and not leaving.parked)),

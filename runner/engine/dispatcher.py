@@ -94,7 +94,7 @@ class Dispatcher:
             try:
                 if self._sweep_in_s() <= 0:
                     await self._whole(self._sweep())
-                claims = await self._whole(self._claim()) if self._parts.node.may_claim else _NOTHING
+                claims = await self._whole(self._claim())
                 delay_s = _RETRY_S[0]
             except (StoreError, StaleClaimError) as error:
                 _logger.warning("cannot claim: %s", error)
@@ -113,28 +113,28 @@ class Dispatcher:
 
     async def _claim(self) -> Claims:
         """Claim and start."""
-        parts, identity = self._parts, self._parts.node.identity
-        needs = self._needs()
         async with self._claiming:
+            parts, identity, needs = self._parts, self._parts.node.identity, self._needs()
+            if not parts.node.may_claim:
+                return _NOTHING
             claims = await parts.store.claim(identity.id, parts.capacity.room(needs), parts.now())
             self._start(claims, needs, identity)
-        return claims
+            return claims
 
     async def _finish(self, claim: Claim, ending: Ending, verdict: Verdict, effects: Sequence[NewRun]) -> None:
-        """Tell the store how an attempt ended; unless others claim, with a claim for its place in the same commit."""
+        """Tell the store how an attempt ended; if its place is for nobody else, with a claim for it in one commit."""
         parts, identity = self._parts, self._parts.node.identity
-        if not effects and not self._claiming.locked() and parts.node.may_claim:
+        if effects or parts.capacity.has_parked or self._claiming.locked() or not parts.node.may_claim:
+            run = await parts.store.finish(claim, ending, verdict, effects)
+            if run.status.is_final:
+                await parts.endings.heard(run.app, run.id)  # who waited for it goes on ahead of anything new
+            return
+        async with self._claiming:
             needs = self._needs()
             room = parts.capacity.room(needs, without=claim.token)
-            if room.slots:
-                async with self._claiming:
-                    asked = parts.store.finish_and_claim(
-                        claim, ending, verdict, node=identity.id, room=room, now=parts.now()
-                    )
-                    _, claims = await self._whole(asked)
-                    self._start(claims, needs, identity)
-                return
-        await parts.store.finish(claim, ending, verdict, effects)
+            asked = parts.store.finish_and_claim(claim, ending, verdict, node=identity.id, room=room, now=parts.now())
+            _, claims = await self._whole(asked)
+            self._start(claims, needs, identity)
 
     def _needs(self) -> dict[TaskKey, int]:
         return {key: entry.options.memory_bytes for key, entry in self._parts.catalog.entries.items()}

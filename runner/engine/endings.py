@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
 
 from runner.domain.run import RunDetail
@@ -13,6 +14,7 @@ from runner.store.records import Notice
 #: How long a notice may be overdue from another node before the store is asked.
 _LOOK_AGAIN_S = 5.0
 _OUTAGE_S = 0.5
+_HEARD_S = 1.0
 
 
 class Endings:
@@ -22,6 +24,7 @@ class Endings:
         self._store = store
         self._look_again_s = _LOOK_AGAIN_S if store.is_shared else float("inf")
         self._waiting: defaultdict[tuple[str, str], set[asyncio.Future[None]]] = defaultdict(set)
+        self._nobody_waits: dict[tuple[str, str], asyncio.Event] = {}  # of runs that have ended
         self._unlisten = store.listen(self._on_notice)
 
     def close(self) -> None:
@@ -60,6 +63,16 @@ class Endings:
             waiting.discard(ended)
             if not waiting:
                 del self._waiting[app, run]
+                if (heard := self._nobody_waits.pop((app, run), None)) is not None:
+                    heard.set()
+
+    async def heard(self, app: str, run: str) -> None:
+        """Return when all who wait here for the end of this run, which is stored, know of it; or after a while."""
+        if (app, run) in self._waiting:
+            heard = self._nobody_waits.setdefault((app, run), asyncio.Event())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_HEARD_S):
+                    await heard.wait()
 
     def _on_notice(self, notice: Notice) -> None:
         for run in notice.ended:

@@ -4,10 +4,10 @@
 
 Drains the same tasks, each of which burns a core for a while, with one node and with two, that share a database of one
 PostgreSQL on this machine. It is measured twice: with a core for each node, as on machines of their own, and with both
-cores for all, where a kernel may leave one of them idle for milliseconds while two wait for the other. PostgreSQL always
-has both. Machines drift by more than what is asked for here, so all take turns every few seconds: a round is 2,000 runs
-each way, and who waits meanwhile does nothing. Needs two cores that have nothing else to do, so it hardly looks while
-they drain: when the runs of a turn began and ended is read from the store.
+cores for all, where a kernel may leave one of them idle for milliseconds while two wait for the other. PostgreSQL
+always has both. Machines drift by more than what is asked for here, so all take turns every few seconds: a round is
+2,000 runs each way, and who waits meanwhile does nothing. Needs two cores that have nothing else to do, so it hardly
+looks while they drain: when the runs of a turn began and ended is read from the store.
 """
 
 from __future__ import annotations

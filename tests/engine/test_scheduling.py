@@ -70,6 +70,13 @@ FAMILY = """
             scheduleTask(context.task, {"left": left - 1})
         return left
 
+    @task
+    def before_others():
+        first = scheduleTask(child, {"number": 1})
+        others = [scheduleTask(child, {"number": number}).id for number in range(5)]
+        first.result()
+        return others
+
     @task(timeout="300ms")
     def waits_longer_than_its_timeout():
         return scheduleTask("family.slow").result()
@@ -88,6 +95,14 @@ async def test_a_parent_waits_for_children_on_a_node_with_one_slot(tmp_path: Pat
         assert (await node.run("family.fan_out_async"))["result"] == [0, 2, 4, 6, 8]
         assert (await node.run("family.grandparent"))["result"] == [0, 2, 4, 6, 8, 100]
         assert node.engine.parts.capacity.slots_free == 1
+
+
+async def test_who_waited_for_another_goes_on_before_anything_new_begins(tmp_path: Path) -> None:
+    async with running_node(write_project(tmp_path, {"family.py": FAMILY}, ONE_SLOT)) as node:
+        parent = await node.run("family.before_others")
+        others = [await node.ended(run) for run in parent["result"]]
+
+    assert all(parent["finished_at"] <= other["started_at"] for other in others)
 
 
 async def test_effects_appear_with_the_success_or_never(tmp_path: Path) -> None:

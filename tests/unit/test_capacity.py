@@ -42,6 +42,19 @@ def test_a_parked_attempt_never_counts_more_than_its_limit() -> None:
     assert node.memory_free_bytes == 20
 
 
+def test_room_may_be_told_as_it_is_once_an_attempt_has_left() -> None:
+    node, _ = capacity(slots=2, memory_bytes=100)
+    node.enter("a", 60)
+    node.enter("b", 30)
+
+    rooms = [node.room({}, without=key) for key in (None, "a", "b", "unknown")]
+
+    assert [(room.slots, room.memory_bytes) for room in rooms] == [(0, 10), (1, 70), (1, 40), (0, 10)]
+    assert not node.has_parked
+    node.park("a", 5)
+    assert node.has_parked
+
+
 async def test_who_resumes_goes_ahead_of_new_attempts() -> None:
     node, _ = capacity(slots=1)
     node.enter("parent", 10)
