@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -38,10 +37,6 @@ _DEV_LINKS = {
 }
 #: Where tasks find scratch space.
 SCRATCH = ("/tmp", "/dev/shm")
-#: CLOCK_REALTIME_COARSE, by which files are dated.
-_COARSE_CLOCK = 5
-#: When the folders of a scratch space were last changed, in nanoseconds.
-ScratchState = tuple[int, ...]
 _PROC = mountcalls.MS_NOSUID | mountcalls.MS_NODEV | mountcalls.MS_NOEXEC
 _PAGE_BYTES = 4096
 _LEAST_INODES = 1024
@@ -182,16 +177,6 @@ def mount_scratch(size_bytes: int) -> None:
     for tree, target in trees:
         mountcalls.attach_mount(tree, target)
         os.close(tree)
-
-
-def scratch_state() -> ScratchState | None:
-    """What tells of an untouched scratch space that nothing was changed since: equal states, nothing changed.
-
-    Whatever is done to a folder or what it holds moves its ctime, and nobody can set that. But it moves in ticks: until
-    the clock has left the one in which the last change was made, nothing can be said (`None`).
-    """
-    changed = [os.stat(folder).st_ctime_ns for folder in SCRATCH]
-    return tuple(changed) if max(changed) < time.clock_gettime_ns(_COARSE_CLOCK) else None
 
 
 def unmount_scratch() -> None:

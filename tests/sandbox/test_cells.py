@@ -115,7 +115,7 @@ _CHANGED = "os.stat('/tmp').st_ctime_ns"
 async def test_scratch_space_serves_again_until_an_attempt_changes_something_in_it(sandbox, actor, spec):
     ask = await warm(sandbox, actor, spec)
     cell, made, before = await ask(_CELL), await ask(_CHANGED), None
-    for _ in range(20):  # it is made anew as long as it is made within the tick of the clock that its inmate stands in
+    for _ in range(50):  # on a kernel before 6.13 it takes luck: see `untouched`
         await end(actor, ask)
         ask = await next_in(cell, sandbox, actor, spec)
         before, made = made, await ask(_CHANGED)

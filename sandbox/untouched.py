@@ -1,0 +1,40 @@
+"""Whether anything was changed in the scratch space of an attempt: if not, it serves the next one as it is.
+
+Whatever is done to a folder, or to what it holds, moves its ctime, and nobody can set that. From Linux 6.13 on each
+change that follows a look at it has a date of its own. Older kernels date by a clock that moves in ticks of some
+milliseconds, so nothing can be said there until it has left the tick of the last change.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+
+from sandbox.rootfs import SCRATCH
+
+#: When its folders were last changed, in nanoseconds.
+State = tuple[int, ...]
+#: CLOCK_REALTIME_COARSE, which moves in ticks.
+_COARSE_CLOCK = 5
+_TRIES = 8
+
+
+def state() -> State | None:
+    """Equal states, nothing was changed in between; `None` where that cannot be told from now on."""
+    each_change_is_dated = _dates_each_change()
+    changed = tuple(os.stat(folder).st_ctime_ns for folder in SCRATCH)
+    if each_change_is_dated or max(changed) < time.clock_gettime_ns(_COARSE_CLOCK):
+        return changed
+    return None
+
+
+@functools.cache
+def _dates_each_change() -> bool:
+    """Whether changes within one tick have dates of their own: several in a row do, not just one that meets its end."""
+    folder, dates = SCRATCH[0], set()
+    mode = os.stat(folder).st_mode & 0o7777
+    for _ in range(_TRIES):
+        os.chmod(folder, mode)
+        dates.add(os.stat(folder).st_ctime_ns)
+    return len(dates) == _TRIES
