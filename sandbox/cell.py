@@ -83,6 +83,7 @@ class Cell:
     ) -> None:
         self._attempt, self._line, self._link = attempt, line, link
         self._listeners = listeners
+        self._scratch = untouched.folders(attempt.shown_in_scratch)
         self._pristine: untouched.State | None = None  # of the scratch space that is there, while it serves again
         kinds = ("pid", "mnt") if attempt.spec.shares_network else ("pid", "mnt", "net")
         self._kept = [_open_namespace(kind) for kind in kinds]
@@ -105,8 +106,8 @@ class Cell:
                 os.close(ipc)
             standing = self._until_standing(door)
             if isinstance(standing, int):
-                if self._pristine is None and not self._attempt.shown_in_scratch:
-                    self._pristine = untouched.state()
+                if self._pristine is None:
+                    self._pristine = untouched.state(self._scratch)
                 given = [door.fileno(), standing, *(listener.fileno() for listener in self._listeners)]
                 messages.send(self._line, {"standing": True}, given)
                 for listener in self._listeners:
@@ -141,7 +142,7 @@ class Cell:
         with contextlib.suppress(ProcessLookupError):
             os.kill(-1, 0)
             os._exit(0)  # something that is no child of this process: the kernel kills it, and waits for its end
-        if self._pristine is None or untouched.state() != self._pristine:
+        if self._pristine is None or untouched.state(self._scratch) != self._pristine:
             self._pristine = None
             carry_out(CLEAR_STEPS, self._attempt)
 

@@ -10,20 +10,30 @@ from __future__ import annotations
 import functools
 import os
 import time
+from collections.abc import Iterable
 
 from sandbox.rootfs import SCRATCH
 
-#: When its folders were last changed, in nanoseconds.
+#: When the folders of it were last changed, in nanoseconds.
 State = tuple[int, ...]
 #: CLOCK_REALTIME_COARSE, which moves in ticks.
 _COARSE_CLOCK = 5
 _TRIES = 8
 
 
-def state() -> State | None:
-    """Equal states, nothing was changed in between; `None` where that cannot be told from now on."""
+def folders(shown: Iterable[str]) -> list[str]:
+    """All of a fresh scratch space in which `shown` are mounted: what is in those is no part of it."""
+    found = list(SCRATCH)
+    for path in shown:
+        while (path := os.path.dirname(path)) not in found:
+            found.append(path)
+    return found
+
+
+def state(of: Iterable[str]) -> State | None:
+    """Equal states of `folders`, nothing was changed in between; `None` where that cannot be told from now on."""
     each_change_is_dated = _dates_each_change()
-    changed = tuple(os.stat(folder).st_ctime_ns for folder in SCRATCH)
+    changed = tuple(os.stat(folder).st_ctime_ns for folder in of)
     if each_change_is_dated or max(changed) < time.clock_gettime_ns(_COARSE_CLOCK):
         return changed
     return None

@@ -8,7 +8,7 @@ import dataclasses
 import psutil
 import pytest
 
-from sandbox import LauncherError
+from sandbox import LauncherError, Mount
 from support.leftovers import look, settled
 from support.waiting import eventually_async
 from support.warm import importing, is_warm, launcher, named, need_zygotes, wardens, zygotes
@@ -128,6 +128,21 @@ async def test_scratch_space_serves_again_until_an_attempt_changes_something_in_
 
     ask = await next_in(cell, sandbox, actor, spec)
     assert await ask(_CHANGED) != made
+    await end(actor, ask)
+
+
+async def test_what_is_left_beside_a_mount_in_scratch_space_is_gone(sandbox, actor, tmp_path):
+    shown = Mount(source=str(tmp_path), target="/tmp/deep/er/shown")
+    spec = importing(dataclasses.replace(actor.spec("nothing"), mounts=(*actor.spec("nothing").mounts, shown)), "")
+    assert await sandbox.warm_up(spec) == ""
+    ask = await warm(sandbox, actor, spec)
+    cell = await ask(_CELL)
+    assert await ask("write('/tmp/deep/left')")
+
+    await end(actor, ask)
+
+    ask = await next_in(cell, sandbox, actor, spec)
+    assert await ask("os.listdir('/tmp/deep')") == ["er"]
     await end(actor, ask)
 
 
