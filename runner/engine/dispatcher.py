@@ -122,9 +122,9 @@ class Dispatcher:
             return claims
 
     async def _finish(self, claim: Claim, ending: Ending, verdict: Verdict, effects: Sequence[NewRun]) -> None:
-        """Tell the store how an attempt ended; if its place is for nobody else, with a claim for it in one commit."""
+        """Tell the store how an attempt ended; if something may wait for its place, with a claim in the same commit."""
         parts, identity = self._parts, self._parts.node.identity
-        if effects or parts.capacity.has_parked or self._claiming.locked() or not parts.node.may_claim:
+        if effects or not self._is_full():
             run = await parts.store.finish(claim, ending, verdict, effects)
             if run.status.is_final:
                 await parts.endings.heard(run.app, run.id)  # who waited for it goes on ahead of anything new
@@ -135,6 +135,12 @@ class Dispatcher:
             asked = parts.store.finish_and_claim(claim, ending, verdict, node=identity.id, room=room, now=parts.now())
             _, claims = await self._whole(asked)
             self._start(claims, needs, identity)
+
+    def _is_full(self) -> bool:
+        """Whether what comes free is for something new: where a slot was free, nothing new was waiting."""
+        capacity = self._parts.capacity
+        idle = capacity.slots_free or capacity.has_parked or self._claiming.locked()
+        return self._parts.node.may_claim and not idle
 
     def _needs(self) -> dict[TaskKey, int]:
         return {key: entry.options.memory_bytes for key, entry in self._parts.catalog.entries.items()}
