@@ -134,7 +134,7 @@ class Cell:
         return SetupError("fork", str(messages.parse(said).get("reason", "it ended"))[:_REASON_CHARS])
 
     def _clear(self) -> None:
-        """Let nothing of the attempt be left: no process, no scratch space."""
+        """Let nothing of the attempt be left: no process, nothing in scratch space."""
         _kill_all()
         with contextlib.suppress(ChildProcessError):
             while True:

@@ -49,7 +49,7 @@ class Dispatcher:
         self._cancelling: set[str] = set()
         self._claiming = asyncio.Lock()  # one claim at a time: each is for all the room that there is
         self._loop_task: asyncio.Task[None] | None = None
-        self._under_way: set[asyncio.Task[Any]] = set()  # what the loop asked of the store
+        self._under_way: set[asyncio.Task[Any]] = set()  # what was asked of the store and may claim
         self._unlisten: Callable[[], None] = lambda: None
 
     @property
@@ -139,8 +139,9 @@ class Dispatcher:
     def _is_full(self) -> bool:
         """Whether what comes free is for something new: where a slot was free, nothing new was waiting."""
         capacity = self._parts.capacity
-        idle = capacity.slots_free or capacity.has_parked or self._claiming.locked()
-        return self._parts.node.may_claim and not idle
+        if capacity.slots_free or capacity.has_parked or self._claiming.locked():
+            return False
+        return self._parts.node.may_claim
 
     def _needs(self) -> dict[TaskKey, int]:
         return {key: entry.options.memory_bytes for key, entry in self._parts.catalog.entries.items()}

@@ -45,12 +45,11 @@ async def finish_and_claim(
 ) -> tuple[Run, Mapping[str, Any]]:
     """The same without children, and the answer to `asking`."""
     row = await tx.row("finish_and_claim", *_arguments(claim, ending, verdict), *asking.arguments())
-    answer: Mapping[str, Any] | None = row
-    if row is None:
-        row = await _finished_before(tx, claim, ending)
-        answer = found_again(await tx.value("started", asking.tokens))
-    assert answer is not None, "it is one or the other"
-    return _tell_finished(tx, run_of(row)), answer
+    if row is not None:
+        return _tell_finished(tx, run_of(row)), row
+    ended = await _finished_before(tx, claim, ending)
+    started = await tx.value("started", asking.tokens)
+    return _tell_finished(tx, run_of(ended)), found_again(started)
 
 
 def _arguments(claim: Claim, ending: Ending, verdict: Verdict) -> tuple[object, ...]:
