@@ -34,7 +34,6 @@ class Attempt:
         lease: memory that says until when it may run, `None` where nothing limits that.
         cgroups: files to write "0" to, in order to join.
         scratch: folder of the host for its temporary files, below full; empty at full.
-        name: for people; that of the spec, for an attempt of a zygote its own.
         proc: a /proc that can be written to, once there is one.
         trees: mounts that were opened and are not yet in their places.
         file_rules: of Landlock, which an attempt of a zygote will be held to in its cell.
@@ -55,13 +54,9 @@ class Attempt:
     lease: int | None
     cgroups: tuple[int, ...]
     scratch: str
-    name: str = ""
     proc: int = -1
     trees: list[mounts.Tree] = field(default_factory=list)
     file_rules: int = -1
-
-    def __post_init__(self) -> None:
-        self.name = self.name or self.spec.name
 
     @property
     def shown_in_scratch(self) -> list[str]:

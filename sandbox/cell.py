@@ -29,9 +29,9 @@ from typing import NoReturn
 
 from sandbox import descriptors, messages, network, syscalls, untouched
 from sandbox.attempt import Attempt, carry_out
-from sandbox.contain_cell import CELL_STEPS, CLEAR_STEPS, ROOM_STEPS, TURN_STEPS
+from sandbox.contain_cell import CELL_STEPS, CLEAR_STEPS, ROOM_STEPS, TURN_STEPS, room_kinds
 from sandbox.contain_task import with_landlock
-from sandbox.door import STANDING, ask_for_fork, hear_exit
+from sandbox.door import STANDING, ask_for_fork, hear_exit, show_room
 from sandbox.errors import SetupError
 
 _REASON_CHARS = 200
@@ -50,7 +50,7 @@ def make(attempt: Attempt) -> int:
 def serve(attempt: Attempt, line: socket.socket, link: socket.socket) -> NoReturn:
     """What the process of a cell does, for attempts like `attempt`; `link` leads to the zygote. Never returns."""
     try:
-        syscalls.set_process_name("isolane-cell")
+        syscalls.set_process_name(b"isolane-cell")
         attempt.is_zygote = False  # what is confined here
         descriptors.keep_only((line.fileno(), link.fileno()))
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel takes the orphans of attempts off its hands
@@ -85,8 +85,7 @@ class Cell:
         self._listeners = listeners
         self._scratch = untouched.folders(attempt.shown_in_scratch)
         self._pristine: untouched.State | None = None  # of the scratch space that is there, while it serves again
-        kinds = ("pid", "mnt") if attempt.spec.shares_network else ("pid", "mnt", "net")
-        self._kept = [_open_namespace(kind) for kind in kinds]
+        self._kept = [_open_namespace(kind) for kind in room_kinds(attempt)]
 
     def host(self) -> bool:
         """Serve one attempt, from the fork of its inmate to the end of all that it started; whether it came to stand.
@@ -95,14 +94,15 @@ class Cell:
         """
         if self._pristine is None:
             carry_out(ROOM_STEPS, self._attempt)
+            rules = (self._attempt.file_rules,) if with_landlock(self._attempt) else ()
+            show_room(self._link, [*self._kept, *rules])
         carry_out(TURN_STEPS, self._attempt)
         door, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         messages.tell_senders(door)
-        rules = (self._attempt.file_rules,) if with_landlock(self._attempt) else ()
         with door:
             with far:
                 ipc = _open_namespace("ipc")
-                ask_for_fork(self._link, [far.fileno(), *self._kept, ipc, *rules])
+                ask_for_fork(self._link, [far.fileno(), ipc])
                 os.close(ipc)
             standing = self._until_standing(door)
             if isinstance(standing, int):

@@ -29,7 +29,8 @@ def begin_session(_: Attempt) -> None:
 
 def take_name(attempt: Attempt) -> None:
     """Be known to people."""
-    syscalls.set_process_name(f"zygote {attempt.name}" if attempt.is_zygote else attempt.name)
+    name = attempt.spec.name
+    syscalls.set_process_name((f"zygote {name}" if attempt.is_zygote else name).encode())
 
 
 def mount_own_scratch(attempt: Attempt) -> None:

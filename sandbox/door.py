@@ -2,7 +2,8 @@
 
 Every page that is written to after a fork has to be copied, on both sides of it, so as little as can be is done there.
 
-    cell ──"fork", with the inmate's door and the namespaces──► zygote ──exit: how the inmate ended──► cell
+    cell ──"room", with the namespaces that inmates enter and the rules for their files──► zygote
+    cell ──"fork", with the inmate's door and its ipc namespace──► zygote ──exit: how the inmate ended──► cell
     inmate ──"standing"──► cell, which then gives the near end of the door to the runner
     runner ──the name, with what is the attempt's own──► inmate
 
@@ -21,10 +22,13 @@ from sandbox.messages import MOST_DESCRIPTORS
 
 #: What an inmate says when it is confined.
 STANDING = b"standing"
-_FORK = b"fork"
+#: What a cell asks of its zygote.
+ROOM = b"room"
+FORK = b"fork"
 _NOT_FORKED = b"not forked"
 _EXIT = struct.Struct("=iQQ")
 _NAME_BYTES = 1024
+_ANCILLARY_BYTES = socket.CMSG_SPACE(MOST_DESCRIPTORS * 4)
 
 
 class Exit(NamedTuple):
@@ -36,18 +40,22 @@ class Exit(NamedTuple):
     peak_bytes: int | None = None
 
 
+def show_room(link: socket.socket, given: Sequence[int]) -> None:
+    """Tell the zygote what the next inmates enter: namespaces, and with Landlock the rules that they are held to."""
+    socket.send_fds(link, [ROOM], given)
+
+
 def ask_for_fork(link: socket.socket, given: Sequence[int]) -> None:
-    """Have the zygote fork an inmate: `given` are the far end of its door and the namespaces that it is to enter."""
-    socket.send_fds(link, [_FORK], given)
+    """Have the zygote fork an inmate: `given` are the far end of its door and the ipc namespace that it is to enter."""
+    socket.send_fds(link, [FORK], given)
 
 
-def asked_for_fork(link: socket.socket) -> list[int] | None:
-    """What was given for the next inmate; `None` when the cell has ended."""
+def asked(link: socket.socket) -> tuple[bytes, list[int]]:
+    """What the cell asks for, empty when it has ended, and what it gives for that."""
     try:
-        asked, given, _, _ = socket.recv_fds(link, len(_FORK), MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+        return _receive(link, len(FORK))
     except ConnectionError:
-        return None  # it ended without having heard all
-    return given if asked else None
+        return b"", []  # it ended without having heard all
 
 
 def tell_exit(link: socket.socket, status: int, cpu_time_s: float, peak_bytes: int) -> None:
@@ -62,7 +70,7 @@ def tell_not_forked(link: socket.socket) -> None:
 
 def hear_exit(link: socket.socket) -> Exit:
     """What the zygote tells of an inmate's end."""
-    told, given, _, _ = socket.recv_fds(link, 2 * _EXIT.size, MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+    told, given = _receive(link, 2 * _EXIT.size)
     for descriptor in given:  # it has none to give
         os.close(descriptor)
     return read_exit(told)
@@ -85,10 +93,15 @@ def hand_over(door: socket.socket, name: str, given: Sequence[int]) -> None:
     socket.send_fds(door, [name.encode()[:_NAME_BYTES]], given)
 
 
-def take_over(door: socket.socket) -> tuple[str, list[int]] | None:
-    """Wait to become an attempt: its name, and what is its own. `None` if none will come."""
-    name, given, _, _ = socket.recv_fds(door, _NAME_BYTES, MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
-    return (name.decode(errors="replace"), given) if name else None
+def take_over(door: socket.socket) -> tuple[bytes, list[int]]:
+    """Wait to become an attempt: its name, empty if none will come, and what is its own."""
+    return _receive(door, _NAME_BYTES)
+
+
+def _receive(peer: socket.socket, most: int) -> tuple[bytes, list[int]]:
+    """As `socket.recv_fds`, which looks at more objects on the way."""
+    data, ancillary, _, _ = peer.recvmsg(most, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
+    return data, memoryview(ancillary[0][2]).cast("i").tolist() if ancillary else []
 
 
 def _tell(link: socket.socket, what: bytes) -> None:

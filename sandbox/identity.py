@@ -70,11 +70,6 @@ def keep_capabilities_to_enter() -> None:
     syscalls.set_capabilities(1 << _CAP_SYS_CHROOT | 1 << _CAP_SYS_ADMIN)
 
 
-def drop_kept_capabilities() -> None:
-    """Give up what `keep_capabilities_to_enter` kept."""
-    syscalls.set_capabilities(0)
-
-
 def forbid_new_privileges() -> None:
     """No exec gives the caller or its children more than they have (setuid programs, file capabilities)."""
     syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)

@@ -117,7 +117,7 @@ def _timers() -> str:
 
 def _signals() -> str:
     default = signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
-    return "" if default else "took charge of SIGCHLD"  # by which the zygote learns that attempts have ended
+    return "" if default else "took charge of SIGCHLD"  # else attempts may be reaped before the zygote looks
 
 
 def _replaced() -> str:

@@ -119,7 +119,12 @@ def ruleset(grants: Grants) -> int:
 
 def enforce(rules: int) -> None:
     """Hold the caller and all that it will fork to rules, for good. Needs no_new_privs. Raises `OSError`."""
-    syscalls.landlock_restrict(rules, _NO_AUDIT if abi() >= _QUIET_ABI else 0)
+    syscalls.do(enforcing(rules), "landlock_restrict_self")
+
+
+def enforcing(rules: int) -> syscalls.Prepared:
+    """What `enforce` does, as one call."""
+    return syscalls.landlock_call(rules, _NO_AUDIT if abi() >= _QUIET_ABI else 0)
 
 
 def _handled_on_files() -> int:

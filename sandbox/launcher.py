@@ -41,7 +41,7 @@ def main(socket_descriptor: int) -> None:
     runner = socket.socket(fileno=socket_descriptor)
     signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGTERM)
-    syscalls.set_process_name("isolane")
+    syscalls.set_process_name(b"isolane")
     hello, (lock,) = messages.receive(runner) or ({}, (None,))
     if lock is None:
         return

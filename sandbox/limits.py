@@ -26,11 +26,11 @@ def apply(limits: Limits, level: Level, *, counted_memory: bool, is_zygote: bool
             user's processes, so those that there are come on top.
         counted_memory: whether a cgroup limits memory already.
         is_zygote: whether attempts are forked from it. They share its user namespace, so a cgroup limits the processes
-            of each; it holds a link to the cell of each, so they `limit_files` for themselves.
+            of each; it holds a link to the cell of each, so they limit their descriptors for themselves.
     """
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_MEMLOCK, _LOCKED_BYTES)
-    limit_files(limits.open_files + (_LINKS if is_zygote else 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, of_files(limits.open_files + (_LINKS if is_zygote else 0)))
     processes = limits.processes
     if level is not Level.FULL:
         processes += _threads_of_user(os.getuid())
@@ -41,16 +41,21 @@ def apply(limits: Limits, level: Level, *, counted_memory: bool, is_zygote: bool
         _limit(resource.RLIMIT_DATA, limits.memory_bytes + _DATA_SLACK_BYTES)
 
 
-def limit_files(most: int) -> None:
-    """Limit the descriptors of the caller."""
-    _limit(resource.RLIMIT_NOFILE, most)
+def of_files(most: int) -> tuple[int, int]:
+    """What to limit descriptors to."""
+    return _within(resource.RLIMIT_NOFILE, most)
 
 
 def _limit(kind: int, value: int) -> None:
+    resource.setrlimit(kind, _within(kind, value))
+
+
+def _within(kind: int, value: int) -> tuple[int, int]:
+    """The soft and the hard limit, of which the latter cannot grow."""
     hard = resource.getrlimit(kind)[1]
     if hard != resource.RLIM_INFINITY:
         value = min(value, hard)
-    resource.setrlimit(kind, (value, value))
+    return value, value
 
 
 def _threads_of_user(uid: int) -> int:

@@ -50,7 +50,7 @@ _Address = tuple[int, tuple[Any, ...]]
 def main(socket_descriptor: int) -> None:
     """Relay for the runner at the other end of this socket until it goes."""
     kinship.die_with_parent()
-    syscalls.set_process_name("isolane-relay")
+    syscalls.set_process_name(b"isolane-relay")
     identity.shield()
     identity.drop_capabilities()
     identity.forbid_new_privileges()

@@ -11,6 +11,8 @@ import ctypes
 import os
 import signal
 import struct
+from collections.abc import Callable
+from functools import partial
 
 libc = ctypes.CDLL(None, use_errno=True)
 #: Holds the GIL during the call: the child of `clone` must not have to take it back.
@@ -24,6 +26,10 @@ _SYS_SECCOMP = 277 if IS_ARM else 317
 _SYS_LANDLOCK_CREATE_RULESET = 444
 _SYS_LANDLOCK_ADD_RULE = 445
 _SYS_LANDLOCK_RESTRICT_SELF = 446
+
+#: A call of the kernel with its arguments, all made ahead: -1, with the reason in errno, where it is refused. Who was
+#: just forked has to copy every page that it writes to, and whatever Python looks at is written to, by its references.
+Prepared = Callable[[], int]
 
 CLONE_PARENT = 0x00008000
 CLONE_NEWNS = 0x00020000
@@ -66,6 +72,16 @@ def checked(result: int, call: str) -> int:
     return result
 
 
+def prepared(function: str, *arguments: object) -> Prepared:
+    """A call of a function of the C library."""
+    return partial(getattr(libc, function), *arguments)
+
+
+def do(call: Prepared, name: str) -> int:
+    """Do what was prepared; `name` is for the error."""
+    return checked(call(), name)
+
+
 def syscall(call: str, number: int, *arguments: object) -> int:
     """A system call for which the C library has no function."""
     return checked(libc.syscall(ctypes.c_long(number), *arguments), call)
@@ -92,7 +108,7 @@ def clone(namespaces: int) -> int:
 
 def setns(namespace: int, kind: int) -> None:
     """Move the caller (for a pid namespace: what it forks) into the namespace that a descriptor stands for."""
-    checked(libc.setns(ctypes.c_int(namespace), ctypes.c_int(kind)), "setns")
+    checked(libc.setns(namespace, kind), "setns")
 
 
 def unshare(namespaces: int) -> None:
@@ -106,10 +122,9 @@ def prctl(option: int, value: int = 0) -> int:
     return checked(libc.prctl(ctypes.c_int(option), ctypes.c_ulong(value), zero, zero, zero), f"prctl({option})")
 
 
-def set_process_name(name: str) -> None:
+def set_process_name(name: bytes) -> None:
     """Name the caller in the process list; the kernel keeps 15 bytes."""
-    zero = ctypes.c_ulong(0)
-    checked(libc.prctl(ctypes.c_int(PR_SET_NAME), name.encode()[:15], zero, zero, zero), "prctl(PR_SET_NAME)")
+    checked(libc.prctl(PR_SET_NAME, name, 0, 0, 0), "prctl(PR_SET_NAME)")
 
 
 def drop_bounding_capabilities() -> None:
@@ -123,13 +138,18 @@ def drop_bounding_capabilities() -> None:
 
 def set_capabilities(bits: int) -> None:
     """Have these capabilities (bits below 32), of those that the caller has, effective and permitted, and no other."""
+    do(capabilities_call(bits), "capset")
+
+
+def capabilities_call(bits: int) -> Prepared:
+    """What `set_capabilities` does."""
     header = struct.pack("Ii", _CAPABILITY_VERSION_3, 0)
-    checked(libc.capset(header, struct.pack("6I", bits, bits, 0, 0, 0, 0)), "capset")
+    return prepared("capset", header, struct.pack("6I", bits, bits, 0, 0, 0, 0))
 
 
 def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
     """Close the descriptors from `first` to `last`, both included."""
-    syscall("close_range", _SYS_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), ctypes.c_uint(0))
+    checked(libc.syscall(_SYS_CLOSE_RANGE, first, last, 0), "close_range")
 
 
 def set_signal_mask(mask: int) -> None:
@@ -202,17 +222,16 @@ def _add_rule(ruleset: int, kind: int, rule: bytes) -> None:
     syscall("landlock_add_rule", _SYS_LANDLOCK_ADD_RULE, ctypes.c_int(ruleset), ctypes.c_int(kind), rule, flags)
 
 
-def landlock_restrict(ruleset: int, flags: int) -> None:
-    """Hold the caller to a ruleset."""
-    syscall("landlock_restrict_self", _SYS_LANDLOCK_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint(flags))
+def landlock_call(ruleset: int, flags: int) -> Prepared:
+    """Holds the caller to a ruleset."""
+    return prepared("syscall", _SYS_LANDLOCK_RESTRICT_SELF, ruleset, flags)
 
 
 class _FilterProgram(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
 
 
-def load_filter(instructions: bytes) -> None:
-    """Have every further system call of the caller judged by a BPF program (`struct sock_filter`, 8 bytes each)."""
+def filter_call(instructions: bytes) -> Prepared:
+    """Has every further system call of the caller judged by a BPF program (`struct sock_filter`, 8 bytes each)."""
     program = _FilterProgram(len(instructions) // 8, instructions)
-    mode, flags = ctypes.c_uint(_SECCOMP_SET_MODE_FILTER), ctypes.c_uint(0)
-    syscall("seccomp", _SYS_SECCOMP, mode, flags, ctypes.byref(program))
+    return prepared("syscall", _SYS_SECCOMP, _SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(program))

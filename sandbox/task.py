@@ -7,11 +7,12 @@ when it raised or could not be imported, and `SystemExit`'s own.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import NoReturn
 
@@ -29,7 +30,7 @@ def become_task(attempt: Attempt, steps: Sequence[Step]) -> NoReturn:
         os._exit(1)
     os.write(attempt.control, b'{"ready":true}')
     os.close(attempt.control)
-    os._exit(_run(attempt.spec.entry))
+    os._exit(run(attempt.spec.entry, Channel(socket.socket(fileno=CHANNEL_DESCRIPTOR))))
 
 
 def report_failure(control: int, error: SetupError) -> None:
@@ -40,11 +41,10 @@ def report_failure(control: int, error: SetupError) -> None:
         pass  # the runner is gone, and so will be this attempt
 
 
-def _run(entry: str) -> int:
-    channel = Channel(socket.socket(fileno=CHANNEL_DESCRIPTOR))
+def run(entry: str, channel: Channel) -> int:
+    """Call what the spec names; the exit code that follows from how that ended."""
     try:
-        module, _, function = entry.partition(":")
-        getattr(import_module(module), function)(channel)
+        look_up(entry)(channel)
         code = 0
     except SystemExit as error:
         code = _code_of(error)
@@ -53,6 +53,13 @@ def _run(entry: str) -> int:
         code = 1
     flush_streams()
     return code
+
+
+@functools.cache
+def look_up(entry: str) -> Callable[[Channel], object]:
+    """The function that an entry names. Raises what its import raises, and `AttributeError`."""
+    module, _, function = entry.partition(":")
+    return getattr(import_module(module), function)  # type: ignore[no-any-return] # what the spec names: anything
 
 
 def flush_streams() -> None:

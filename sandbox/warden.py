@@ -32,7 +32,7 @@ _REASON_CHARS = 200
 
 def guard(attempt: Attempt) -> NoReturn:
     """Fork the zygote, and serve the runner. What the supervisor of a zygote does; never returns, may raise."""
-    syscalls.set_process_name("isolane-warden")
+    syscalls.set_process_name(b"isolane-warden")
     runner = socket.socket(fileno=attempt.control)
     attempt.stdout = attempt.stderr = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
     zygote, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -116,7 +116,9 @@ class Warden:
             except ChildProcessError:
                 return False
             if pid == zygote:
-                self._on_zygote()  # what it last said
+                with contextlib.suppress(BlockingIOError):  # its inmates hold the other end as well
+                    self._zygote.setblocking(False)
+                    self._on_zygote()  # what it last said
                 return False
             if pid == 0:
                 return True

@@ -24,7 +24,7 @@ _CONTAINERS = frozenset({dict, list})
 def encode(frame: Mapping[str, Any]) -> bytes:
     """The bytes of `frame`. Raises `WireError` for what strict JSON cannot carry or what is over `FRAME_LIMIT`."""
     try:
-        body = json.dumps(frame, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        body = _to_text(frame).encode()
     except (TypeError, ValueError, RecursionError) as error:  # a UnicodeEncodeError is a ValueError
         raise WireError(f"the frame is not strict JSON: {error}") from error
     if len(body) > FRAME_LIMIT:
@@ -70,9 +70,9 @@ class Decoder:
 
 def _parse(body: bytes) -> dict[str, Any]:
     try:
-        frame = json.loads(body.decode(), parse_float=_finite, parse_constant=_refuse_constant)
+        frame = _from_text(body.decode())
         if b"\\u" in body:  # only an escape can smuggle a lone surrogate through UTF-8
-            json.dumps(frame, ensure_ascii=False).encode()
+            _to_text(frame).encode()
     except (ValueError, RecursionError) as error:
         raise WireError(f"a frame is not strict JSON: {type(error).__name__}") from error
     if not isinstance(frame, dict):
@@ -103,3 +103,8 @@ def _finite(digits: str) -> float:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+# `json.dumps` and `json.loads` would make one of these for each frame.
+_to_text = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_from_text = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse_constant).decode

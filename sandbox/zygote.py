@@ -4,7 +4,7 @@ It stands within all walls that its attempts stand in, and has two capabilities 
 not: to enter (setns) the cells of its warden. What is imported in it is the task's, so nobody trusts what it says: it
 can harm its own attempts, and no one else.
 
-    warden ──"cell" with a link to one──► zygote ◄──"fork" with the cell's namespaces── cell
+    warden ──"cell" with a link to one──► zygote ◄──"room" with its namespaces, "fork"── cell
        ◄──"ready" or "unfit" once────────────┘ └──fork──► inmate, in the cell: waits at the door
                                                └──────"exited", and how──► cell
 
@@ -20,16 +20,18 @@ import os
 import select
 import signal
 import socket
-import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import NoReturn
 
 from sandbox import door, inheritance, messages, syscalls
 from sandbox.attempt import CHANNEL_DESCRIPTOR, Attempt, carry_out
-from sandbox.contain_cell import INMATE_STEPS, MOVE_IN_STEPS
+from sandbox.contain_cell import room_kinds
 from sandbox.contain_task import TASK_STEPS, with_landlock
-from sandbox.errors import SetupError
-from sandbox.task import become_task, flush_streams
+from sandbox.inmate import Inmate, confinement
+from sandbox.syscalls import Prepared
+from sandbox.task import flush_streams
 
 
 def become_zygote(attempt: Attempt) -> NoReturn:
@@ -64,18 +66,28 @@ def _warm_up(attempt: Attempt) -> str:
     return inheritance.obstacle({0, 1, 2, CHANNEL_DESCRIPTOR}, scratch)
 
 
+@dataclass(slots=True, eq=False)
+class _Cell:
+    """A cell, as its zygote knows it."""
+
+    link: socket.socket
+    room: Sequence[int] = ()  # all that its inmates enter and are held to, but what is new for each
+    namespaces: Sequence[int] = ()
+    confinement: Sequence[tuple[str, Prepared]] = ()
+
+
 class Zygote:
     """The fork server; see the module."""
 
     def __init__(self, attempt: Attempt, warden: socket.socket) -> None:
-        self._inmate = attempt
+        self._attempt = attempt
         attempt.is_zygote = False  # what is forked from now on
         self._warden = warden
-        self._links: dict[int, socket.socket] = {}  # by descriptor
-        self._children: dict[int, socket.socket] = {}  # pid -> the link of its cell
-        syscalls.set_signal_mask(1 << signal.SIGCHLD - 1)
-        self._child_ended = syscalls.signalfd({signal.SIGCHLD})
+        self._inmate = Inmate(attempt)
+        self._cells: dict[int, _Cell] = {}  # by the descriptor of the link
+        self._children: dict[int, tuple[int, _Cell]] = {}  # by pidfd: the pid, and its cell
         self._poller = select.poll()
+        self._namespaces_of_cell = len(room_kinds(attempt))
         self._has_rules = with_landlock(attempt)
         gc.collect()
         gc.freeze()  # attempts share these pages as long as no collection writes to them
@@ -84,14 +96,12 @@ class Zygote:
         """Fork what the cells ask for until the warden is gone."""
         messages.send(self._warden, {"ready": True})
         self._poller.register(self._warden, select.POLLIN)
-        self._poller.register(self._child_ended, select.POLLIN)
         while True:
             for descriptor, _ in self._poller.poll():
-                if descriptor == self._child_ended:
-                    os.read(self._child_ended, 4096)
-                    self._reap()
-                elif descriptor in self._links:
-                    self._obey(self._links[descriptor])
+                if descriptor in self._children:
+                    self._reap(descriptor)
+                elif descriptor in self._cells:
+                    self._obey(self._cells[descriptor])
                 elif not self._add_cell():
                     return
 
@@ -100,69 +110,66 @@ class Zygote:
         received = messages.receive(self._warden)
         if received is None:
             return False
-        for link in map(_socket, received[1]):
-            self._links[link.fileno()] = link
-            self._poller.register(link, select.POLLIN)
+        for descriptor in received[1]:
+            self._cells[descriptor] = _Cell(socket.socket(fileno=descriptor))
+            self._poller.register(descriptor, select.POLLIN)
         return True
 
-    def _obey(self, link: socket.socket) -> None:
-        given = door.asked_for_fork(link)
-        if given is None:
-            self._poller.unregister(link)
-            del self._links[link.fileno()]
-            link.close()
+    def _obey(self, cell: _Cell) -> None:
+        asked, given = door.asked(cell.link)
+        if asked == door.FORK:
+            try:
+                self._fork(cell, *given)
+            except (OSError, TypeError):  # the kernel refuses, or had no room for what was given
+                door.tell_not_forked(cell.link)
+            finally:
+                _close_all(given)
             return
-        try:
-            self._fork(link, *given)
-        except (OSError, TypeError):  # the kernel refuses, or had no room for what was given
-            door.tell_not_forked(link)
-        finally:
-            for descriptor in given:
-                os.close(descriptor)
+        _close_all(cell.room)
+        cell.room = given
+        if asked == door.ROOM:
+            self._furnish(cell)
+        else:
+            self._poller.unregister(cell.link)
+            del self._cells[cell.link.fileno()]
+            cell.link.close()
 
-    def _fork(self, link: socket.socket, own_door: int, *given: int) -> None:
-        namespaces = given
+    def _furnish(self, cell: _Cell) -> None:
+        """Make ready what inmates of the cell will do; none can be forked where something of it did not arrive."""
+        cell.namespaces, rules = cell.room[: self._namespaces_of_cell], cell.room[self._namespaces_of_cell :]
+        if len(rules) < self._has_rules:
+            cell.namespaces = ()
+            return
         if self._has_rules:
-            namespaces, self._inmate.file_rules = given[:-1], given[-1]
-        for namespace in namespaces:
+            (self._attempt.file_rules,) = rules
+        cell.confinement = confinement(self._attempt)
+
+    def _fork(self, cell: _Cell, own_door: int, ipc: int) -> None:
+        if not cell.namespaces:
+            raise OSError("there is nothing to enter")
+        for namespace in cell.namespaces:
             syscalls.setns(namespace, 0)
+        syscalls.setns(ipc, 0)
         pid = os.fork()
         if pid == 0:
-            _wait_at(_socket(own_door), self._inmate)
-        self._children[pid] = link
+            self._inmate.live(own_door, cell.confinement)
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
+        self._children[pidfd] = pid, cell
+        self._poller.register(pidfd, select.POLLIN)
 
-    def _reap(self) -> None:
-        while self._children:
-            pid, status, usage = os.wait4(-1, os.WNOHANG)
-            if pid == 0:
-                return
-            link = self._children.pop(pid, None)
-            if link is not None:
-                door.tell_exit(link, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
-
-
-def _socket(descriptor: int) -> socket.socket:
-    return socket.socket(fileno=descriptor)
-
-
-def _wait_at(own_door: socket.socket, attempt: Attempt) -> NoReturn:
-    """Confine the caller, as far as that can be done ahead of an attempt, and become the first that comes."""
-    try:
-        _seed()
-        carry_out(INMATE_STEPS, attempt)
-        own_door.send(door.STANDING)
-        if (taken := door.take_over(own_door)) is not None:
-            attempt.name, (attempt.channel, attempt.stdout, attempt.stderr, *cgroups) = taken
-            attempt.cgroups, attempt.control = tuple(cgroups), own_door.fileno()
-            become_task(attempt, MOVE_IN_STEPS)
-    except SetupError as error:
-        messages.send(own_door, error.to_document())
-    finally:
-        os._exit(1)
+    def _reap(self, pidfd: int) -> None:
+        pid, cell = self._children.pop(pidfd)
+        _, status, usage = os.wait4(pid, 0)
+        self._poller.unregister(pidfd)
+        os.close(pidfd)
+        door.tell_exit(cell.link, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
-def _seed() -> None:
-    """Seed what was seeded when it was imported and does not notice a fork; `random` itself does."""
-    numpy = sys.modules.get("numpy.random")
-    if numpy is not None:
-        numpy.seed()
+def _close_all(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

@@ -8,6 +8,7 @@ whose threads go on, so nothing here waits for them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from importlib import import_module
 from typing import Any
@@ -19,7 +20,7 @@ from runner.guest.failure import describe
 from runner.guest.link import ChannelLink
 from runner.guest.loading import find_tasks, load, load_module
 from runner.guest.reach import Network, hint
-from runner.guest.signature import count_arguments, is_async
+from runner.guest.signature import count_arguments, is_async, unwrap
 from runner.sdk import link
 from sandbox.channel import Channel
 
@@ -36,6 +37,9 @@ def warm_up(module: str, *preload: str) -> None:
             what = f"{type(error).__name__}: {error}"
             raise ImportError(f"[sandbox] preload names {name}, whose import raised {what}") from error
     found = find_tasks(load_module(module), module)
+    for task in found:
+        with contextlib.suppress(RunnerError):  # which is for each attempt to raise
+            calling.convention(unwrap(task.function))
     if any(is_async(task.function) for task in found):
         import_module("asyncio")
 

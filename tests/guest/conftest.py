@@ -16,12 +16,11 @@ import pytest
 from sandbox.channel import Channel
 
 _ENTER = """
-import os, sys
+import os, socket, sys
 sys.path.insert(0, sys.argv[2])
-from sandbox import descriptors, task
+from sandbox import channel, descriptors, task
 descriptors.open_streams()
-task.CHANNEL_DESCRIPTOR = int(sys.argv[1])
-os._exit(task._run("runner.guest.main:main"))
+os._exit(task.run("runner.guest.main:main", channel.Channel(socket.socket(fileno=int(sys.argv[1])))))
 """
 _CONTEXT = {
     "run": "019a0000-0000-7000-8000-000000000000",

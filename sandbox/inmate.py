@@ -1,0 +1,96 @@
+"""An inmate: what a zygote forks into a cell. It confines itself, waits at its door, and becomes the next attempt.
+
+A page that is written to after a fork has to be copied first, and that is what most of an attempt's time goes to: to
+use an object is to write to it (how often it is referred to), and each further object may lie on a further page. So
+all that can be is made ahead, in the zygote, and what an inmate does is a few calls that are ready to be done.
+
+It needs no parent-death signal: the warden ends with its zygote, and everything in its pid namespace with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import socket
+import sys
+from collections.abc import Iterable
+from typing import NoReturn
+
+from sandbox import door, landlock, limits, messages, rootfs, seccomp, syscalls
+from sandbox.attempt import CHANNEL_DESCRIPTOR, Attempt
+from sandbox.channel import Channel
+from sandbox.contain_task import with_filter, with_landlock
+from sandbox.errors import SetupError
+from sandbox.syscalls import Prepared, checked
+from sandbox.task import look_up, run
+
+#: Where an inmate has its door.
+_DOOR_DESCRIPTOR = CHANNEL_DESCRIPTOR + 1
+
+
+def confinement(attempt: Attempt) -> list[tuple[str, Prepared]]:
+    """The steps by which an inmate confines itself ahead of need, in order: their names, and the call that each is."""
+    steps = [
+        ("session", syscalls.prepared("setsid")),
+        ("home", syscalls.prepared("chdir", os.fsencode(rootfs.SCRATCH[0]))),
+        ("capabilities", syscalls.capabilities_call(0)),
+    ]
+    if with_landlock(attempt):
+        steps.append(("landlock", landlock.enforcing(attempt.file_rules)))
+    if with_filter(attempt):
+        steps.append(("seccomp", syscalls.filter_call(seccomp.entering_denied())))
+    return steps
+
+
+class Inmate:
+    """What all inmates of a zygote have in common, made ahead. The caller has a socket as its channel."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._entry = attempt.spec.entry
+        self._files = limits.of_files(attempt.spec.limits.open_files)
+        self._channel = Channel(_unix_socket(CHANNEL_DESCRIPTOR))
+        os.dup2(CHANNEL_DESCRIPTOR, _DOOR_DESCRIPTOR, inheritable=False)  # so that nothing else has the number
+        self._door = _unix_socket(_DOOR_DESCRIPTOR)
+        numpy = sys.modules.get("numpy.random")
+        self._seed = None if numpy is None else numpy.seed
+        if self._entry.partition(":")[0] in sys.modules:
+            with contextlib.suppress(AttributeError):  # which is the attempt's to raise
+                look_up(self._entry)
+
+    def live(self, own_door: int, confinement: Iterable[tuple[str, Prepared]]) -> NoReturn:
+        """What the process does: confine itself, and become the first attempt that comes to its door."""
+        step = "door"
+        try:
+            os.dup2(own_door, _DOOR_DESCRIPTOR, inheritable=False)
+            if self._seed is not None:
+                self._seed()
+            for step, call in confinement:
+                checked(call(), step)
+            self._door.send(door.STANDING)
+            name, given = door.take_over(self._door)
+            if name:
+                step = "cgroup"
+                for cgroup in given[3:]:
+                    os.write(cgroup, b"0")
+                step = "rlimits"
+                resource.setrlimit(resource.RLIMIT_NOFILE, self._files)
+                syscalls.set_process_name(name)
+                self._take_descriptors(*given[:3])
+                os._exit(run(self._entry, self._channel))
+        except Exception as error:
+            messages.send(self._door, SetupError.caused_by(step, error).to_document())
+        finally:
+            os._exit(1)
+
+    def _take_descriptors(self, channel: int, stdout: int, stderr: int) -> None:
+        """Close everything else, at last the door, on which it could complain."""
+        # What was given has higher numbers than these, which the zygote holds: it gave them to nothing.
+        os.dup2(channel, CHANNEL_DESCRIPTOR, inheritable=False)
+        os.dup2(stdout, 1)
+        os.dup2(stderr, 2)
+        syscalls.close_range(_DOOR_DESCRIPTOR)
+
+
+def _unix_socket(descriptor: int) -> socket.socket:
+    return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=descriptor)
