@@ -1,7 +1,8 @@
 """The runner's side of the cells of one zygote: which inmates stand ready, and how those ended that were taken.
 
 A cell serves one attempt after another (`cell`). One more than are in use is kept, so that the next attempt finds an
-inmate that stands while the cell of the last one is cleared.
+inmate that stands while the cell of the last one is cleared. Cells that were in use a moment ago are kept as well,
+since to make one takes longer than an attempt.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from sandbox.messages import Message
 from sandbox.report import End, Ended
 
 _AHEAD = 1
-#: So many beyond those in use are kept; with fewer, a single slot would have its second cell built and ended in turn.
-_MOST_FREE = 2
+#: How long one is kept that is not needed.
+_KEEP_S = 5.0
 #: So many inmates in a row that ended before they were needed are the zygote's fault.
 _MOST_LOST = 5
 
@@ -66,6 +67,8 @@ class Cells:
         self._spare: deque[Inmate] = deque()
         self._waiting: deque[tuple[asyncio.Future[Any], Callable[[Inmate], Any]]] = deque()
         self._lost = 0
+        self._busiest = 0  # most that were wanted at once since the last look
+        self._looking: asyncio.TimerHandle | None = None
 
     async def build_ahead(self) -> None:
         """Have as many cells built as there are too few. Raises `LauncherError` when the zygote has ended."""
@@ -90,6 +93,7 @@ class Cells:
         """
         coming: asyncio.Future[Occupant] = asyncio.get_running_loop().create_future()
         self._waiting.append((coming, occupy))
+        self._busiest = max(self._busiest, self._wanted())
         self._settle()
         try:
             await self.build_ahead()
@@ -104,6 +108,8 @@ class Cells:
         for cell in list(self._cells):
             cell.line.drain()
             cell.close()
+        if self._looking is not None:
+            self._looking.cancel()
         self._fail(LauncherError("the zygote has ended"), most=len(self._waiting))
 
     # --- for the cells -----------------------------------------------------------------------------------------------
@@ -113,18 +119,12 @@ class Cells:
         self._spare.append(inmate)
         self._settle()
 
-    def trim(self) -> None:
-        """Let go of more free cells than it pays to keep."""
-        free = [cell for cell in self._cells if cell.is_free]
-        most = sum(cell.is_used for cell in self._cells) + len(self._waiting) + _MOST_FREE
-        for cell in free[: max(0, len(free) - most)]:
-            cell.leave()
-
     def ended(self, inmate: Inmate, end: End) -> None:
         """Everything of it is dead."""
         if inmate.on_end is not None:
             self._lost = 0
             inmate.on_end(end)
+            self._look_later()
             return
         self.discard(inmate)
         self._count_as_lost()
@@ -144,6 +144,24 @@ class Cells:
         self._cells.discard(cell)
         if sum(each.is_free for each in self._cells) < len(self._waiting):
             self._fail(LauncherError("its cell has died"))
+
+    def _wanted(self) -> int:
+        """So many are in use, or waited for."""
+        return sum(cell.is_used for cell in self._cells) + len(self._waiting)
+
+    def _look_later(self) -> None:
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().call_later(_KEEP_S, self._let_go)
+
+    def _let_go(self) -> None:
+        """Let go of what was not needed for a while."""
+        self._looking = None
+        free = [cell for cell in self._cells if cell.is_free]
+        for cell in free[: max(0, len(self._cells) - self._busiest - _AHEAD)]:
+            cell.leave()
+        self._busiest = self._wanted()
+        if len(self._cells) > self._busiest + _AHEAD:
+            self._look_later()
 
     def _count_as_lost(self) -> None:
         self._lost += 1
@@ -201,7 +219,6 @@ class _Cell:
                 self._owner.stands(self._inmate)
             case {"ended": True, "exit_code": code, "signal": signal, "cpu_time_s": cpu, "peak_bytes": peak}:
                 self._end(End(cpu, peak, Ended(code, signal)))
-                self._owner.trim()
             case {"step": str(step), "reason": str(reason), "errno": errno}:
                 self._owner.failed(SetupError(step, reason, errno))
             case _:

@@ -181,13 +181,25 @@ async def test_attempts_in_a_row_leave_no_descriptor_in_what_is_kept_for_them(sa
     assert counts[1] == counts[2]
 
 
-async def test_after_many_at_once_few_cells_are_kept(sandbox, actor, spec):
+async def test_after_many_at_once_few_cells_are_kept(sandbox, actor, spec, monkeypatch):
+    monkeypatch.setattr("sandbox.cells._KEEP_S", 0.1)
     many = await asyncio.gather(*(warm(sandbox, actor, spec) for _ in range(20)))
 
     await asyncio.gather(*(end(actor, ask) for ask in many))
 
-    await eventually_async(lambda: len(cells(sandbox)) <= 3)
+    await eventually_async(lambda: len(cells(sandbox)) == 1)
     await end(actor, await warm(sandbox, actor, spec))
+
+
+async def test_while_crowds_come_no_cell_is_made_anew(sandbox, actor, spec, monkeypatch):
+    monkeypatch.setattr("sandbox.cells._KEEP_S", 60)
+    used = set()
+    for _ in range(5):
+        crowd = await asyncio.gather(*(warm(sandbox, actor, spec) for _ in range(4)))
+        used |= {await ask(_CELL) for ask in crowd}
+        await asyncio.gather(*(end(actor, ask) for ask in crowd))
+
+    assert len(used) <= 5
 
 
 async def test_attempts_that_come_in_crowds_are_all_warm(sandbox, actor, spec):
