@@ -119,7 +119,7 @@ def ruleset(grants: Grants) -> int:
 
 def enforce(rules: int) -> None:
     """Hold the caller and all that it will fork to rules, for good. Needs no_new_privs. Raises `OSError`."""
-    syscalls.do(enforcing(rules), "landlock_restrict_self")
+    syscalls.checked(enforcing(rules)(), "landlock_restrict_self")
 
 
 def enforcing(rules: int) -> syscalls.Prepared:

@@ -243,4 +243,4 @@ def prepare() -> None:
 
 def load(instructions: bytes) -> None:
     """Hold the caller, and all that it will fork, to a filter, for good. Needs no_new_privs. Raises `OSError`."""
-    syscalls.do(syscalls.filter_call(instructions), "seccomp")
+    syscalls.checked(syscalls.filter_call(instructions)(), "seccomp")

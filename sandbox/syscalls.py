@@ -27,8 +27,7 @@ _SYS_LANDLOCK_CREATE_RULESET = 444
 _SYS_LANDLOCK_ADD_RULE = 445
 _SYS_LANDLOCK_RESTRICT_SELF = 446
 
-#: A call of the kernel with its arguments, all made ahead: -1, with the reason in errno, where it is refused. Who was
-#: just forked has to copy every page that it writes to, and whatever Python looks at is written to, by its references.
+#: A call with its arguments, all made ahead; it gives -1, with the reason in errno, where it is refused.
 Prepared = Callable[[], int]
 
 CLONE_PARENT = 0x00008000
@@ -75,11 +74,6 @@ def checked(result: int, call: str) -> int:
 def prepared(function: str, *arguments: object) -> Prepared:
     """A call of a function of the C library."""
     return partial(getattr(libc, function), *arguments)
-
-
-def do(call: Prepared, name: str) -> int:
-    """Do what was prepared; `name` is for the error."""
-    return checked(call(), name)
 
 
 def syscall(call: str, number: int, *arguments: object) -> int:
@@ -138,7 +132,7 @@ def drop_bounding_capabilities() -> None:
 
 def set_capabilities(bits: int) -> None:
     """Have these capabilities (bits below 32), of those that the caller has, effective and permitted, and no other."""
-    do(capabilities_call(bits), "capset")
+    checked(capabilities_call(bits)(), "capset")
 
 
 def capabilities_call(bits: int) -> Prepared:

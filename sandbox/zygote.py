@@ -87,7 +87,7 @@ class Zygote:
         self._cells: dict[int, _Cell] = {}  # by the descriptor of the link
         self._children: dict[int, tuple[int, _Cell]] = {}  # by pidfd: the pid, and its cell
         self._poller = select.poll()
-        self._namespaces_of_cell = len(room_kinds(attempt))
+        self._kinds = len(room_kinds(attempt))
         self._has_rules = with_landlock(attempt)
         gc.collect()
         gc.freeze()  # attempts share these pages as long as no collection writes to them
@@ -136,8 +136,8 @@ class Zygote:
 
     def _furnish(self, cell: _Cell) -> None:
         """Make ready what inmates of the cell will do; none can be forked where something of it did not arrive."""
-        cell.namespaces, rules = cell.room[: self._namespaces_of_cell], cell.room[self._namespaces_of_cell :]
-        if len(rules) < self._has_rules:
+        cell.namespaces, rules = cell.room[: self._kinds], cell.room[self._kinds :]
+        if len(cell.namespaces) < self._kinds or len(rules) < self._has_rules:
             cell.namespaces = ()
             return
         if self._has_rules:
