@@ -8,6 +8,7 @@ since to make one takes longer than an attempt.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections import deque
@@ -15,7 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sandbox.errors import LauncherError, SetupError
+from sandbox.belongings import Belongings
+from sandbox.door import hand_over
+from sandbox.errors import LauncherError, SandboxError, SetupError
 from sandbox.line import Line
 from sandbox.messages import Message
 from sandbox.report import End, Ended
@@ -45,12 +48,39 @@ class Inmate:
     pidfd: int
     listeners: list[int]
     on_end: Callable[[End], None] | None = None
+    _belongings: Belongings | None = None
+
+    def move_in(self, provide: Callable[[], Belongings]) -> None:
+        """Give it what will be the attempt's own, unless it has that.
+
+        Raises:
+            SetupError: that cannot be had.
+            LauncherError: it is dead.
+        """
+        if self._belongings is not None:
+            return
+        belongings = provide()
+        try:
+            hand_over(self.door, [*belongings.far, *belongings.procs])
+        except OSError as error:
+            belongings.discard()
+            raise LauncherError("the process that was prepared for it has died") from error
+        belongings.close_far()
+        self._belongings = belongings
+
+    def take_belongings(self) -> Belongings:
+        """What it moved in with is the attempt's, and no more closed with it."""
+        assert self._belongings is not None, "it has moved in"
+        taken, self._belongings = self._belongings, None
+        return taken
 
     def discard(self) -> None:
-        """Close what it came with."""
+        """It is dead, and was never taken: close what it came with."""
         self.door.close()
         for descriptor in (self.pidfd, *self.listeners):
             os.close(descriptor)
+        if self._belongings is not None:
+            self._belongings.discard()
 
 
 class Cells:
@@ -59,10 +89,11 @@ class Cells:
     Args:
         line: to the warden, who makes them.
         on_misbehaviour: called when it is of no use to go on.
+        provide: takes what an attempt will have. Raises `SetupError`.
     """
 
-    def __init__(self, line: Line, on_misbehaviour: Callable[[], None]) -> None:
-        self._line, self.misbehaved = line, on_misbehaviour
+    def __init__(self, line: Line, on_misbehaviour: Callable[[], None], provide: Callable[[], Belongings]) -> None:
+        self._line, self.misbehaved, self._provide = line, on_misbehaviour, provide
         self._cells: set[_Cell] = set()
         self._spare: deque[Inmate] = deque()
         self._waiting: deque[tuple[asyncio.Future[Any], Callable[[Inmate], Any]]] = deque()
@@ -115,7 +146,9 @@ class Cells:
     # --- for the cells -----------------------------------------------------------------------------------------------
 
     def stands(self, inmate: Inmate) -> None:
-        """It waits to be taken."""
+        """It waits to be taken, and moves in meanwhile."""
+        with contextlib.suppress(SandboxError):  # who takes it tries again, and hears of it
+            inmate.move_in(self._provide)
         self._spare.append(inmate)
         self._settle()
 
@@ -126,13 +159,14 @@ class Cells:
             inmate.on_end(end)
             self._look_later()
             return
-        self.discard(inmate)
+        self.withdraw(inmate)
+        inmate.discard()
         self._count_as_lost()
 
-    def discard(self, inmate: Inmate) -> None:
+    def withdraw(self, inmate: Inmate) -> None:
         """Nobody will take it."""
-        self._spare.remove(inmate)
-        inmate.discard()
+        if inmate in self._spare:
+            self._spare.remove(inmate)
 
     def failed(self, error: SetupError) -> None:
         """An inmate, or a whole cell, did not come to stand."""
@@ -176,6 +210,7 @@ class Cells:
                 continue  # who waited has been cancelled
             inmate = self._spare.popleft()
             try:
+                inmate.move_in(self._provide)
                 coming.set_result(occupy(inmate))
             except Exception as error:
                 coming.set_exception(error)
@@ -237,6 +272,9 @@ class _Cell:
     def close(self) -> None:
         """All in it is dead; of an attempt it is said when its zygote is. Closing twice does no harm."""
         self._let_go()
+        if self._inmate is not None and not self.is_used:
+            self._inmate.discard()
+            self._inmate = None
         if self._pidfd >= 0:
             asyncio.get_running_loop().remove_reader(self._pidfd)
             os.close(self._pidfd)
@@ -246,9 +284,8 @@ class _Cell:
     def _let_go(self) -> None:
         self._is_left = True
         self.line.close()
-        if self._inmate is not None and not self.is_used:
-            self._owner.discard(self._inmate)
-            self._inmate = None
+        if self._inmate is not None:
+            self._owner.withdraw(self._inmate)
 
     def _end(self, end: End) -> None:
         inmate, self._inmate = self._inmate, None

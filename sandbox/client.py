@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from sandbox import cgroup, lock, private, probe
+from sandbox.belongings import Belongings
 from sandbox.cells import Inmate
 from sandbox.confined import Confined
 from sandbox.errors import LauncherError, SetupError
@@ -168,11 +169,12 @@ class Sandbox:
     async def _launch(self, spec: Spec, level: Level, lease: Lease | None = None) -> Confined:
         self._start_relay(spec, level)
         number = self._roster.new_number()
-        group = self._create_group(spec)
+        belongings = self._take_belongings(spec)
         try:
-            launch = AttemptLaunch(group, self._roster.free_slot(), lease)
+            launch = AttemptLaunch(belongings, self._roster.free_slot(), lease)
         except OSError as error:
-            raise _not_opened(group, error) from error
+            belongings.discard()
+            raise SetupError.caused_by("sockets and pipes", error) from error
         confined = launch.confined
         self._grant_network(spec, confined)
         try:
@@ -189,14 +191,10 @@ class Sandbox:
         occupied: list[Confined] = []
 
         def occupy(inmate: Inmate) -> Confined:
-            group = self._create_group(spec)
-            try:
-                launch = WarmLaunch(number, group, zygote, inmate)
-            except OSError as error:
-                raise _not_opened(group, error) from error
+            launch = WarmLaunch(number, zygote, inmate)
             self._grant_network(spec, launch.confined)
             try:
-                launch.move_in(spec.name)
+                launch.begin(spec.name)
             except LauncherError as error:
                 launch.ended(End(error=error))
                 _abandon(launch.confined)
@@ -234,7 +232,8 @@ class Sandbox:
         if group is None:
             return "needs a cgroup, and none can be had here"
         try:
-            launch = ZygoteLaunch(spec, group, self._roster.free_slot(), lease)
+            provide = partial(self._take_belongings, spec)
+            launch = ZygoteLaunch(spec, group, self._roster.free_slot(), lease, provide)
         except OSError:
             group.remove()
             raise
@@ -252,6 +251,15 @@ class Sandbox:
         if unfit:
             launch.kill()
         return unfit or launch.zygote
+
+    def _take_belongings(self, spec: Spec) -> Belongings:
+        group = self._create_group(spec)
+        try:
+            return Belongings(group)
+        except OSError as error:
+            if group is not None:
+                group.remove()
+            raise SetupError.caused_by("sockets and pipes", error) from error
 
     def _create_group(self, spec: Spec) -> cgroup.Group | None:
         if self._link is None or self._is_dead:
@@ -304,12 +312,6 @@ class Sandbox:
     def _on_death(self) -> None:
         self._is_dead = True
         self._burial = asyncio.create_task(self._roster.bury_all())
-
-
-def _not_opened(group: cgroup.Group | None, error: OSError) -> SetupError:
-    if group is not None:
-        group.remove()
-    return SetupError.caused_by("sockets and pipes", error)
 
 
 def _abandon(confined: Confined) -> None:

@@ -180,8 +180,8 @@ class Confined:
             self.kill()
         asyncio.get_running_loop().add_reader(self._control.fileno(), self._hear)
 
-    def moved_in(self, pidfd: int, listeners: list[int]) -> None:
-        """An inmate, whose pidfd this is, becomes it. What it says on its way is heard at the end.
+    def begun(self, pidfd: int, listeners: list[int]) -> None:
+        """An inmate, whose pidfd this is, becomes it. What stood against that is heard at the end.
 
         `listeners` are of its granted hosts. They are closed.
         """

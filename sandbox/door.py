@@ -5,7 +5,8 @@ Every page that is written to after a fork has to be copied, on both sides of it
     cell ──"room", with the namespaces that inmates enter and the rules for their files──► zygote
     cell ──"fork", with the inmate's door and its ipc namespace──► zygote ──exit: how the inmate ended──► cell
     inmate ──"standing"──► cell, which then gives the near end of the door to the runner
-    runner ──the name, with what is the attempt's own──► inmate
+    runner ──"yours", with what will be the attempt's own──► inmate
+    runner ──the name of the attempt that it is now──► inmate
 
 A cell trusts nothing of what it hears.
 """
@@ -25,6 +26,7 @@ STANDING = b"standing"
 #: What a cell asks of its zygote.
 ROOM = b"room"
 FORK = b"fork"
+_YOURS = b"yours"
 _NOT_FORKED = b"not forked"
 _EXIT = struct.Struct("=iQQ")
 _NAME_BYTES = 1024
@@ -88,14 +90,24 @@ def read_exit(told: bytes) -> Exit:
     return Exit()
 
 
-def hand_over(door: socket.socket, name: str, given: Sequence[int]) -> None:
+def hand_over(door: socket.socket, given: Sequence[int]) -> None:
+    """Give the inmate what will be the attempt's own. Raises `ConnectionError` if it is dead."""
+    socket.send_fds(door, [_YOURS], given)
+
+
+def take_over(door: socket.socket) -> list[int]:
+    """Wait for what will be the attempt's own; nothing if no attempt will come."""
+    return _receive(door, len(_YOURS))[1]
+
+
+def call(door: socket.socket, name: str) -> None:
     """Have the inmate become the attempt of this name. Raises `ConnectionError` if it is dead."""
-    socket.send_fds(door, [name.encode()[:_NAME_BYTES]], given)
+    door.send(name.encode()[:_NAME_BYTES])
 
 
-def take_over(door: socket.socket) -> tuple[bytes, list[int]]:
-    """Wait to become an attempt: its name, empty if none will come, and what is its own."""
-    return _receive(door, _NAME_BYTES)
+def await_call(door: socket.socket) -> bytes:
+    """Wait to become an attempt: its name, empty if none will come."""
+    return door.recv(_NAME_BYTES)
 
 
 def _receive(peer: socket.socket, most: int) -> tuple[bytes, list[int]]:

@@ -1,4 +1,4 @@
-"""An inmate: what a zygote forks into a cell. It confines itself, waits at its door, and becomes the next attempt.
+"""An inmate: what a zygote forks into a cell. It confines itself, moves in, waits at its door, and is the next attempt.
 
 A page that is written to after a fork has to be copied first, and that is what most of an attempt's time goes to: to
 use an object is to write to it (how often it is referred to), and each further object may lie on a further page. So
@@ -59,7 +59,7 @@ class Inmate:
                 look_up(self._entry)
 
     def live(self, own_door: int, confinement: Iterable[tuple[str, Prepared]]) -> NoReturn:
-        """What the process does: confine itself, and become the first attempt that comes to its door."""
+        """What the process does: confine itself, take what will be the attempt's own, and become it when called."""
         step = "door"
         try:
             os.dup2(own_door, _DOOR_DESCRIPTOR, inheritable=False)
@@ -68,28 +68,25 @@ class Inmate:
             for step, call in confinement:
                 checked(call(), step)
             self._door.send(door.STANDING)
-            name, given = door.take_over(self._door)
-            if name:
+            if given := door.take_over(self._door):
+                channel, stdout, stderr, *cgroups = given
                 step = "cgroup"
-                for cgroup in given[3:]:
+                for cgroup in cgroups:
                     os.write(cgroup, b"0")
-                step = "rlimits"
+                step = "descriptors"
+                # What was given has higher numbers than these, which the zygote holds: it gave them to nothing.
+                os.dup2(channel, CHANNEL_DESCRIPTOR, inheritable=False)
+                os.dup2(stdout, 1)
+                os.dup2(stderr, 2)
                 resource.setrlimit(resource.RLIMIT_NOFILE, self._files)
-                syscalls.set_process_name(name)
-                self._take_descriptors(*given[:3])
-                os._exit(run(self._entry, self._channel))
+                if name := door.await_call(self._door):
+                    syscalls.set_process_name(name)
+                    syscalls.close_range(_DOOR_DESCRIPTOR)  # the door, and all the numbers above
+                    os._exit(run(self._entry, self._channel))
         except Exception as error:
             messages.send(self._door, SetupError.caused_by(step, error).to_document())
         finally:
             os._exit(1)
-
-    def _take_descriptors(self, channel: int, stdout: int, stderr: int) -> None:
-        """Close everything else, at last the door, on which it could complain."""
-        # What was given has higher numbers than these, which the zygote holds: it gave them to nothing.
-        os.dup2(channel, CHANNEL_DESCRIPTOR, inheritable=False)
-        os.dup2(stdout, 1)
-        os.dup2(stderr, 2)
-        syscalls.close_range(_DOOR_DESCRIPTOR)
 
 
 def _unix_socket(descriptor: int) -> socket.socket:

@@ -11,12 +11,12 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sandbox import cgroup
+from sandbox.belongings import Belongings, socket_pair
 from sandbox.cells import Inmate
-from sandbox.confined import Confined
-from sandbox.door import hand_over
+from sandbox.door import call
 from sandbox.errors import LauncherError
 from sandbox.lease import Lease
 from sandbox.line import Line
@@ -37,21 +37,21 @@ class AttemptLaunch:
 
     dependents: Sequence[int] = ()
 
-    def __init__(self, group: cgroup.Group | None, slot: int, lease: Lease | None) -> None:
+    def __init__(self, belongings: Belongings, slot: int, lease: Lease | None) -> None:
         """Raises `OSError`, having taken nothing."""
         self.slot = slot
         with contextlib.ExitStack() as opened:
-            control, far_control = _socket_pair(opened, socket.SOCK_SEQPACKET)
-            self._ends = _Ends(opened)
-            opened.pop_all()  # nothing failed: from here on they have owners
-        self._ends.far.insert(0, far_control.detach())
+            control, far_control = socket_pair(opened, socket.SOCK_SEQPACKET)
+            opened.pop_all()
+        self._belongings = belongings
+        self._belongings.far.insert(0, far_control.detach())
         leases = () if lease is None else (lease.descriptor,)
-        self.handed_over = [*self._ends.far, *leases, *(group.procs if group is not None else ())]
-        self.confined = self._ends.confined(group, control)
+        self.handed_over = [*belongings.far, *leases, *belongings.procs]
+        self.confined = belongings.confined(control)
 
     def close_far_ends(self) -> None:
         """They have been handed over, or never will be."""
-        self._ends.close_far()
+        self._belongings.close_far()
 
     @property
     def pidfd(self) -> int:
@@ -83,27 +83,20 @@ class WarmLaunch:
     slot = None
     dependents: Sequence[int] = ()
 
-    def __init__(self, number: int, group: cgroup.Group | None, zygote: Zygote, inmate: Inmate) -> None:
-        """Raises `OSError`, having taken nothing."""
+    def __init__(self, number: int, zygote: Zygote, inmate: Inmate) -> None:
         self._number, self._zygote, self._inmate = number, zygote, inmate
-        self._procs = group.procs if group is not None else ()
-        with contextlib.ExitStack() as opened:
-            self._ends = _Ends(opened)
-            opened.pop_all()
-        self.confined = self._ends.confined(group, inmate.door)
+        self.confined = inmate.take_belongings().confined(inmate.door)
         self.confined.last_resort = zygote.end
         self.confined.walls = f"{zygote.walls}; warm"
         zygote.attempts[number] = self.confined
 
-    def move_in(self, name: str) -> None:
+    def begin(self, name: str) -> None:
         """Have the inmate become the attempt. Raises `LauncherError` if it is dead."""
         try:
-            hand_over(self._inmate.door, name, [*self._ends.far, *self._procs])
+            call(self._inmate.door, name)
         except ConnectionError as error:
             raise LauncherError("the process that was prepared for it has died") from error
-        finally:
-            self._ends.close_far()
-        self.confined.moved_in(self._inmate.pidfd, self._inmate.listeners)
+        self.confined.begun(self._inmate.pidfd, self._inmate.listeners)
 
     @property
     def pidfd(self) -> int:
@@ -118,26 +111,6 @@ class WarmLaunch:
         """All of it is dead."""
         self.confined.ended(end)
         self._zygote.ended(self._number)
-
-
-class _Ends:
-    """The channel and the pipes of an attempt: the near ends for the runner, the far ones for whom it launches."""
-
-    def __init__(self, opened: contextlib.ExitStack) -> None:
-        """`opened` closes them if something fails. Raises `OSError`."""
-        self._channel, far_channel = _socket_pair(opened, socket.SOCK_STREAM)
-        self._stdout, far_stdout = _pipe(opened)
-        self._stderr, far_stderr = _pipe(opened)
-        self.far = [far_channel.detach(), far_stdout, far_stderr]
-
-    def confined(self, group: cgroup.Group | None, control: socket.socket) -> Confined:
-        """Who owns the near ones from now on."""
-        return Confined(group, control, self._channel, self._stdout, self._stderr)
-
-    def close_far(self) -> None:
-        """They have been handed over, or never will be."""
-        while self.far:
-            os.close(self.far.pop())
 
 
 class ZygoteLaunch:
@@ -156,15 +129,16 @@ class ZygoteLaunch:
         group: cgroup.Group,
         slot: int,
         lease: Lease | None,
+        provide: Callable[[], Belongings],
     ) -> None:
-        """Raises `OSError`, having taken nothing."""
+        """`provide` takes what an attempt will have. Raises `OSError`, having taken nothing."""
         self.slot = slot
         self.pidfd = -1
         self.settled: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._group = group
         self._killed = self._lease_over = False
         line = Line(self._hear, self.kill)
-        self.zygote = Zygote(spec, lease, line, self.kill)
+        self.zygote = Zygote(spec, lease, line, self.kill, provide)
         leases = () if lease is None else (lease.descriptor,)
         self.handed_over = [line.far_end.fileno(), *leases, *group.procs]
 
@@ -224,19 +198,3 @@ class ZygoteLaunch:
     def _settle(self, unfit: str) -> None:
         if not self.settled.done():
             self.settled.set_result(unfit)
-
-
-def _socket_pair(opened: contextlib.ExitStack, kind: int) -> tuple[socket.socket, socket.socket]:
-    near, far = socket.socketpair(socket.AF_UNIX, kind)
-    opened.enter_context(near)
-    opened.enter_context(far)
-    near.setblocking(False)
-    return near, far
-
-
-def _pipe(opened: contextlib.ExitStack) -> tuple[int, int]:
-    near, far = os.pipe2(os.O_CLOEXEC)
-    opened.callback(os.close, near)
-    opened.callback(os.close, far)
-    os.set_blocking(near, False)
-    return near, far

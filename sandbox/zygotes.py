@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Hashable
 
+from sandbox.belongings import Belongings
 from sandbox.cells import Cells
 from sandbox.confined import Confined
 from sandbox.errors import SandboxError
@@ -42,10 +43,12 @@ class Zygote:
         ready: whether attempts can be forked from it.
     """
 
-    def __init__(self, spec: Spec, lease: Lease | None, line: Line, end: Callable[[], None]) -> None:
+    def __init__(
+        self, spec: Spec, lease: Lease | None, line: Line, end: Callable[[], None], provide: Callable[[], Belongings]
+    ) -> None:
         self.spec, self.lease, self.line, self.end = spec, lease, line, end
         self.walls = ""
-        self.cells = Cells(line, end)
+        self.cells = Cells(line, end, provide)
         self.attempts: dict[int, Confined] = {}
         self.ready = False
         self.used_at = self.born_at = time.monotonic()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from pathlib import Path
 
 import psutil
 import pytest
 
-from sandbox import LauncherError, Mount
+from sandbox import LauncherError, Mount, SetupError
 from support.leftovers import look, settled
 from support.waiting import eventually_async
 from support.warm import importing, is_warm, launcher, named, need_zygotes, wardens, zygotes
@@ -277,3 +278,35 @@ async def test_an_attempt_that_has_its_cell_does_not_mind_that_no_other_can_be_a
 
     assert await ask("6 * 7") == 42
     await end(actor, ask)
+
+
+async def test_what_could_not_be_had_for_an_inmate_ahead_is_had_when_it_is_needed(sandbox, actor, spec, monkeypatch):
+    [zygote] = sandbox._zygotes._known.values()
+    await eventually_async(lambda: zygote.cells._spare)
+    provide, refused = zygote.cells._provide, []
+
+    def refuse():
+        refused.append(True)
+        raise SetupError("sockets and pipes", "Too many open files")
+
+    monkeypatch.setattr(zygote.cells, "_provide", refuse)
+    ask = await warm(sandbox, actor, spec)
+    await eventually_async(lambda: refused and zygote.cells._spare)
+    monkeypatch.setattr(zygote.cells, "_provide", provide)
+    await end(actor, ask)
+
+    for _ in range(3):
+        ask = await warm(sandbox, actor, spec)
+        assert await ask("6 * 7") == 42
+        await end(actor, ask)
+
+
+async def test_an_inmate_has_moved_in_before_it_is_needed(sandbox, actor, spec):
+    def cgroups(process):
+        return Path(f"/proc/{process.pid}/cgroup").read_text()
+
+    [zygote] = zygotes(sandbox)
+    await eventually_async(zygote.children)
+    [inmate] = zygote.children()
+
+    await eventually_async(lambda: cgroups(inmate) != cgroups(zygote))

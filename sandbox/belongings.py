@@ -1,0 +1,69 @@
+"""What is one attempt's own: its channel, pipes and cgroup. The runner holds the near ends, the attempt the far ones.
+
+All of it is taken before the attempt is launched, so a launch that fails for want of descriptors fails in the runner,
+and leaves nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+
+from sandbox import cgroup
+from sandbox.confined import Confined
+
+
+class Belongings:
+    """See the module.
+
+    Attributes:
+        far: channel, stdout and stderr, for the attempt.
+        procs: by which it joins its cgroup.
+    """
+
+    def __init__(self, group: cgroup.Group | None) -> None:
+        """Raises `OSError`, having taken nothing."""
+        with contextlib.ExitStack() as opened:
+            self._channel, far_channel = socket_pair(opened, socket.SOCK_STREAM)
+            self._stdout, far_stdout = _pipe(opened)
+            self._stderr, far_stderr = _pipe(opened)
+            opened.pop_all()  # nothing failed: from here on they have owners
+        self._group = group
+        self.far = [far_channel.detach(), far_stdout, far_stderr]
+        self.procs = group.procs if group is not None else ()
+
+    def close_far(self) -> None:
+        """They have been handed over, or never will be."""
+        while self.far:
+            os.close(self.far.pop())
+
+    def confined(self, control: socket.socket) -> Confined:
+        """Who owns the rest from now on."""
+        return Confined(self._group, control, self._channel, self._stdout, self._stderr)
+
+    def discard(self) -> None:
+        """No attempt will have it, and whoever had it is dead."""
+        self.close_far()
+        self._channel.close()
+        os.close(self._stdout)
+        os.close(self._stderr)
+        if self._group is not None:
+            self._group.remove()
+
+
+def socket_pair(opened: contextlib.ExitStack, kind: int) -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets, the first non-blocking; `opened` closes them if something else fails."""
+    near, far = socket.socketpair(socket.AF_UNIX, kind)
+    opened.enter_context(near)
+    opened.enter_context(far)
+    near.setblocking(False)
+    return near, far
+
+
+def _pipe(opened: contextlib.ExitStack) -> tuple[int, int]:
+    near, far = os.pipe2(os.O_CLOEXEC)
+    opened.callback(os.close, near)
+    opened.callback(os.close, far)
+    os.set_blocking(near, False)
+    return near, far
