@@ -78,6 +78,9 @@ def orphans(tx: Transaction, node: str | None) -> list[Claim]:
 
 def _ripen(tx: Transaction, now: int) -> bool:
     """Do what is due; returns whether all of it is done."""
+    instant = tx.value(SQL["next_instant"])
+    if instant is None or instant > now:
+        return True  # mostly so, and to look takes a sixth of what it takes to change nothing
     bound = {"now": now, "limit": _RIPEN_AT_ONCE}
     expired = tx.rows(SQL["expire_runs"], bound)
     tx.ended += map(run_of, expired)
