@@ -24,7 +24,7 @@ from sandbox.messages import Message
 from sandbox.report import End, Ended
 
 _AHEAD = 1
-#: How long one is kept that is not needed.
+#: So long, at least, one is kept that is not needed.
 _KEEP_S = 5.0
 #: So many inmates in a row that ended before they were needed are the zygote's fault.
 _MOST_LOST = 5
@@ -38,7 +38,8 @@ class Inmate:
     """A confined process that waits for an attempt to become.
 
     Attributes:
-        door: where it takes what is the attempt's own; whoever takes the inmate closes it, and all that follow.
+        door: where it is given what is an attempt's own, and is told when it is that attempt; whoever takes the inmate
+            closes it, and all that follow.
         pidfd: of it.
         listeners: of granted hosts.
         on_end: is called when everything of it is dead; `None` while nobody has taken it.
@@ -185,10 +186,10 @@ class Cells:
 
     def _look_later(self) -> None:
         if self._looking is None:
-            self._looking = asyncio.get_running_loop().call_later(_KEEP_S, self._let_go)
+            self._looking = asyncio.get_running_loop().call_later(_KEEP_S, self._look)
 
-    def _let_go(self) -> None:
-        """Let go of what was not needed for a while."""
+    def _look(self) -> None:
+        """Let go of what was not needed since the last look."""
         self._looking = None
         free = [cell for cell in self._cells if cell.is_free]
         for cell in free[: max(0, len(self._cells) - self._busiest - _AHEAD)]:
