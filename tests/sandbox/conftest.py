@@ -192,7 +192,9 @@ async def arena(request, who, sandbox, tmp_path):
         socket.socket(socket.AF_UNIX) as by_path,
         socket.socket(socket.AF_UNIX) as abstract,
     ):
-        by_path.bind(os.path.relpath(host / "socket"))  # relative, since such paths are short
+        folder = os.open(host, os.O_PATH)
+        by_path.bind(f"/proc/self/fd/{folder}/socket")  # since a socket's path must be short
+        os.close(folder)
         (host / "socket").chmod(0o777)
         name = f"isolane-canary-{os.getpid()}"
         abstract.bind(f"\0{name}")

@@ -94,6 +94,9 @@ def fork_many(count):
 
 def connect_unix(address):
     with socket.socket(socket.AF_UNIX) as stream:
+        if len(address) > 107:  # what an address holds; by its folder it is within reach all the same
+            folder, name = os.path.split(address)
+            address = f"/proc/self/fd/{os.open(folder, os.O_PATH)}/{name}"
         stream.connect(address)
 
 
