@@ -13,9 +13,8 @@ _BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); from importlib import import_module; "
     "import_module(sys.argv[2]).main(int(sys.argv[3]))"
 )
-#: Which version of a library is meant is the runner's to say. What they call in each other is looked up at the start:
-#: else every process that is forked later does that anew.
-_ENVIRONMENT = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ} | {"LD_BIND_NOW": "1"}
+#: What libraries call in each other is looked up at the start: else every process that is forked later does that anew.
+_BIND_NOW = {"LD_BIND_NOW": "1"}
 _HOME = str(Path(__file__).resolve().parent.parent)
 
 
@@ -25,7 +24,7 @@ def start(module: str, descriptor: int) -> subprocess.Popen[bytes]:
         [sys.executable, "-I", "-S", "-X", "utf8", "-c", _BOOT, _HOME, module, str(descriptor)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        env=_ENVIRONMENT,
+        env={name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ} | _BIND_NOW,
         pass_fds=(descriptor,),
         start_new_session=True,  # Ctrl-C is for the runner, which then ends what it began
     )

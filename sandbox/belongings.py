@@ -25,7 +25,7 @@ class Belongings:
     def __init__(self, group: cgroup.Group | None) -> None:
         """Raises `OSError`, having taken nothing."""
         with contextlib.ExitStack() as opened:
-            self._channel, far_channel = socket_pair(opened, socket.SOCK_STREAM)
+            self._channel, far_channel = map(opened.enter_context, socket_pair(socket.SOCK_STREAM))
             self._stdout, far_stdout = _pipe(opened)
             self._stderr, far_stderr = _pipe(opened)
             opened.pop_all()  # nothing failed: from here on they have owners
@@ -52,11 +52,9 @@ class Belongings:
             self._group.remove()
 
 
-def socket_pair(opened: contextlib.ExitStack, kind: int) -> tuple[socket.socket, socket.socket]:
-    """Two connected sockets, the first non-blocking; `opened` closes them if something else fails."""
+def socket_pair(kind: int) -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets, the first non-blocking."""
     near, far = socket.socketpair(socket.AF_UNIX, kind)
-    opened.enter_context(near)
-    opened.enter_context(far)
     near.setblocking(False)
     return near, far
 

@@ -169,7 +169,7 @@ class Sandbox:
     async def _launch(self, spec: Spec, level: Level, lease: Lease | None = None) -> Confined:
         self._start_relay(spec, level)
         number = self._roster.new_number()
-        belongings = self._take_belongings(spec)
+        belongings = self._provide(spec)
         try:
             launch = AttemptLaunch(belongings, self._roster.free_slot(), lease)
         except OSError as error:
@@ -232,7 +232,7 @@ class Sandbox:
         if group is None:
             return "needs a cgroup, and none can be had here"
         try:
-            provide = partial(self._take_belongings, spec)
+            provide = partial(self._provide, spec)
             launch = ZygoteLaunch(spec, group, self._roster.free_slot(), lease, provide)
         except OSError:
             group.remove()
@@ -252,7 +252,7 @@ class Sandbox:
             launch.kill()
         return unfit or launch.zygote
 
-    def _take_belongings(self, spec: Spec) -> Belongings:
+    def _provide(self, spec: Spec) -> Belongings:
         group = self._create_group(spec)
         try:
             return Belongings(group)

@@ -5,8 +5,8 @@ within all their walls from its first instruction on. What is left is what it ma
 zygote: processes, mounts, network, ipc, scratch space, a cgroup. The cell has done `CELL_STEPS` once, and does
 `TURN_STEPS` before each attempt. Scratch space is made by `ROOM_STEPS`, and serves until an attempt has changed
 anything in it; after that one the cell does `CLEAR_STEPS`. The zygote may enter the cell's namespaces; the inmate
-that it forks closes the door behind itself, and when an attempt is to be executed it gets what is the attempt's own,
-and becomes it (`inmate`).
+that it forks closes the door behind itself, and is given what will be an attempt's own, all of it ahead of need. When
+an attempt is to be executed, it becomes that (`inmate`).
 
 What a process does after a fork, or before one, it does on pages that have to be copied when they are first written to.
 So whatever can be done in the cell, which forks nothing, is done there.

@@ -14,7 +14,7 @@ import os
 import resource
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NoReturn
 
 from sandbox import door, landlock, limits, messages, rootfs, seccomp, syscalls
@@ -27,10 +27,12 @@ from sandbox.task import look_up, run
 
 #: Where an inmate has its door.
 _DOOR_DESCRIPTOR = CHANNEL_DESCRIPTOR + 1
+#: Steps in order: their names, and the call that each is.
+Confinement = Sequence[tuple[str, Prepared]]
 
 
-def confinement(attempt: Attempt) -> list[tuple[str, Prepared]]:
-    """The steps by which an inmate confines itself ahead of need, in order: their names, and the call that each is."""
+def confinement(attempt: Attempt) -> Confinement:
+    """How an inmate confines itself ahead of need."""
     steps = [
         ("session", syscalls.prepared("setsid")),
         ("home", syscalls.prepared("chdir", os.fsencode(rootfs.SCRATCH[0]))),
@@ -58,7 +60,7 @@ class Inmate:
             with contextlib.suppress(AttributeError):  # which is the attempt's to raise
                 look_up(self._entry)
 
-    def live(self, own_door: int, confinement: Iterable[tuple[str, Prepared]]) -> NoReturn:
+    def live(self, own_door: int, confinement: Confinement) -> NoReturn:
         """What the process does: confine itself, take what will be the attempt's own, and become it when called."""
         step = "door"
         try:

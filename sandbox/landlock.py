@@ -94,7 +94,7 @@ def restrict(grants: Grants) -> None:
     """Restrict the caller and all that it will fork, for good. Needs no_new_privs. Raises `OSError`."""
     rules = ruleset(grants)
     try:
-        enforce(rules)
+        syscalls.checked(enforcing(rules)(), "landlock_restrict_self")
     finally:
         os.close(rules)
 
@@ -117,13 +117,8 @@ def ruleset(grants: Grants) -> int:
     return rules
 
 
-def enforce(rules: int) -> None:
-    """Hold the caller and all that it will fork to rules, for good. Needs no_new_privs. Raises `OSError`."""
-    syscalls.checked(enforcing(rules)(), "landlock_restrict_self")
-
-
 def enforcing(rules: int) -> syscalls.Prepared:
-    """What `enforce` does, as one call."""
+    """The call that holds whoever makes it, and all that it will fork, to rules, for good. Needs no_new_privs."""
     return syscalls.landlock_call(rules, _NO_AUDIT if abi() >= _QUIET_ABI else 0)
 
 

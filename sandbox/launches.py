@@ -39,12 +39,10 @@ class AttemptLaunch:
 
     def __init__(self, belongings: Belongings, slot: int, lease: Lease | None) -> None:
         """Raises `OSError`, having taken nothing."""
+        control, far_control = socket_pair(socket.SOCK_SEQPACKET)
         self.slot = slot
-        with contextlib.ExitStack() as opened:
-            control, far_control = socket_pair(opened, socket.SOCK_SEQPACKET)
-            opened.pop_all()
         self._belongings = belongings
-        self._belongings.far.insert(0, far_control.detach())
+        belongings.far.insert(0, far_control.detach())
         leases = () if lease is None else (lease.descriptor,)
         self.handed_over = [*belongings.far, *leases, *belongings.procs]
         self.confined = belongings.confined(control)

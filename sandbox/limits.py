@@ -30,7 +30,7 @@ def apply(limits: Limits, level: Level, *, counted_memory: bool, is_zygote: bool
     """
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_MEMLOCK, _LOCKED_BYTES)
-    resource.setrlimit(resource.RLIMIT_NOFILE, of_files(limits.open_files + (_LINKS if is_zygote else 0)))
+    _limit(resource.RLIMIT_NOFILE, limits.open_files + (_LINKS if is_zygote else 0))
     processes = limits.processes
     if level is not Level.FULL:
         processes += _threads_of_user(os.getuid())

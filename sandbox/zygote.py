@@ -29,8 +29,7 @@ from sandbox import door, inheritance, messages, syscalls
 from sandbox.attempt import CHANNEL_DESCRIPTOR, Attempt, carry_out
 from sandbox.contain_cell import room_kinds
 from sandbox.contain_task import TASK_STEPS, with_landlock
-from sandbox.inmate import Inmate, confinement
-from sandbox.syscalls import Prepared
+from sandbox.inmate import Confinement, Inmate, confinement
 from sandbox.task import flush_streams
 
 
@@ -71,9 +70,8 @@ class _Cell:
     """A cell, as its zygote knows it."""
 
     link: socket.socket
-    room: Sequence[int] = ()  # all that its inmates enter and are held to, but what is new for each
-    namespaces: Sequence[int] = ()
-    confinement: Sequence[tuple[str, Prepared]] = ()
+    room: Sequence[int] = ()  # the namespaces that its inmates enter, but what is new for each, and their rules
+    confinement: Confinement = ()  # nothing while no inmate can be forked
 
 
 class Zygote:
@@ -136,18 +134,16 @@ class Zygote:
 
     def _furnish(self, cell: _Cell) -> None:
         """Make ready what inmates of the cell will do; none can be forked where something of it did not arrive."""
-        cell.namespaces, rules = cell.room[: self._kinds], cell.room[self._kinds :]
-        if len(cell.namespaces) < self._kinds or len(rules) < self._has_rules:
-            cell.namespaces = ()
-            return
-        if self._has_rules:
-            (self._attempt.file_rules,) = rules
-        cell.confinement = confinement(self._attempt)
+        cell.confinement = ()
+        if len(cell.room) == self._kinds + self._has_rules:
+            if self._has_rules:
+                self._attempt.file_rules = cell.room[-1]
+            cell.confinement = confinement(self._attempt)
 
     def _fork(self, cell: _Cell, own_door: int, ipc: int) -> None:
-        if not cell.namespaces:
+        if not cell.confinement:
             raise OSError("there is nothing to enter")
-        for namespace in cell.namespaces:
+        for namespace in cell.room[: self._kinds]:
             syscalls.setns(namespace, 0)
         syscalls.setns(ipc, 0)
         pid = os.fork()

@@ -38,7 +38,7 @@ def warm_up(module: str, *preload: str) -> None:
             raise ImportError(f"[sandbox] preload names {name}, whose import raised {what}") from error
     found = find_tasks(load_module(module), module)
     for task in found:
-        with contextlib.suppress(RunnerError):  # which is for each attempt to raise
+        with contextlib.suppress(Exception):  # which is for each attempt to raise
             calling.convention(unwrap(task.function))
     if any(is_async(task.function) for task in found):
         import_module("asyncio")
