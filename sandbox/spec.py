@@ -75,7 +75,8 @@ class WarmUp:
     """What attempts may find done already: it is done once, confined, in a zygote that they are forked from.
 
     Attributes:
-        entry: "module:function"; called with `arguments`, mostly to import what the spec's own entry would.
+        entry: "module:function"; called with `arguments`, mostly to import what the spec's own entry would. Where it
+            returns a text that is not empty, no attempt is forked, and the text says why, after "warming up, it …".
         arguments: for it.
     """
 

@@ -58,10 +58,12 @@ def _warm_up(attempt: Attempt) -> str:
     scratch = inheritance.scratch()
     module, _, function = attempt.spec.warm_up.entry.partition(":")
     try:
-        getattr(import_module(module), function)(*attempt.spec.warm_up.arguments)
+        unfit = getattr(import_module(module), function)(*attempt.spec.warm_up.arguments)
     except BaseException as error:
         return f"raised {type(error).__name__}: {error}"
     flush_streams()
+    if isinstance(unfit, str) and unfit:
+        return unfit
     return inheritance.obstacle({0, 1, 2, CHANNEL_DESCRIPTOR}, scratch)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from runner.sdk.link import Link
+from runner.sdk import link
 
 _MESSAGE_BYTES = 64 << 10
 _NAME_CHARS = 200
@@ -13,16 +13,18 @@ _LEVELS = ((50, "CRITICAL"), (40, "ERROR"), (30, "WARNING"), (20, "INFO"))
 
 
 class LinkHandler(logging.Handler):
-    """Sends each record as a frame. Whatever fails on that way is the log's loss, never the task's."""
+    """Sends each record as a frame. Whatever fails on that way is the log's loss, never the task's.
 
-    def __init__(self, link: Link) -> None:
-        super().__init__()
-        self._link = link
+    Where a file is imported for attempts to be forked, there is no run yet, and so no log for what it says then.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one record."""
+        here = link.current()
+        if here is None:
+            return
         try:
-            self._link.post(
+            here.post(
                 {
                     "type": "log",
                     "level": next((name for number, name in _LEVELS if record.levelno >= number), "DEBUG"),
@@ -41,10 +43,10 @@ class LinkHandler(logging.Handler):
             return f"{record.msg!s} (its arguments do not fit: {type(error).__name__}: {error})"
 
 
-def attach(link: Link) -> None:
+def attach() -> None:
     """Add the handler to the root logger, whose level becomes INFO, and keep `basicConfig(level=...)` working."""
     root = logging.getLogger()
-    handler = LinkHandler(link)
+    handler = LinkHandler()
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     configure = logging.basicConfig

@@ -20,6 +20,7 @@ from runner.guest.failure import describe
 from runner.guest.link import ChannelLink
 from runner.guest.loading import find_tasks, load, load_module
 from runner.guest.reach import Network, hint
+from runner.guest.seeding import SeedWatch
 from runner.guest.signature import count_arguments, is_async, unwrap
 from runner.sdk import link
 from sandbox.channel import Channel
@@ -27,9 +28,15 @@ from sandbox.channel import Channel
 Frame = dict[str, Any]
 
 
-def warm_up(module: str, *preload: str) -> None:
-    """Import a task module and what its tasks need, for attempts that are forked from this process."""
+def warm_up(module: str, *preload: str) -> str:
+    """Import a task module and what its tasks need, for attempts that are forked from this process.
+
+    Returns:
+        Why they cannot be, as the rest of "warming up, it …"; empty if they can.
+    """
     process.prepare(module)
+    logwatch.watch()
+    seeds = SeedWatch()
     for name in preload:
         try:
             import_module(name)
@@ -42,6 +49,8 @@ def warm_up(module: str, *preload: str) -> None:
             calling.convention(unwrap(task.function))
     if any(is_async(task.function) for task in found):
         import_module("asyncio")
+    seeded = seeds.end()
+    return f"called {seeded}, which each attempt has to do for itself" if seeded else ""
 
 
 def main(channel: Channel) -> None:
@@ -55,7 +64,7 @@ def main(channel: Channel) -> None:
     here = ChannelLink(channel, parameters_bytes=limits.get("parameters_bytes", 0))
     if frame["type"] == "start":
         link.attach(here)
-        logwatch.watch(here)
+        logwatch.watch()
         answer = _execute(frame)
     else:
         answer = _discover(frame["module"])
