@@ -231,6 +231,14 @@ def _state_folder(settings: Settings) -> Path:
         state.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise StoreUnavailableError(f"cannot make {state}: {error.strerror}; isolane keeps its state there") from error
+    status, me = state.stat(), os.geteuid()
+    if status.st_uid != me:
+        raise StoreUnavailableError(
+            f"{state} belongs to another user (uid {status.st_uid}), who could exchange what lies in it: start "
+            f"isolane as that user, or give it to this one with chown -R {me} {state}"
+        )
+    if status.st_mode & 0o022:
+        raise StoreUnavailableError(f"others may write {state}, and exchange what lies in it: chmod go-w {state}")
     return state
 
 

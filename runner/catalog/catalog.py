@@ -81,7 +81,7 @@ class Catalog:
         self._code = settings.project / ".isolane" / "code"
         self._history = self._code / "catalog.json"
         self._choice: Choice | None = None  # `None` before the first load
-        self._loaded: str | None = None  # hash of the state of the folder that is in use
+        self._loaded: snapshot.Snapshot | None = None  # the state of the folder that is in use
         self._lacks_secrets = False  # at the last look
         self._loading = asyncio.Lock()
 
@@ -99,7 +99,7 @@ class Catalog:
                 if self._choice is None:
                     raise
                 return self._show_folder_problem(error)
-            if state.hash != self._loaded:
+            if state != self._loaded:
                 await self._take_into_use(state)
                 return True
             if self._choice and self._lacks_secrets:  # they may be there by now
@@ -123,7 +123,7 @@ class Catalog:
         except OSError as error:
             _logger.warning("the last good versions of task modules are not kept beyond a restart: %s", error)
         await self._join(choice)
-        self._choice, self._loaded = choice, state.hash if found.is_certain else None
+        self._choice, self._loaded = choice, state if found.is_certain else None
 
     async def _join(self, choice: Choice) -> None:
         """Take the chosen versions into use, with what the config says and the secrets that are there now."""
@@ -245,7 +245,7 @@ class Catalog:
         if self._choice is None or self._loading.locked():
             return
         needed = {version.code for version in self._choice.versions.values()}
-        snapshot.forget_unused(self._code, needed | in_use | ({self._loaded} if self._loaded else set()))
+        snapshot.forget_unused(self._code, needed | in_use | ({self._loaded.hash} if self._loaded else set()))
 
 
 def _limits(options: TaskOptions) -> Limits:

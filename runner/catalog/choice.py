@@ -39,6 +39,12 @@ def choose(found: Discovery, code: str, last_good: Mapping[str, Version]) -> Cho
 
     for problem in found.problems.values():
         step_back(problem)
+    unread = tuple(f"{problem.file}/" for problem in problems.values())  # for folders
+    versions |= {
+        module: version
+        for module, version in last_good.items()
+        if module not in found.files and version.file.startswith(unread)
+    }
     while clash := _first_clash(versions):
         name, modules = clash
         clashes[name] = tuple(versions[module].file for module in modules)

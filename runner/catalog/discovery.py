@@ -80,15 +80,15 @@ async def discover(snapshot: Snapshot, launcher: Launcher, limits: Limits, *, ti
     files, problems = dict[str, str](), dict[str, ModuleProblem]()
     manifests = dict[str, tuple[TaskManifest, ...]]()
     for path in _module_paths(snapshot.path / PACKAGE):
-        parts, file = path.removesuffix(".py").split("/"), f"{PACKAGE}/{path}"
-        is_module = all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
-        module = ".".join(parts) if is_module else path
-        files[module] = file
-        if not is_module:
+        module, file = _module_of(path), f"{PACKAGE}/{path}"
+        files[module or path] = file
+        if module is None:
             message = "its path cannot be imported: use letters, digits and _, and no word that Python keeps for itself"
-            problems[module] = ModuleProblem(
-                module=module, file=file, error=TaskError(type="NameError", message=message, traceback="")
-            )
+            problems[path] = ModuleProblem(module=path, file=file, error=_error("NameError", message))
+    for path, why in snapshot.refused.items():
+        module, file = _module_of(path) or path, f"{PACKAGE}/{path}"
+        files[module] = file
+        problems[module] = ModuleProblem(module=module, file=file, error=_error("TasksFolderError", why))
     turn = asyncio.Semaphore(_AT_ONCE)
 
     async def ask(module: str) -> None:
@@ -118,6 +118,13 @@ def _module_paths(root: Path) -> Iterator[str]:
         for name in sorted(names):
             if name.endswith(".py") and not name.startswith(("_", ".")):
                 yield Path(folder, name).relative_to(root).as_posix()
+
+
+def _module_of(path: str) -> str | None:
+    """The dotted name of a file with tasks; `None` for what cannot be imported."""
+    parts = path.removesuffix(".py").split("/")
+    is_module = path.endswith(".py") and all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
+    return ".".join(parts) if is_module else None
 
 
 async def _ask(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
 
 def test_a_second_server_is_told_what_is_in_its_way(served, isolane):
     project, _ = served
@@ -38,3 +40,15 @@ def test_ctrl_c_stops_it_in_order(served):
 
     assert server.process.wait(timeout=30) == 0
     assert "Traceback" not in server.log()
+
+
+@pytest.mark.parametrize("modes", [0o777, 0o770])
+def test_a_state_that_others_may_write_is_not_used(isolane, tmp_path, modes):
+    isolane("init")
+    (tmp_path / ".isolane").mkdir(exist_ok=True)
+    (tmp_path / ".isolane").chmod(modes)
+
+    refused = isolane("serve", "--port", "0")
+
+    assert refused.returncode == 1
+    assert "chmod go-w" in refused.stderr
