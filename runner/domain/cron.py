@@ -132,7 +132,7 @@ def _values(text: str, field: _Field, name: str) -> set[int]:
         first, dash, last = span.partition("-")
         low = field.low if span == "*" else _value(first, field, name)
         high = field.high if span == "*" else _value(last, field, name) if dash else low
-        if field.names is _WEEKDAYS and span != "*" and dash and high == 0:
+        if field.names is _WEEKDAYS and span != "*" and high == 0 < low:
             high = 7  # "sat-sun": a week may also end with its Sunday
         if high < low:
             raise _error(name, f"the range {shown(span)} ends before it begins; write it as two with a comma between")

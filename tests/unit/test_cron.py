@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import date, datetime
 
 import pytest
@@ -15,6 +16,33 @@ from runner.errors import InvalidOptionError
 @pytest.mark.parametrize("sunday", ["0", "7", "sun", "SUN", "6-7", "sat-sun"])
 def test_sunday_has_all_its_names(sunday):
     assert parse(f"0 0 * * {sunday}").matches_day(date(2026, 11, 22))
+
+
+@pytest.mark.parametrize("only", ["0-0", "sun-sun", "0-0/1", "7-7", "0-sun", "7-sun", "7-0", "sun-0/3", "*/7"])
+def test_a_range_from_sunday_to_sunday_is_sunday(only):
+    assert parse(f"0 0 * * {only}").weekdays == {0}
+
+
+@pytest.mark.parametrize("names", [range(8), (*"01234567", "sun", "mon", "tue", "wed", "thu", "fri", "sat")])
+@pytest.mark.parametrize("step", [None, 1, 2, 3, 5, 7])
+def test_a_range_of_weekdays_is_what_counting_through_the_week_gives(names, step):
+    """crontab(5): a range is inclusive, a step counts from its beginning, and Sunday is 0 and 7."""
+    number = {name: index for index, name in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat"))}
+    for first, last in itertools.product(map(str, names), repeat=2):
+        low, high = (number.get(name, name) for name in (first, last))
+        low, high = int(low), int(high)
+        if low > 0 == high:
+            high = 7
+        line = f"0 0 * * {first}-{last}" + ("" if step is None else f"/{step}")
+        if low > high:
+            with pytest.raises(InvalidOptionError, match="ends before it begins"):
+                parse(line)
+            continue
+        days, day = set(), low
+        while day <= high:
+            days.add(day % 7)
+            day += step or 1
+        assert parse(line).weekdays == days, line
 
 
 def test_monday_is_one():
