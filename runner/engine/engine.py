@@ -17,15 +17,15 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from runner.catalog import Catalog
 from runner.config import Settings
 from runner.engine.capacity import Capacity
+from runner.engine.chores import Chores
 from runner.engine.dispatcher import Dispatcher
 from runner.engine.endings import Endings
-from runner.engine.janitor import prune
 from runner.engine.keeper import Keeper
 from runner.engine.membership import Membership
 from runner.engine.node import Node
 from runner.engine.operations import Operations
 from runner.engine.parts import Parts
-from runner.engine.periodic import REFRESH_S, Periodic
+from runner.engine.periodic import Periodic
 from runner.engine.presenter import Presenter
 from runner.engine.recovery import recover
 from runner.engine.submission import Submission
@@ -35,7 +35,6 @@ from runner.errors import RunnerError
 from runner.store.contract import Store
 from sandbox import Sandbox
 
-_PRUNE_S = 60.0
 _AGAIN_S = 5.0  # after the store did not take what the tasks folder has by now
 
 _logger = logging.getLogger(__name__)
@@ -72,6 +71,7 @@ class Engine:
         self._takeover = Takeover(self.parts)
         self._clock = AsyncIOScheduler(timezone="UTC")
         self._periodic = Periodic(self.parts, self._clock)
+        self._chores = Chores(self.parts, self._periodic, self._codes_in_use)
         self._watching: asyncio.Task[None] | None = None
         self.operations = Operations(self.parts, presenter, self.reload)
 
@@ -85,6 +85,7 @@ class Engine:
         await self._store.open()
         await self._sandbox.start()
         await self._catalog.load()
+        await self._store.set_back(self.parts.now())  # since it was open last
         await recover(self.parts)
         await self._membership.start()
         self._takeover.start()
@@ -92,15 +93,8 @@ class Engine:
         self.operations.is_ready = True
         if periodic:
             self._clock.start()
-            self._clock.add_job(
-                prune,
-                "interval",
-                seconds=_PRUNE_S,
-                args=[self.parts, self._codes_in_use],
-                id="prune",
-            )
             await self._periodic.refresh()
-            self._clock.add_job(self._periodic.refresh_later, "interval", seconds=REFRESH_S, id="schedules")
+            self._chores.start()
             self._watching = asyncio.create_task(self._watch(), name="watch over tasks")
 
     async def stop(self) -> None:
@@ -110,6 +104,7 @@ class Engine:
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
+        await self._chores.stop()
         if self._clock.running:
             self._clock.shutdown(wait=False)
         await self._takeover.stop()

@@ -12,6 +12,7 @@ was declared last counts, and fires on the nodes that have it; a schedule goes o
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from datetime import UTC, datetime, timedelta
 
@@ -29,8 +30,7 @@ from runner.uuid7 import uuid7
 _RETRY_S = 5.0  # after the store refused a firing
 _AT_ONCE = 1000  # a timer may be set again, and be due, before the firing that sets it is over
 _MISSED_US = 60_000_000  # a firing that is later than this was missed
-#: How often a node tells again what it declares.
-REFRESH_S = 60.0
+_APART_US = 60_000_000  # the clocks of two nodes that share a store are never so far apart
 _SILENT_US = 180_000_000  # whoever has not told for this long is gone, or declares it no more
 _FORGOTTEN_US = 86_400_000_000  # long enough to repair the one node that has a task
 
@@ -61,12 +61,28 @@ class Periodic:
         silent_us, forgotten_us = (_SILENT_US, _FORGOTTEN_US) if parts.store.is_shared else (0, 0)
         await parts.store.keep_schedules(list(declared.values()), now, silent_us=silent_us, forgotten_us=forgotten_us)
         self._rules = {key: state.rule for key, state in declared.items()}
-        own = {_job(state): state for state in await parts.store.schedules() if self._declares(state)}
+        own = {
+            _job(state): await self._in_time(state) for state in await parts.store.schedules() if self._declares(state)
+        }
         for job in self._clock.get_jobs():
             if job.id.startswith("schedule:") and job.id not in own:
                 job.remove()
         for state in own.values():
             self._set_timer(state)
+
+    async def _in_time(self, state: ScheduleState) -> ScheduleState:
+        """The schedule, set to fire earlier where a clock that was ahead has moved it on too far."""
+        now, entry = self._parts.now(), self._parts.catalog.entries.get(TaskKey(state.app, state.task))
+        following = next_fire(entry.options, now) if entry is not None else None
+        if state.next_at is None or following is None or state.next_at <= following:
+            return state
+        if state.last_at is not None and following <= state.last_at <= now + _APART_US:
+            return state  # another node, whose clock is a little ahead, has just fired it
+        _logger.warning(
+            "schedule %s fires earlier than it is set to: that was set by a clock that was ahead", state.name
+        )
+        await self._parts.store.reschedule(state.app, state.name, seen=state.next_at, next_at=following)
+        return dataclasses.replace(state, next_at=following)
 
     async def refresh_later(self) -> None:
         """`refresh`, now and then: what it could not do now it does the next time."""

@@ -216,6 +216,13 @@ class Store(abc.ABC):
     async def progress(self, claim: Claim, progress: str) -> None:
         """Keep what a live attempt says of its progress, JSON text; a stale claim does nothing and raises nothing."""
 
+    @abc.abstractmethod
+    async def set_back(self, now: int) -> None:
+        """The clock was set back, to `now`: what waits for a while that began later than this waits from now on.
+
+        That is the time between two starts of a queue, and the time before a retry.
+        """
+
     # --- operating ----------------------------------------------------------------------------------------------
 
     @abc.abstractmethod
@@ -356,6 +363,10 @@ class Store(abc.ABC):
 
         Returns `None`, and does nothing, where it has fired for `due_at` already, is paused or is gone.
         """
+
+    @abc.abstractmethod
+    async def reschedule(self, app: str, name: str, *, seen: int, next_at: int) -> None:
+        """Let a schedule fire at `next_at` next, where that is still at `seen`."""
 
     # --- tokens -------------------------------------------------------------------------------------------------
 

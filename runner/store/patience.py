@@ -35,20 +35,20 @@ class Patience:
 
     def keeps(self, now: int) -> bool:
         """Whether memory is kept now, should a task wait for it."""
-        return self._since is None or _phase(now - self._since).is_kept
+        return self._since is None or _phase(self._elapsed(now)).is_kept
 
     def reserved(self, waiting: Sequence[TaskKey], now: int) -> TaskKey | None:
         """The one of these tasks for which all free memory is kept now, `None` while others may have it."""
         if self._since is None:
             self._since = now
         self._waiting = frozenset(waiting)
-        phase = _phase(now - self._since)
+        phase = _phase(self._elapsed(now))
         return waiting[phase.number % len(waiting)] if phase.is_kept else None
 
     def switches_at(self, now: int) -> int:
         """When `reserved` will answer otherwise."""
-        assert self._since is not None, "asked only while a task waits"
-        return self._since + _phase(now - self._since).ends_after_us
+        elapsed = self._elapsed(now)
+        return now - elapsed + _phase(elapsed).ends_after_us
 
     def started(self, task: TaskKey) -> None:
         """A run of `task` was started: if it waited for memory, waiting begins anew."""
@@ -58,6 +58,12 @@ class Patience:
     def nobody_waits(self) -> None:
         """Every task that may start fits."""
         self._since, self._waiting = None, frozenset()
+
+    def _elapsed(self, now: int) -> int:
+        """How long some task has waited; where the clock was set back meanwhile, that begins anew."""
+        assert self._since is not None, "asked only while a task waits"
+        self._since = min(self._since, now)
+        return now - self._since
 
 
 def _phase(elapsed_us: int) -> _Phase:

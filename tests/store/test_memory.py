@@ -100,3 +100,16 @@ async def test_two_big_tasks_have_their_time_in_turn(open_desk) -> None:
         desk.now = got.wake_at
 
     assert sorted(filter(None, kept)) == ["also", "big"]
+
+
+async def test_memory_is_not_kept_for_the_time_by_which_the_clock_is_set_back(desk) -> None:
+    desk.pass_s(86_400)
+    await desk.enqueue(task="big")
+    assert (await desk.claims(memory=500)).reserved_for == BIG
+    desk.pass_s(-86_400)
+
+    wake_at = (await desk.claims(memory=500)).wake_at
+
+    assert wake_at == desk.now + 10 * SECOND
+    desk.pass_s(10)
+    assert (await desk.claims(memory=500)).reserved_for is None

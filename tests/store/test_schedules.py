@@ -158,3 +158,32 @@ async def test_a_token_acts_for_its_app_and_an_unknown_one_for_none(desk) -> Non
 
     assert await desk.store.token_app(digest) == "main"
     assert await desk.store.token_app(hashlib.sha256(b"guess").digest()) is None
+
+
+async def test_a_schedule_is_set_to_another_time_only_from_the_one_that_was_seen(desk) -> None:
+    await desk.store.put_schedules([NIGHTLY], START)
+
+    await desk.store.reschedule("main", "nightly", seen=START + 1, next_at=START + 5)
+    assert (await desk.store.schedules())[0].next_at == START
+    await desk.store.reschedule("main", "nightly", seen=START, next_at=START - 5)
+    assert (await desk.store.schedules())[0].next_at == START - 5
+
+
+async def test_what_a_clock_that_was_ahead_declared_makes_no_other_schedule_forgotten(desk) -> None:
+    weekly = dataclasses.replace(NIGHTLY, name="weekly")
+    gone = dataclasses.replace(NIGHTLY, name="gone")
+    await desk.store.put_schedules([gone], START + 1000 * MINUTE)
+    await desk.store.keep_schedules([weekly], START, **PATIENCE)
+
+    await desk.store.keep_schedules([NIGHTLY], START + 1, **PATIENCE)
+
+    assert [state.name for state in await desk.store.schedules()] == ["gone", "nightly", "weekly"]
+
+
+async def test_a_rule_that_a_clock_that_was_ahead_declared_does_not_stand(desk) -> None:
+    await desk.store.put_schedules([NIGHTLY], START + 1000 * MINUTE)
+    newer = dataclasses.replace(NIGHTLY, rule="every 2d")
+
+    await desk.store.keep_schedules([newer], START, **PATIENCE)
+
+    assert await desk.store.schedules() == [declared(newer, START)]

@@ -115,3 +115,9 @@ def _claim_of(started: dict[str, Any]) -> Claim:
     if row["timeout_s"] is not None:
         row["timeout_s"] = float(row["timeout_s"])  # which JSON spells "Infinity" where there is none
     return Claim(run=run_of(row), **started)
+
+
+async def wait_anew(database: Database, now: int) -> None:
+    """Let what waits for a while that began later than `now`, by a clock that was ahead, wait from now on."""
+    await database.single("open_queues_anew", now)
+    await database.single("begin_backoffs_anew", now)

@@ -21,7 +21,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from runner.errors import StoreError
-from runner.store.postgres.clock import DatabaseClock, boot_us
+from runner.store.clock import boot_us
+from runner.store.postgres.clock import DatabaseClock
 from runner.store.postgres.connections import CONNECT_S, connect
 from runner.store.postgres.database import Database
 from runner.store.postgres.faults import is_passing

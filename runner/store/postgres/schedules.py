@@ -11,12 +11,12 @@ from runner.store.postgres.enqueueing import insert, prepared
 from runner.store.records import Firing, ScheduleState
 from runner.store.rows import run_of
 
-#: Later than any declaration: no other rule stands.
-ALWAYS = 1 << 62
+#: No other rule stands, since whoever declared it did so earlier.
+AT_ONCE = -1
 
 
-async def put(tx: Transaction, declared: Sequence[ScheduleState], now: int, *, since: int) -> None:
-    """Store what is declared; another rule stands where it was declared at `since` or later."""
+async def put(tx: Transaction, declared: Sequence[ScheduleState], now: int, *, silent_us: int) -> None:
+    """Store what is declared; another rule stands where somebody declared it in the last `silent_us`."""
     await tx.rows("lock_schedules")
     await tx.rows(
         "put_schedules",
@@ -26,7 +26,8 @@ async def put(tx: Transaction, declared: Sequence[ScheduleState], now: int, *, s
         [each.rule for each in declared],
         [each.next_at for each in declared],
         now,
-        since,
+        now - silent_us,
+        now + silent_us,
     )
 
 
@@ -35,9 +36,9 @@ async def keep(
 ) -> None:
     """Tell again what is declared, and delete what was declared by nobody for so long."""
     await tx.rows("lock_schedules")
-    last = await tx.value("last_declared")
+    last = await tx.value("last_declared", now)
     if declared:
-        await put(tx, declared, now, since=now - silent_us)
+        await put(tx, declared, now, silent_us=silent_us)
     await tx.rows("forget_undeclared", last, forgotten_us, now)
 
 

@@ -12,12 +12,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from runner.domain.run import Claim, Ending, LogLine, NewRun, QueueState, Run, RunDetail, Verdict
 from runner.domain.status import Status
+from runner.store.clock import boot_us
 from runner.store.contents import Contents
 from runner.store.contract import Lease, Store
 from runner.store.patience import Patience
 from runner.store.policy import Policy
 from runner.store.postgres import claiming, endings, listing, logs, nodes, queues, schedules
-from runner.store.postgres.clock import DatabaseClock, boot_us
+from runner.store.postgres.clock import DatabaseClock
 from runner.store.postgres.contents import PostgresContents
 from runner.store.postgres.database import Database
 from runner.store.postgres.enqueueing import Enqueuer, prepared
@@ -153,6 +154,9 @@ class PostgresStore(Store):
     async def progress(self, claim: Claim, progress: str) -> None:
         await self._database.write(lambda tx: endings.progress(tx, claim, progress))
 
+    async def set_back(self, now: int) -> None:
+        await claiming.wait_anew(self._database, now)
+
     # --- operating ----------------------------------------------------------------------------------------------
 
     async def cancel(self, app: str, run: str, now: int) -> Run:
@@ -233,7 +237,7 @@ class PostgresStore(Store):
         return [schedule_of(row) for row in await self._database.single("all_schedules", app)]
 
     async def put_schedules(self, declared: Sequence[ScheduleState], now: int) -> None:
-        await self._database.write(lambda tx: schedules.put(tx, declared, now, since=schedules.ALWAYS))
+        await self._database.write(lambda tx: schedules.put(tx, declared, now, silent_us=schedules.AT_ONCE))
 
     async def keep_schedules(
         self, declared: Sequence[ScheduleState], now: int, *, silent_us: int, forgotten_us: int
@@ -244,6 +248,9 @@ class PostgresStore(Store):
 
     async def fire(self, firing: Firing) -> Run | None:
         return await self._database.write(lambda tx: schedules.fire(tx, firing, self._policy))
+
+    async def reschedule(self, app: str, name: str, *, seen: int, next_at: int) -> None:
+        await self._database.single("reschedule", app, name, seen, next_at)
 
     # --- tokens -------------------------------------------------------------------------------------------------
 

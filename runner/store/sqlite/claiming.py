@@ -68,6 +68,13 @@ def claim(tx: Transaction, node: str, room: Room, now: int, patience: Patience) 
     return Claims(claims=tuple(claims), wake_at=wake_at, reserved_for=reserved)
 
 
+def wait_anew(tx: Transaction, now: int) -> None:
+    """Let what waits for a while that began later than `now`, by a clock that was ahead, wait from now on."""
+    tx.execute(SQL["open_queues_anew"], {"now": now})
+    tx.execute(SQL["begin_backoffs_anew"], {"now": now})
+    tx.ready = True  # there is a new instant to wait for
+
+
 def orphans(tx: Transaction, node: str | None) -> list[Claim]:
     """The claims of attempts that have not ended."""
     return [

@@ -11,12 +11,12 @@ from runner.store.sqlite.enqueueing import insert, prepared
 from runner.store.sqlite.statements import SQL
 from runner.store.sqlite.writer import Transaction
 
-#: Later than any declaration: no other rule stands.
-ALWAYS = 1 << 62
+#: No other rule stands, since whoever declared it did so earlier.
+AT_ONCE = -1
 
 
-def put(tx: Transaction, declared: Sequence[ScheduleState], now: int, *, since: int) -> None:
-    """Store what is declared; another rule stands where it was declared at `since` or later."""
+def put(tx: Transaction, declared: Sequence[ScheduleState], now: int, *, silent_us: int) -> None:
+    """Store what is declared; another rule stands where somebody declared it in the last `silent_us`."""
     for each in declared:
         tx.execute(
             SQL["put_schedule"],
@@ -27,15 +27,16 @@ def put(tx: Transaction, declared: Sequence[ScheduleState], now: int, *, since: 
                 "rule": each.rule,
                 "next_at": each.next_at,
                 "now": now,
-                "since": since,
+                "since": now - silent_us,
+                "ahead": now + silent_us,
             },
         )
 
 
 def keep(tx: Transaction, declared: Sequence[ScheduleState], now: int, *, silent_us: int, forgotten_us: int) -> None:
     """Tell again what is declared, and delete what was declared by nobody for so long."""
-    last = tx.value(SQL["last_declared"])
-    put(tx, declared, now, since=now - silent_us)
+    last = tx.value(SQL["last_declared"], {"now": now})
+    put(tx, declared, now, silent_us=silent_us)
     tx.execute(SQL["forget_undeclared"], {"last": last, "forgotten": forgotten_us, "now": now})
 
 

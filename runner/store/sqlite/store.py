@@ -181,6 +181,9 @@ class SqliteStore(Store):
     async def progress(self, claim: Claim, progress: str) -> None:
         await self._writer.run(lambda tx: endings.progress(tx, claim, progress))
 
+    async def set_back(self, now: int) -> None:
+        await self._writer.run(lambda tx: claiming.wait_anew(tx, now))
+
     # --- operating ----------------------------------------------------------------------------------------------
 
     async def cancel(self, app: str, run: str, now: int) -> Run:
@@ -271,7 +274,7 @@ class SqliteStore(Store):
         return [schedule_of(row) for row in rows]
 
     async def put_schedules(self, declared: Sequence[ScheduleState], now: int) -> None:
-        await self._writer.run(lambda tx: schedules.put(tx, declared, now, since=schedules.ALWAYS))
+        await self._writer.run(lambda tx: schedules.put(tx, declared, now, silent_us=schedules.AT_ONCE))
 
     async def keep_schedules(
         self, declared: Sequence[ScheduleState], now: int, *, silent_us: int, forgotten_us: int
@@ -282,6 +285,10 @@ class SqliteStore(Store):
 
     async def fire(self, firing: Firing) -> Run | None:
         return await self._writer.run(lambda tx: schedules.fire(tx, firing, self._policy))
+
+    async def reschedule(self, app: str, name: str, *, seen: int, next_at: int) -> None:
+        values = {"app": app, "name": name, "seen": seen, "next_at": next_at}
+        await self._writer.run(lambda tx: tx.execute(SQL["reschedule"], values))
 
     # --- tokens -------------------------------------------------------------------------------------------------
 

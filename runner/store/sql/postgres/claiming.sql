@@ -18,3 +18,21 @@ WHERE attempts.finished_at IS NULL ORDER BY attempts.fence;
 SELECT runs.*, attempts.fence AS fence, attempts.number AS number, attempts.token AS token
 FROM attempts JOIN runs ON runs.seq = attempts.run
 WHERE attempts.finished_at IS NULL AND attempts.node = $1 ORDER BY attempts.fence;
+
+-- name: open_queues_anew
+-- Those that a clock that was ahead keeps shut for longer than their rate does.
+UPDATE queues SET opens_at = $1::bigint + interval_us
+WHERE (app, name) IN (
+    SELECT app, name FROM queues WHERE opens_at > $1::bigint + interval_us ORDER BY app, name FOR UPDATE
+);
+
+-- name: begin_backoffs_anew
+-- Of runs whose last attempt ended later than it is now, by a clock that was ahead.
+UPDATE runs SET due_at = due_at - ended.at + $1::bigint
+FROM (
+    SELECT waiting.seq, (SELECT max(finished_at) FROM attempts WHERE run = waiting.seq) AS at
+    FROM runs AS waiting WHERE waiting.status = 'retrying' AND waiting.ready = 0
+        AND waiting.app IN (SELECT app FROM totals WHERE status = 'retrying' GROUP BY app HAVING sum(runs) > 0)
+    ORDER BY waiting.seq FOR UPDATE
+) AS ended
+WHERE runs.seq = ended.seq AND ended.at > $1::bigint;

@@ -32,6 +32,16 @@ SELECT min(at) FROM (
     SELECT min(opens_at) FROM queues INDEXED BY queues_opening WHERE opens_at IS NOT NULL
 );
 
+-- name: open_queues_anew
+-- Those that a clock that was ahead keeps shut for longer than their rate does.
+UPDATE queues SET opens_at = :now + interval_us WHERE opens_at > :now + interval_us;
+
+-- name: begin_backoffs_anew
+-- Of runs whose last attempt ended later than it is now, by a clock that was ahead.
+UPDATE runs SET due_at = due_at - (SELECT max(finished_at) FROM attempts WHERE run = runs.seq) + :now
+WHERE (app, status) IN (SELECT app, status FROM totals WHERE status = 'retrying' AND runs > 0) AND ready = 0
+    AND (SELECT max(finished_at) FROM attempts WHERE run = runs.seq) > :now;
+
 -- name: next_task_head
 -- The lane whose turn it is, of the first task after the given one: tasks are stepped through, lanes are not.
 -- (Not with `(app, task) > (?, ?)`: SQLite would look at every lane of the given task.)

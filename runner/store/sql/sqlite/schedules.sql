@@ -4,15 +4,15 @@
 SELECT * FROM schedules WHERE :app IS NULL OR app = :app ORDER BY app, name;
 
 -- name: put_schedule
--- Another rule takes the place only of one that nobody declared since.
+-- Another rule takes the place only of one that nobody declared since, unless by a clock that was ahead.
 INSERT INTO schedules (app, name, task, rule, next_at, declared_at)
 VALUES (:app, :name, :task, :rule, :next_at, :now)
 ON CONFLICT (app, name) DO UPDATE SET task = excluded.task, rule = excluded.rule, declared_at = excluded.declared_at,
     next_at = CASE WHEN rule = excluded.rule THEN next_at ELSE excluded.next_at END
-WHERE rule = excluded.rule OR declared_at < :since;
+WHERE rule = excluded.rule OR declared_at < :since OR declared_at > :ahead;
 
 -- name: last_declared
-SELECT max(declared_at) FROM schedules;
+SELECT max(declared_at) FROM schedules WHERE declared_at <= :now;
 
 -- name: forget_undeclared
 DELETE FROM schedules WHERE declared_at <= :last - :forgotten AND declared_at < :now;
@@ -22,6 +22,9 @@ DELETE FROM schedules WHERE declared_at <= :last - :forgotten AND declared_at < 
 UPDATE schedules SET next_at = :next_at, last_at = :due_at, last_run = coalesce(:run, last_run)
 WHERE app = :app AND name = :name AND next_at = :due_at AND paused_at IS NULL
 RETURNING 1;
+
+-- name: reschedule
+UPDATE schedules SET next_at = :next_at WHERE app = :app AND name = :name AND next_at = :seen;
 
 -- name: put_token
 INSERT INTO tokens (digest, app, name, created_at) VALUES (:digest, :app, :name, :now)

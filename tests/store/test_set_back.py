@@ -1,0 +1,57 @@
+"""A clock that was ahead is right again: what waits for a while does not wait for the wrong clock's time to come."""
+
+from __future__ import annotations
+
+from runner.store.records import QueueRule
+from support.stores import SECOND
+
+DAY_S = 86_400
+
+
+async def test_a_retry_waits_its_time_from_now_on(desk) -> None:
+    await desk.enqueue()
+    desk.pass_s(DAY_S)
+    await desk.retry(await desk.claim_one(), due_in_s=10)
+    desk.pass_s(-DAY_S)
+
+    await desk.store.set_back(desk.now)
+
+    claims = await desk.claims()
+    assert (claims.claims, claims.wake_at) == ((), desk.now + 10 * SECOND)
+    desk.pass_s(10)
+    assert (await desk.claim_one()).attempt == 2
+
+
+async def test_a_rate_keeps_its_queue_shut_for_its_own_time_only(open_desk) -> None:
+    desk = await open_desk(rules={"slow": QueueRule(interval_us=10 * SECOND, rate="6/min")})
+    await desk.enqueue(queue="slow")
+    await desk.enqueue(queue="slow")
+    desk.pass_s(DAY_S)
+    await desk.end(await desk.claim_one())
+    desk.pass_s(-DAY_S)
+
+    await desk.store.set_back(desk.now)
+
+    claims = await desk.claims()
+    assert (claims.claims, claims.wake_at) == ((), desk.now + 10 * SECOND)
+    desk.pass_s(10)
+    await desk.claim_one()
+
+
+async def test_what_was_set_by_a_right_clock_stays(open_desk) -> None:
+    desk = await open_desk(rules={"slow": QueueRule(interval_us=10 * SECOND, rate="6/min")})
+    await desk.enqueue(queue="slow")
+    await desk.enqueue()
+    for claim in await desk.claim(2):
+        await desk.retry(claim, due_in_s=60)
+    await desk.enqueue(due_at=desk.now + 50 * SECOND)
+    desk.pass_s(5)
+
+    await desk.store.set_back(desk.now)
+
+    assert (await desk.claims()).wake_at == desk.now + 5 * SECOND
+    desk.pass_s(5)
+    assert (await desk.claims()).wake_at == desk.now + 40 * SECOND
+    desk.pass_s(40)
+    claims = await desk.claims()
+    assert (len(claims.claims), claims.wake_at) == (1, desk.now + 10 * SECOND)
