@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
+import inspect
 import types
 import typing
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import InitVar, is_dataclass
 from typing import Any
 
 from runner.errors import InvalidError
@@ -105,11 +106,10 @@ class _Reader:
         except (NameError, AttributeError, TypeError) as error:
             raise InvalidError(f"{self._function}: {_named(kind)} cannot be resolved: {error}") from None
         if is_dataclass(kind):
-            for field in fields(kind):
-                if field.init:
-                    record.members[field.name] = self.read(hints[field.name], at(place, field.name))
-                    if field.default is MISSING and field.default_factory is MISSING:
-                        record.required.add(field.name)
+            for name, is_required in self._arguments(kind).items():
+                record.members[name] = self.read(_plain(hints[name]), at(place, name))
+                if is_required:
+                    record.required.add(name)
             return record
         for key, hint in hints.items():
             required = key in kind.__required_keys__  # type: ignore[attr-defined]
@@ -120,6 +120,31 @@ class _Reader:
             if required:
                 record.required.add(key)
         return record
+
+    def _arguments(self, kind: Any) -> dict[str, bool]:
+        """The fields that a dataclass is made of, by name, and whether each has to be given.
+
+        Those that only `__post_init__` sees are among them; class variables and `field(init=False)` are not.
+        """
+        parameters = inspect.signature(kind).parameters
+        known = [name for name in kind.__dataclass_fields__ if name in parameters]
+        try:
+            inspect.signature(kind).bind(**dict.fromkeys(known))
+        except TypeError as error:
+            raise InvalidError(
+                f"{self._function}: {_named(kind)} cannot be made of its fields by name: {error}; let `@dataclass` "
+                "write its __init__, or give it one that takes them"
+            ) from None
+        return {name: parameters[name].default is inspect.Parameter.empty for name in known}
+
+
+def _plain(hint: Any) -> Any:
+    """What an argument is, whatever becomes of it: kept, for `__post_init__` alone, or never changed."""
+    if hint is InitVar:
+        return Any
+    if isinstance(hint, InitVar):
+        return hint.type
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Final else hint
 
 
 def _named(annotation: Any) -> str:

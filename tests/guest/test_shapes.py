@@ -207,3 +207,109 @@ def test_an_unsupported_field_is_named(guest):
     ).error
 
     assert 'run: parameters["raw"] is annotated with bytes' in error["message"]
+
+
+_DATACLASSES = """
+from dataclasses import KW_ONLY, InitVar, dataclass, field
+from typing import Any, ClassVar, Final, Generic, TypeVar
+T = TypeVar("T")
+
+@dataclass
+class Scale:
+    base: int
+    factor: InitVar[int]
+    shift: InitVar[int | None] = None
+    unit: ClassVar[str] = "m"
+    length: float = field(init=False, default=0.0)
+
+    def __post_init__(self, factor, shift):
+        self.length = self.base * factor + (shift or 0)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strict:
+    base: int
+    names: list[str] = field(default_factory=list)
+    limit: Final[int] = 9
+
+@dataclass
+class Named(Scale):
+    _: KW_ONLY
+    name: str
+
+@dataclass
+class Own:
+    base: int
+    twice: int = 0
+
+    def __init__(self, base: int):
+        self.base, self.twice = base, 2 * base
+
+@dataclass
+class Counted(Generic[T]):
+    count: int
+
+class Child(Own):
+    pass
+
+@dataclass
+class Loose:
+    factor: InitVar
+
+    def __post_init__(self, factor):
+        self.factor = factor
+
+def run(parameters: KIND):
+    return [type(parameters).__name__, *(getattr(parameters, name, None) for name in ("base", "length", "names",
+            "name", "twice", "limit", "count", "factor"))]
+"""
+
+
+@pytest.mark.parametrize("text", ["", "from __future__ import annotations\n"], ids=["plain", "as-text"])
+@pytest.mark.parametrize(
+    ("kind", "parameters", "result"),
+    [
+        ("Scale", {"base": 2, "factor": 5}, ["Scale", 2, 10, None, None, None, None, None, None]),
+        ("Scale", {"base": 2, "factor": 5, "shift": 1}, ["Scale", 2, 11, None, None, None, None, None, None]),
+        ("Strict", {"base": 1, "names": ["a"]}, ["Strict", 1, None, ["a"], None, None, 9, None, None]),
+        ("Named", {"base": 2, "factor": 3, "name": "n"}, ["Named", 2, 6, None, "n", None, None, None, None]),
+        ("Own", {"base": 3}, ["Own", 3, None, None, None, 6, None, None, None]),
+        ("Child", {"base": 3}, ["Child", 3, None, None, None, 6, None, None, None]),
+        ("Counted", {"count": 3}, ["Counted", None, None, None, None, None, None, 3, None]),
+        ("Loose", {"factor": [1]}, ["Loose", None, None, None, None, None, None, None, [1]]),
+    ],
+)
+def test_a_dataclass_of_every_make_is_taken_as_its_init_takes_it(guest, text, kind, parameters, result):
+    source = text + _DATACLASSES.replace("KIND", kind)
+
+    assert guest.run(source, parameters).result == result
+    [task] = guest.discover(source).answer["tasks"]
+    schema = task["schema"]["$defs"][kind]
+    assert set(schema["required"]) <= set(parameters) <= set(schema["properties"])
+    assert not {"unit", "length"} & set(schema["properties"])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("    def __init__(self, text):\n        self.base = int(text)", "missing a required argument: 'text'"),
+        ("    def __init__(self, base, /):\n        self.base = base", "positional only"),
+    ],
+    ids=["other-name", "by-place"],
+)
+def test_a_dataclass_that_its_fields_cannot_make_is_refused_at_load(guest, text, says):
+    source = f"""
+from dataclasses import dataclass
+
+@dataclass
+class Own:
+    base: int
+
+{text}
+
+def run(parameters: Own):
+    pass
+"""
+    error = guest.discover(source).error
+
+    assert "Own cannot be made of its fields by name" in error["message"]
+    assert says in error["message"].replace("-", " ")
