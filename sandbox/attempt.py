@@ -33,6 +33,7 @@ class Attempt:
         lock: the lock file; held until the tree is dead.
         lease: memory that says until when it may run, `None` where nothing limits that.
         cgroups: files to write "0" to, in order to join.
+        most_files: how many descriptors are the most that it is given.
         scratch: folder of the host for its temporary files, below full; empty at full.
         proc: a /proc that can be written to, once there is one.
         trees: mounts that were opened and are not yet in their places.
@@ -53,6 +54,7 @@ class Attempt:
     lock: int
     lease: int | None
     cgroups: tuple[int, ...]
+    most_files: int
     scratch: str
     proc: int = -1
     trees: list[mounts.Tree] = field(default_factory=list)

@@ -20,7 +20,7 @@ from sandbox.belongings import Belongings
 from sandbox.door import hand_over
 from sandbox.errors import LauncherError, SandboxError, SetupError
 from sandbox.line import Line
-from sandbox.messages import Message
+from sandbox.messages import CrowdedError, Message
 from sandbox.report import End, Ended
 
 _AHEAD = 1
@@ -56,7 +56,7 @@ class Inmate:
 
         Raises:
             SetupError: that cannot be had.
-            LauncherError: it is dead.
+            LauncherError: it is dead, or cannot be given anything now.
         """
         if self._belongings is not None:
             return
@@ -65,7 +65,8 @@ class Inmate:
             hand_over(self.door, [*belongings.far, *belongings.procs])
         except OSError as error:
             belongings.discard()
-            raise LauncherError("the process that was prepared for it has died") from error
+            crowded = isinstance(error, CrowdedError)
+            raise LauncherError(str(error) if crowded else "the process that was prepared for it has died") from error
         belongings.close_far()
         self._belongings = belongings
 
@@ -103,7 +104,12 @@ class Cells:
         self._looking: asyncio.TimerHandle | None = None
 
     async def build_ahead(self) -> None:
-        """Have as many cells built as there are too few. Raises `LauncherError` when the zygote has ended."""
+        """Have as many cells built as there are too few.
+
+        Raises:
+            LauncherError: the zygote has ended.
+            SetupError: it cannot be asked now.
+        """
         free = sum(cell.is_free for cell in self._cells)
         for _ in range(free, len(self._waiting) + _AHEAD):
             cell = _Cell(self)
@@ -129,7 +135,7 @@ class Cells:
         self._settle()
         try:
             await self.build_ahead()
-        except LauncherError:
+        except (LauncherError, SetupError):
             if not coming.done():
                 coming.cancel()
                 raise  # if it is, that was for those who come later

@@ -18,7 +18,7 @@ from sandbox import cgroup, lock, private, probe
 from sandbox.belongings import Belongings
 from sandbox.cells import Inmate
 from sandbox.confined import Confined
-from sandbox.errors import LauncherError, SetupError
+from sandbox.errors import LauncherError, SandboxError, SetupError
 from sandbox.launches import AttemptLaunch, WarmLaunch, ZygoteLaunch
 from sandbox.lease import Lease
 from sandbox.link import Link
@@ -38,6 +38,8 @@ _NO_GROUPS = "processes by rlimits, memory by a watchdog, cpu not"
 
 class Sandbox:
     """Launches confined processes. `start` it, `launch`, and `close` it, which kills whatever still runs.
+
+    `start` raises this process's limit on open files as far as it may (`limits.raise_files` says why).
 
     Args:
         lock_file: one for each runner; proves that what an earlier runner launched is dead. `None`: one of its own.
@@ -288,7 +290,7 @@ class Sandbox:
             await self._link.send(request, launch.handed_over)
         except BaseException as error:  # nothing was sent
             self._roster.end(
-                number, End(error=error if isinstance(error, LauncherError) else LauncherError("not launched"))
+                number, End(error=error if isinstance(error, SandboxError) else LauncherError("not launched"))
             )
             raise
         finally:

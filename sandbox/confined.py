@@ -12,7 +12,7 @@ from typing import Any
 
 from sandbox.cgroup import Group
 from sandbox.endpoint import MOST
-from sandbox.errors import SandboxError, SetupError, WireError
+from sandbox.errors import LauncherError, SandboxError, SetupError, WireError
 from sandbox.granted import GrantedHosts
 from sandbox.line import read_pid
 from sandbox.outcome import Outcome
@@ -55,6 +55,7 @@ class Confined:
         self._resorting: asyncio.TimerHandle | None = None
         self._pidfd = -1
         self._killed = False
+        self._lost: LauncherError | None = None
         self._failure: SetupError | None = None
         self._alarmed = asyncio.Event()
         self._memory_kills = 0
@@ -171,10 +172,17 @@ class Confined:
         """Return when all steps of the confinement are done. Raises what stood against it."""
         await asyncio.shield(self._standing)
 
+    def lose(self, why: str) -> None:
+        """Kill the whole tree through no fault of its own: `wait` raises, unless its end was known or caused before."""
+        if not self._killed:
+            self._lost = LauncherError(why)
+        self.kill()
+
     def started(self, pidfd: int) -> None:
         """It has been forked; a `pidfd` of -1 means that there was no room for it, and so it must end."""
         self._pidfd = pidfd
         if pidfd < 0:
+            self._lost = LauncherError("too many open files in this process")
             self._control.shutdown(socket.SHUT_RDWR)  # on which its supervisor ends, as when this process is no more
         elif self._killed:
             self.kill()
@@ -280,8 +288,8 @@ class Confined:
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
-        is_known = self._report is not None or self._killed
-        error = self._failure or (None if is_known else end.error)
+        is_known = self._report is not None or (self._killed and self._lost is None)
+        error = self._failure or (None if is_known else end.error or self._lost)
         if error is not None:
             self._outcome.set_exception(error)
             self._outcome.exception()  # nobody has to ask

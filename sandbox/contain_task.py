@@ -67,6 +67,7 @@ def _limit(attempt: Attempt) -> None:
     limits.apply(
         attempt.spec.limits,
         attempt.level,
+        most_files=attempt.most_files,
         counted_memory=bool(attempt.cgroups),
         is_zygote=attempt.is_zygote,
     )

@@ -19,7 +19,7 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sandbox.messages import MOST_DESCRIPTORS
+from sandbox.messages import MOST_DESCRIPTORS, send_at_once, send_bytes
 
 #: What an inmate says when it is confined.
 STANDING = b"standing"
@@ -44,12 +44,12 @@ class Exit(NamedTuple):
 
 def show_room(link: socket.socket, given: Sequence[int]) -> None:
     """Tell the zygote what the next inmates enter: namespaces, and with Landlock the rules that they are held to."""
-    socket.send_fds(link, [ROOM], given)
+    send_bytes(link, ROOM, given)
 
 
 def ask_for_fork(link: socket.socket, given: Sequence[int]) -> None:
     """Have the zygote fork an inmate: `given` are the far end of its door and the ipc namespace that it is to enter."""
-    socket.send_fds(link, [FORK], given)
+    send_bytes(link, FORK, given)
 
 
 def asked(link: socket.socket) -> tuple[bytes, list[int]]:
@@ -91,8 +91,11 @@ def read_exit(told: bytes) -> Exit:
 
 
 def hand_over(door: socket.socket, given: Sequence[int]) -> None:
-    """Give the inmate what will be the attempt's own. Raises `ConnectionError` if it is dead."""
-    socket.send_fds(door, [_YOURS], given)
+    """Give the inmate what will be the attempt's own.
+
+    Raises `ConnectionError` if it is dead, and `CrowdedError`.
+    """
+    send_at_once(door, _YOURS, given)
 
 
 def take_over(door: socket.socket) -> list[int]:

@@ -11,7 +11,8 @@ or closes its end, it kills every supervisor, waits for each and ends. It looks 
 parent when the kernel says by SIGTERM that the thread which started it has ended (the socket's other end may have been
 inherited). When it is killed itself, supervisors die by the kernel's hand and by the end of the pipe `life`.
 
-Messages from the runner: first the hello (`packages`, `path`, `preload`, `prefixes`), with the lock; then launches.
+Messages from the runner: first the hello (`packages`, `path`, `preload`, `prefixes`, `files`), with the lock; then
+launches.
 To the runner: `{"hello": true}`; for each launch `refused`, or `started` (with the pidfd) and later `ended`.
 """
 
@@ -23,11 +24,10 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from sandbox import identity, kinship, messages, namespaces, rootfs, scratch, seccomp, supervisor, syscalls
+from sandbox import identity, kinship, limits, messages, namespaces, rootfs, scratch, seccomp, supervisor, syscalls
 from sandbox.attempt import Attempt
 from sandbox.contain import walls
 from sandbox.errors import SetupError
@@ -70,6 +70,8 @@ class Launcher:
         self._scratch = scratch.folder_of(lock)
         scratch.clear(self._scratch)
         seccomp.prepare()
+        # All attempts of a user together have no more on their way than one of them may have open, or little more.
+        self._most_files = min(limits.raise_files(), hello["files"]) // 2
         self._owner_maps: dict[int, int] = {}
         self._running: dict[int, int] = {}  # supervisor's pid -> id of the launch
         self._ended: dict[int, Any] = {}  # id of the launch -> its rusage, while strays are looked for
@@ -134,14 +136,17 @@ class Launcher:
         if pid == 0:
             supervisor.supervise(attempt)
         self._running[pid] = request["id"]
+        started = {"started": request["id"], "pid": pid, "walls": walls(attempt)}
         try:
             pidfd = os.pidfd_open(pid)
+            try:
+                messages.send(self._runner, started, [pidfd])
+            finally:
+                os.close(pidfd)
         except OSError:
             os.kill(pid, signal.SIGKILL)
             del self._running[pid]
             raise
-        self._tell({"started": request["id"], "pid": pid, "walls": walls(attempt)}, [pidfd])
-        os.close(pidfd)
 
     def _attempt(self, request: dict[str, Any], given: list[int]) -> Attempt:
         if len(given) != request["descriptors"]:
@@ -172,6 +177,7 @@ class Launcher:
             lock=self._lock,
             lease=lease,
             cgroups=tuple(cgroups),
+            most_files=self._most_files,
             scratch="" if level is Level.FULL else scratch.make(self._scratch, str(request["id"])),
         )
 
@@ -217,10 +223,10 @@ class Launcher:
                 pass
         return bool(strays)
 
-    def _tell(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> bool:
+    def _tell(self, message: dict[str, Any]) -> bool:
         """Send to the runner; `False` if it is gone, which the next look at the socket shows too."""
         try:
-            messages.send(self._runner, message, descriptors)
+            messages.send(self._runner, message)
         except OSError:
             return False
         return True

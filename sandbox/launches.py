@@ -61,9 +61,9 @@ class AttemptLaunch:
         self.confined.walls = walls
         self.confined.started(pidfd)
 
-    def kill(self) -> None:
-        """Kill all of it."""
-        self.confined.kill()
+    def lose(self, why: str) -> None:
+        """Kill all of it, through no fault of the attempt."""
+        self.confined.lose(why)
 
     def ended(self, end: End) -> None:
         """All of it is dead."""
@@ -101,9 +101,9 @@ class WarmLaunch:
         """Of its process; what that started may end a little later."""
         return self.confined.pidfd
 
-    def kill(self) -> None:
-        """Kill all of it."""
-        self.confined.kill()
+    def lose(self, why: str) -> None:
+        """Kill all of it, through no fault of the attempt."""
+        self.confined.lose(why)
 
     def ended(self, end: End) -> None:
         """All of it is dead."""
@@ -162,6 +162,10 @@ class ZygoteLaunch:
         if self.pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+    def lose(self, _: str) -> None:
+        """Kill it; its attempts are lost."""
+        self.kill()
 
     def ended(self, end: End) -> None:
         """All of it is dead."""

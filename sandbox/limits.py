@@ -16,12 +16,28 @@ _LOCKED_BYTES = 64 << 10
 #: For the links of a zygote: far more than attempts fit on a machine.
 _LINKS = 4096
 
+#: Signals that wait to be delivered, timers among them, and bytes of message queues: both are counted by user, who may
+#: be the runner's.
+_PENDING_SIGNALS = 1024
+_QUEUE_BYTES = 192 << 10
 
-def apply(limits: Limits, level: Level, *, counted_memory: bool, is_zygote: bool = False) -> None:
+
+def raise_files() -> int:
+    """Let the caller have as many descriptors as it may let itself; how many that is.
+
+    A process may send descriptors while no more than this of its user are on their way (see `messages`).
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most
+
+
+def apply(limits: Limits, level: Level, *, most_files: int, counted_memory: bool, is_zygote: bool = False) -> None:
     """Limit the caller and what it will fork.
 
     Args:
         limits: of the attempt.
+        most_files: how many descriptors are the most that any attempt is given.
         level: at full the user namespace makes the limit on processes the attempt's own; below it counts all of the
             user's processes, so those that there are come on top.
         counted_memory: whether a cgroup limits memory already.
@@ -30,7 +46,9 @@ def apply(limits: Limits, level: Level, *, counted_memory: bool, is_zygote: bool
     """
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_MEMLOCK, _LOCKED_BYTES)
-    _limit(resource.RLIMIT_NOFILE, limits.open_files + (_LINKS if is_zygote else 0))
+    _limit(resource.RLIMIT_SIGPENDING, _PENDING_SIGNALS)
+    _limit(resource.RLIMIT_MSGQUEUE, _QUEUE_BYTES)
+    _limit(resource.RLIMIT_NOFILE, min(limits.open_files + (_LINKS if is_zygote else 0), most_files))
     processes = limits.processes
     if level is not Level.FULL:
         processes += _threads_of_user(os.getuid())

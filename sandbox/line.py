@@ -6,11 +6,12 @@ import asyncio
 import json
 import os
 import socket
+import time
 from collections.abc import Callable, Sequence
 
 from sandbox import messages
-from sandbox.errors import LauncherError
-from sandbox.messages import MESSAGE_LIMIT, Message
+from sandbox.errors import LauncherError, SetupError
+from sandbox.messages import CROWDED_PATIENCE_S, CROWDED_PAUSE_S, MESSAGE_LIMIT, CrowdedError, Message
 
 
 class Line:
@@ -32,18 +33,32 @@ class Line:
         self._sending = asyncio.Lock()
 
     async def send(self, message: Message, descriptors: Sequence[int]) -> None:
-        """Send one message. Raises `LauncherError` if the other process is gone or the message is too large."""
+        """Send one message.
+
+        Raises:
+            LauncherError: the other process is gone, or the message is too large.
+            SetupError: the kernel does not take the message now; nothing was sent, and nothing is wrong with either.
+        """
         data = json.dumps(message).encode()
         if len(data) > MESSAGE_LIMIT:
             raise LauncherError(f"the launch takes {len(data)} bytes to describe, the limit is {MESSAGE_LIMIT}")
+        until = time.monotonic() + CROWDED_PATIENCE_S
         async with self._sending:
             while True:
                 try:
-                    socket.send_fds(self._socket, [data], list(descriptors))
+                    messages.send_at_once(self._socket, data, descriptors)
                 except BlockingIOError:
                     await until_writable(self._socket.fileno())
-                except OSError as error:
+                except CrowdedError as error:
+                    if time.monotonic() > until:
+                        raise SetupError.caused_by("launch", error) from error
+                    await asyncio.sleep(CROWDED_PAUSE_S)
+                except ConnectionError as error:
                     raise LauncherError(f"the launcher is gone: {error.strerror}") from error
+                except OSError as error:
+                    if self._socket.fileno() < 0:
+                        raise LauncherError("the launcher is gone") from error
+                    raise SetupError.caused_by("launch", error) from error
                 else:
                     return
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
-from sandbox import bare
+from sandbox import bare, limits
 from sandbox.errors import LauncherError
 from sandbox.line import Line
 from sandbox.messages import Message
@@ -44,6 +44,7 @@ class Link:
             "prefixes": {"prefix": sys.prefix, "exec_prefix": sys.exec_prefix},
             "packages": ["sandbox", *packages],
             "preload": list(preload),
+            "files": limits.raise_files(),
         }
         try:
             async with asyncio.timeout(_START_PATIENCE_S):

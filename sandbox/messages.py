@@ -1,12 +1,19 @@
 """Messages between the runner and the processes that launch for it: one JSON object at a time, descriptors beside it.
 
 The sockets are SOCK_SEQPACKET, so a message arrives whole or not at all.
+
+The kernel counts the descriptors that are on their way in messages by user, and where these are more than the sender
+may have open, it takes no more of them (ETOOMANYREFS). Attempts of the same user may have sent them, so that says "not
+now": who can wait sends again for a while, since they are fewer once an attempt has ended.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import socket
+import time
 from array import array
 from collections.abc import Sequence
 from struct import Struct
@@ -14,6 +21,9 @@ from typing import Any
 
 MESSAGE_LIMIT = 160 << 10
 MOST_DESCRIPTORS = 64
+#: How long it is tried to send descriptors of which too many are on their way, in seconds, and how often.
+CROWDED_PATIENCE_S = 10.0
+CROWDED_PAUSE_S = 0.02
 
 Message = dict[str, Any]
 _SENDER = Struct("3i")  # pid, uid, gid
@@ -21,11 +31,35 @@ _SENDER = Struct("3i")  # pid, uid, gid
 
 def send(peer: socket.socket, message: Message, descriptors: Sequence[int] = ()) -> None:
     """Send one message. Raises `OSError`."""
-    data = json.dumps(message).encode()
-    if descriptors:
-        socket.send_fds(peer, [data], descriptors)
-    else:
+    send_bytes(peer, json.dumps(message).encode(), descriptors)
+
+
+def send_bytes(peer: socket.socket, data: bytes, descriptors: Sequence[int] = ()) -> None:
+    """Send these bytes as one message; blocks while too many descriptors are on their way. Raises `OSError`."""
+    if not descriptors:
         peer.send(data)
+        return
+    until = time.monotonic() + CROWDED_PATIENCE_S
+    while time.monotonic() < until:
+        with contextlib.suppress(CrowdedError):
+            send_at_once(peer, data, descriptors)
+            return
+        time.sleep(CROWDED_PAUSE_S)
+    send_at_once(peer, data, descriptors)
+
+
+def send_at_once(peer: socket.socket, data: bytes, descriptors: Sequence[int]) -> None:
+    """The same without waiting. Raises `CrowdedError` while too many descriptors are on their way, else `OSError`."""
+    try:
+        socket.send_fds(peer, [data], list(descriptors))
+    except OSError as error:
+        if error.errno == errno.ETOOMANYREFS:
+            raise CrowdedError(error.errno, "too many descriptors of this user are on their way") from error
+        raise
+
+
+class CrowdedError(OSError):
+    """Nobody's end: too many descriptors of this user are on their way. Send again later."""
 
 
 def tell_senders(peer: socket.socket) -> None:

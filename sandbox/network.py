@@ -17,6 +17,7 @@ import socket
 import struct
 from collections.abc import Iterable, Sequence
 
+from sandbox import messages
 from sandbox.endpoint import Endpoint
 from sandbox.errors import SetupError
 
@@ -71,7 +72,7 @@ def hand_out(control: int, listeners: Sequence[socket.socket]) -> None:
     with socket.socket(fileno=os.dup(control)) as runner, contextlib.ExitStack() as opened:
         for listener in listeners:
             opened.enter_context(listener)
-        socket.send_fds(runner, [message], [listener.fileno() for listener in listeners])
+        messages.send_bytes(runner, message, [listener.fileno() for listener in listeners])
 
 
 def _addresses(endpoints: Iterable[Endpoint]) -> dict[str, str]:

@@ -21,13 +21,12 @@ import asyncio
 import contextlib
 import json
 import os
-import resource
 import socket
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from sandbox import endpoint, identity, kinship, syscalls
+from sandbox import endpoint, identity, kinship, limits, syscalls
 from sandbox.endpoint import Endpoint
 
 MESSAGE_LIMIT = 16 << 10
@@ -54,8 +53,7 @@ def main(socket_descriptor: int) -> None:
     identity.shield()
     identity.drop_capabilities()
     identity.forbid_new_privileges()
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    limits.raise_files()
     runner = socket.socket(fileno=socket_descriptor)
     runner.setblocking(False)
     asyncio.run(_serve(runner))

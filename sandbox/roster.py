@@ -53,9 +53,9 @@ class Roster:
             self._became_less.set()
 
     async def kill_all(self) -> None:
-        """Kill what is under way, and wait for its end."""
+        """Kill what is under way, whose end this is and nobody's fault, and wait until all of it is dead."""
         for launch in self._live.values():
-            launch.kill()
+            launch.lose("it was killed since its sandbox was closed")
         while self._live:
             self._became_less = asyncio.Event()  # of this loop; the next start may be on another
             await self._became_less.wait()

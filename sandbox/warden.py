@@ -25,6 +25,7 @@ from sandbox import cell, descriptors, messages, syscalls
 from sandbox.attempt import Attempt
 from sandbox.errors import SetupError
 from sandbox.lease import Watch
+from sandbox.messages import CrowdedError
 from sandbox.zygote import become_zygote
 
 _REASON_CHARS = 200
@@ -92,6 +93,8 @@ class Warden:
                 messages.send(line, error.to_document())
             except ConnectionError:
                 pass  # the zygote is dead, which is heard from elsewhere
+            except CrowdedError as error:  # the cell has its link, and ends with that
+                messages.send(line, SetupError.caused_by("cell", error).to_document())
         return True
 
     def _on_zygote(self) -> bool:
