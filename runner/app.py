@@ -23,10 +23,13 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Protocol
 
 from runner.catalog.catalog import Catalog
 from runner.config import Settings
+from runner.domain import logformat
 from runner.domain.documents import Document
+from runner.domain.escaping import escaped
 from runner.domain.run import LogLine
 from runner.domain.status import Status
 from runner.engine.engine import Engine
@@ -43,16 +46,24 @@ _PACKAGES = ("runner", "sandbox")
 _PRELOAD = ("runner.guest.main", "runner.sdk.context", "runner.sdk.decorator", "runner.sdk.schedule", "dataclasses")
 APP = "main"
 
+
+class Say(Protocol):
+    """Prints lines for whoever started it."""
+
+    def __call__(self, text: str, /, *, err: bool = False) -> None:
+        """Print to stdout, or to stderr."""
+
+
 _logger = logging.getLogger(__name__)
 
 
-async def serve(settings: Settings, host: str, port: int) -> None:
-    """Run one node with its HTTP side until SIGTERM or SIGINT; then drain.
+async def serve(settings: Settings, host: str, port: int, say: Say) -> None:
+    """Run one node with its HTTP side until SIGTERM or SIGINT; then drain. What there is to tell goes to `say`.
 
     Raises:
         RunnerError: (one of its kinds) it cannot start; the message says why and what to do.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logformat.set_up_log()
     for library in ("apscheduler", "watchfiles"):
         logging.getLogger(library).setLevel(logging.WARNING)
     stopping = asyncio.Event()
@@ -72,9 +83,9 @@ async def serve(settings: Settings, host: str, port: int) -> None:
                 hashlib.sha256(token.encode()).digest(), APP, "local", engine.parts.now()
             )
             _write_private(state / "server.json", json.dumps({"url": url, "pid": os.getpid()}) + "\n")
-            _greet(url, engine)
+            _greet(url, engine, say)
             await stopping.wait()
-            print("\nStopping: running attempts get", f"{settings.runner.stop_grace_s:g} s to end ...", file=sys.stderr)
+            say(f"\nStopping: running attempts get {settings.runner.stop_grace_s:g} s to end ...", err=True)
         finally:
             (state / "server.json").unlink(missing_ok=True)
             await server.stop()
@@ -266,17 +277,17 @@ def _write_private(path: Path, text: str) -> None:
     draft.rename(path)
 
 
-def _greet(url: str, engine: Engine) -> None:
+def _greet(url: str, engine: Engine, say: Say) -> None:
     catalog = engine.catalog
     names = ", ".join(sorted(key.task for key in catalog.entries)) or "none yet"
-    print(f"isolane serves {url}")
-    print(f"  sandbox: {engine.parts.sandbox.walls}")
-    print(f"  tasks:   {names}")
+    say(f"isolane serves {url}")
+    say(f"  sandbox: {engine.parts.sandbox.walls}")
+    say(f"  tasks:   {names}")
     for problem in catalog.problems.values():
-        last = problem.error.message.strip().split("\n")[0]
-        print(f"  problem: {problem.file}: {problem.error.type}: {last}", file=sys.stderr)
+        first = problem.error.message.strip().split("\n")[0]
+        say(escaped(f"  problem: {problem.file}: {problem.error.type}: {first}"), err=True)
     example = min((key.task for key in catalog.entries), key=len, default="TASK")
-    print("Try, in another terminal in this folder:")
+    say("Try, in another terminal in this folder:")
     if shutil.which("isolane") is None:
-        print(f"  . {os.path.relpath(Path(sys.prefix) / 'bin' / 'activate')}")
-    print(f"  isolane schedule {example} --wait\n  isolane runs list", flush=True)
+        say(f"  . {os.path.relpath(Path(sys.prefix) / 'bin' / 'activate')}")
+    say(f"  isolane schedule {example} --wait\n  isolane runs list")

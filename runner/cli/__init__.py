@@ -11,6 +11,7 @@ import click
 
 from runner.cli.lazy import LazyGroup
 from runner.cli.target import Target
+from runner.domain import logformat
 
 _COMMANDS = {
     "init": ("runner.cli.init", "Start a project in a folder: config, a first task."),
@@ -42,4 +43,5 @@ def isolane(context: click.Context, url: str | None, token: str | None) -> None:
 
 def main() -> None:
     """The entry point of the `isolane` command."""
+    logformat.set_up()
     isolane(prog_name="isolane")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from runner.cli.options import config_file
+from runner.cli.output import say
 from runner.config import load
 
 
@@ -21,4 +22,4 @@ def check(config_path: Path | None) -> None:
     """Say whether the config file is right, without starting anything."""
     settings = load(config_path)
     settings.secrets.check()
-    click.echo(f"{settings.file} is right")
+    say(f"{settings.file} is right")

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from runner import app
 from runner.cli import options
+from runner.cli.output import say
 from runner.cli.render import print_block, print_json, print_table
 from runner.config import Settings, load
 from runner.sdk.locate import find_project
@@ -63,14 +64,14 @@ def _print(findings: list[Finding], level: str | None) -> None:
     remedies = {finding.remedy: None for finding in findings if finding.remedy}
     if remedies:
         print_block("To get what is missing:", "\n".join(remedies))
-    click.echo(f"\nTasks are confined at level {level}." if level else "\nTasks cannot be confined on this host.")
+    say(f"\nTasks are confined at level {level}." if level else "\nTasks cannot be confined on this host.")
 
 
 def _print_tasks(tasks: dict[str, str], settings: Settings) -> None:
     if settings.sandbox.keep_warm_s <= 0:
-        click.echo('\nEvery attempt imports its modules anew, since [sandbox] keep_warm is "0s".')
+        say('\nEvery attempt imports its modules anew, since [sandbox] keep_warm is "0s".')
         return
-    click.echo(f"\nTasks start warm when they ran within {describe_seconds(settings.sandbox.keep_warm_s)}:")
+    say(f"\nTasks start warm when they ran within {describe_seconds(settings.sandbox.keep_warm_s)}:")
     rows = [
         (
             file,

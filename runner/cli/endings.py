@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
-from runner.cli.render import clean, print_json
+from runner.cli.output import say
+from runner.cli.render import print_json
+from runner.domain.escaping import escaped
 
 SUCCESS, ERROR, NO_RESPONSE = 0, 1, 3
 
@@ -25,5 +25,5 @@ def print_ending(run: dict[str, Any]) -> None:
         return
     if run["error"] is not None:
         for line in run["error"]["traceback"].splitlines():
-            click.echo(clean(line), err=True)
-    click.echo(f"{run['status']}: {clean(run['why'] or 'no reason is known')}", err=True)
+            say(f"  {escaped(line)}", err=True)
+    say(f"{run['status']}: {escaped(run['why'] or 'no reason is known')}", err=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from runner.cli.lazy import Failed
+from runner.cli.output import say
 from runner.cli.templates import template
 
 _FILES = {"config/isolane.toml": "isolane.toml", "tasks/hello.py": "hello.py.txt"}
@@ -26,12 +27,12 @@ def command(folder: Path) -> None:
         for name, source in _FILES.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(template(source), encoding="utf-8")
-            click.echo(f"wrote {folder / name}")
+            say(f"wrote {folder / name}")
         _ignore_store(folder / ".gitignore")
     except OSError as error:
         raise Failed(f"cannot write {error.filename}: {error.strerror}") from error
     enter = "" if folder == Path() else f"cd {folder} && "
-    click.echo(f'\nNext: {enter}isolane run hello --parameters \'{{"name": "Ada"}}\'\nThen: isolane serve')
+    say(f'\nNext: {enter}isolane run hello --parameters \'{{"name": "Ada"}}\'\nThen: isolane serve')
 
 
 def _ignore_store(file: Path) -> None:
@@ -41,4 +42,4 @@ def _ignore_store(file: Path) -> None:
         return
     separator = "\n" if lines and not lines.endswith("\n") else ""
     file.write_text(f"{lines}{separator}{_IGNORED}\n", encoding="utf-8")
-    click.echo(f"wrote {file}")
+    say(f"wrote {file}")

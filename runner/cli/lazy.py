@@ -7,20 +7,38 @@ it is shown without a traceback; anything else is a bug and keeps its own.
 from __future__ import annotations
 
 import importlib
+import io
 from collections.abc import Mapping
 from typing import IO, Any
 
 import click
 
+from runner.cli.output import say, say_error
 from runner.errors import RunnerError
 
 
 class Failed(click.ClickException):
     """A command that could not do its work: one line, exit code 1."""
 
-    def show(self, file: IO[Any] | None = None) -> None:
+    def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002 - click's signature
         """Write the line to stderr."""
-        click.echo(f"error: {self.format_message()}", file=file, err=True)
+        say_error(self.format_message())
+
+
+class _Refused(Failed):
+    """What click says of a call that it cannot make sense of; shown as all else is."""
+
+    exit_code = click.UsageError.exit_code
+
+    def __init__(self, error: click.UsageError) -> None:
+        super().__init__(error.message)
+        self._error = error
+
+    def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002 - click's signature
+        """Write usage and fault to stderr."""
+        shown = io.StringIO()
+        self._error.show(shown)
+        say(shown.getvalue().rstrip("\n"), err=True)
 
 
 class LazyGroup(click.Group):
@@ -52,3 +70,5 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except RunnerError as error:
             raise Failed(str(error)) from error
+        except click.UsageError as error:
+            raise _Refused(error) from error

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
-from runner.cli.render import clean, has_colour
+from runner.cli.output import Styled, say
+from runner.domain.escaping import escaped
 
 _COLOURS = {
     "DEBUG": "bright_black",
@@ -24,19 +23,19 @@ class LogPrinter:
 
     def __init__(self, *, stderr: bool = False) -> None:
         self._stderr = stderr
-        self._coloured = has_colour(stderr=stderr)
         self._attempts: dict[str, int] = {}
 
     def print(self, line: dict[str, Any], task: str = "") -> None:
         """Print one line; `task` stands before those of another run than the one that was asked for."""
-        prefix = f"{clean(task)}: " if task else ""
+        prefix = f"{escaped(task)}: " if task else ""
         if line["attempt"] != self._attempts.setdefault(task, 1):
             self._attempts[task] = line["attempt"]
-            click.echo(f"--- {prefix}attempt {line['attempt']} ---", err=self._stderr)
+            say(f"--- {prefix}attempt {line['attempt']} ---", err=self._stderr)
         label = line["level"] or line["stream"]
-        shown = self._style(f"{clean(label):8}", fg=_COLOURS.get(label))
-        clock = self._style(line["at"][11:23], dim=True)
-        click.echo(f"{clock} {shown} {prefix}{clean(line['text'])}", err=self._stderr)
-
-    def _style(self, text: str, **style: Any) -> str:
-        return click.style(text, **style) if self._coloured else text
+        say(
+            Styled(line["at"][11:23], dim=True),
+            " ",
+            Styled(f"{escaped(label):8}", _COLOURS.get(label)),
+            f" {prefix}{escaped(line['text'])}",
+            err=self._stderr,
+        )

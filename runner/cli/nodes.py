@@ -6,8 +6,10 @@ import click
 from rich.text import Text
 
 from runner.cli import options
-from runner.cli.render import ago, clean, name_column, print_json, print_table, short_column, size
+from runner.cli.output import say
+from runner.cli.render import ago, name_column, print_json, print_table, short_column, size
 from runner.cli.target import Target
+from runner.domain.escaping import escaped
 
 _STYLES = {"up": "green", "draining": "yellow", "dead": "red"}
 
@@ -52,6 +54,4 @@ def list_(target: Target, *, as_json: bool) -> None:
 def drain(target: Target, name: str) -> None:
     """Have a node start nothing more, until it is restarted; what runs there goes on."""
     asked = target.connect().drain(name)
-    click.echo(
-        f"{clean(name)} starts nothing more" if asked == 1 else f"{asked} nodes {clean(name)} start nothing more"
-    )
+    say(f"{escaped(name)} starts nothing more" if asked == 1 else f"{asked} nodes {escaped(name)} start nothing more")

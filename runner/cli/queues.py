@@ -8,9 +8,9 @@ import click
 from rich.text import Text
 
 from runner.cli import options
+from runner.cli.output import say
 from runner.cli.render import (
     ago,
-    clean,
     id_column,
     instant,
     name_column,
@@ -21,6 +21,7 @@ from runner.cli.render import (
     short_column,
 )
 from runner.cli.target import Target, fetch
+from runner.domain.escaping import escaped
 
 _name = click.argument("name")
 
@@ -43,7 +44,7 @@ def list_(target: Target, *, limit: int | None, cursor: str | None, whole: bool,
         print_json(page)
         return
     if not page["items"]:
-        click.echo("no queue holds, waits or is paused", err=True)
+        say("no queue holds, waits or is paused", err=True)
         return
     counts = [short_column(name) for name in ("waiting", "later", "held")]
     print_table(
@@ -61,7 +62,7 @@ def list_(target: Target, *, limit: int | None, cursor: str | None, whole: bool,
         ],
     )
     if page["next_cursor"]:
-        click.echo("there are more: pass --limit or --all", err=True)
+        say("there are more: pass --limit or --all", err=True)
 
 
 def _state(queue: dict[str, Any]) -> Text:
@@ -109,7 +110,7 @@ def show(target: Target, name: str, *, as_json: bool) -> None:
 def pause(target: Target, name: str) -> None:
     """Start no more runs of a queue until it is resumed; running ones go on."""
     target.connect().pause(name)
-    click.echo(f"{clean(name)} is paused")
+    say(f"{escaped(name)} is paused")
 
 
 @command.command("resume")
@@ -118,7 +119,7 @@ def pause(target: Target, name: str) -> None:
 def resume(target: Target, name: str) -> None:
     """Take back a pause."""
     target.connect().resume(name)
-    click.echo(f"{clean(name)} is open")
+    say(f"{escaped(name)} is open")
 
 
 @command.command("purge")
@@ -127,7 +128,7 @@ def resume(target: Target, name: str) -> None:
 def purge(target: Target, name: str) -> None:
     """Cancel every run that waits in a queue; running ones go on."""
     cancelled = target.connect().purge(name)
-    click.echo(f"{cancelled} runs of {clean(name)} are cancelled")
+    say(f"{cancelled} runs of {escaped(name)} are cancelled")
 
 
 @command.command("release")
@@ -136,4 +137,4 @@ def purge(target: Target, name: str) -> None:
 def release(target: Target, name: str) -> None:
     """Let the next run of a strict queue pass the one that is between two attempts."""
     released = target.connect().release(name)
-    click.echo(f"{released} places of {clean(name)} are free again")
+    say(f"{released} places of {escaped(name)} are free again")

@@ -7,23 +7,19 @@ text are shown escaped. Colour is for terminals only; NO_COLOR turns it off ther
 from __future__ import annotations
 
 import json
-import os
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import click
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from runner.cli.output import say
+from runner.domain.escaping import escaped, escaped_json
 from runner.units import describe_seconds
 
-_UNSAFE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-#: What JSON itself lets through and a terminal may act upon.
-_UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 #: A table that goes to a file or a pipe is never cut.
 _ENDLESS_COLUMNS = 10_000
 
@@ -44,35 +40,16 @@ def console(*, stderr: bool = False) -> Console:
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
-def has_colour(*, stderr: bool = False) -> bool:
-    """Whether plain output may be coloured."""
-    return (sys.stderr if stderr else sys.stdout).isatty() and not os.environ.get("NO_COLOR")
-
-
-def clean(text: str) -> str:
-    """`text` with what could steer a terminal shown as escapes; a tab stays."""
-    return _UNSAFE.sub(_escape, text)
-
-
-def _escape(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-
-
 def print_json(document: Any) -> None:
     """The document as JSON, equal to what HTTP gives; harmless to a terminal."""
-    click.echo(_harmless(_pretty(document)))
+    say(escaped_json(_pretty(document)))
 
 
 def print_json_lines(documents: Iterable[Any]) -> None:
     """Documents as they come, each on a line of its own."""
     for document in documents:
         text = json.dumps(document, ensure_ascii=not _speaks_unicode(), separators=(",", ":"))
-        click.echo(_harmless(text))
-
-
-def _harmless(text: str) -> str:
-    return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+        say(escaped_json(text))
 
 
 def _pretty(value: Any) -> str:
@@ -84,10 +61,10 @@ def _speaks_unicode() -> bool:
 
 
 def print_table(columns: Sequence[Column | str], rows: Iterable[Sequence[str | Text]]) -> None:
-    """Rows under short headings; the rows' own text is cleaned."""
+    """Rows under short headings; the rows' own text is escaped."""
     table = Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(clean(cell)) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else Text(escaped(cell)) for cell in row))
     console().print(table)
 
 
@@ -98,7 +75,7 @@ def print_facts(facts: Iterable[tuple[str, str | Text | None]]) -> None:
     table.add_column(overflow="fold")
     for name, value in facts:
         if value is not None:
-            table.add_row(name, value if isinstance(value, Text) else Text(clean(value)))
+            table.add_row(name, value if isinstance(value, Text) else Text(escaped(value)))
     console().print(table)
 
 
@@ -107,7 +84,7 @@ def print_block(title: str, text: str) -> None:
     out = console()
     out.print(Text(f"\n{title}", style="dim"))
     for line in text.splitlines():
-        out.print(Text(f"  {clean(line)}"), soft_wrap=True)
+        out.print(Text(f"  {escaped(line)}"), soft_wrap=True)
 
 
 def json_block(value: Any) -> str:

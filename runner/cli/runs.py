@@ -11,9 +11,9 @@ import click
 from runner.cli import options
 from runner.cli.endings import NO_RESPONSE, exit_code
 from runner.cli.logs import LogPrinter
+from runner.cli.output import say, say_error
 from runner.cli.render import (
     ago,
-    clean,
     id_column,
     name_column,
     print_json,
@@ -25,6 +25,7 @@ from runner.cli.render import (
 from runner.cli.run_page import print_run
 from runner.cli.target import Target, fetch
 from runner.cli.waiting import wait_for
+from runner.domain.escaping import escaped
 from runner.domain.status import FINAL, Status
 from runner.errors import RunnerError, TransportError, UnauthorizedError, WaitTimeoutError
 from runner.units import seconds
@@ -65,7 +66,7 @@ def list_(
         return
     _print_runs(page["items"])
     if page["next_cursor"]:
-        click.echo("there are more: pass --limit, --all or a filter", err=True)
+        say("there are more: pass --limit, --all or a filter", err=True)
 
 
 def _print_counts(counts: dict[str, int], *, as_json: bool) -> None:
@@ -77,7 +78,7 @@ def _print_counts(counts: dict[str, int], *, as_json: bool) -> None:
 
 def _print_runs(runs: list[dict[str, Any]]) -> None:
     if not runs:
-        click.echo("no runs", err=True)
+        say("no runs", err=True)
         return
     # The column is worth its room only where there are queues.
     queued = any(run["queue"] for run in runs)
@@ -125,14 +126,14 @@ def wait(target: Target, runs: tuple[str, ...], timeout: str | None, *, as_json:
         try:
             document = wait_for(server, run, deadline)
         except WaitTimeoutError as error:
-            click.echo(f"error: {error}", err=True)
+            say_error(str(error))
             codes.add(NO_RESPONSE)
             continue
         codes.add(exit_code(document))
         documents.append(document)
         if not as_json:
-            reason = "" if document["status"] == "succeeded" else f": {clean(document['why'] or '')}"
-            click.echo(f"{run} {document['status']}{reason}")
+            reason = "" if document["status"] == "succeeded" else f": {escaped(document['why'] or '')}"
+            say(f"{run} {document['status']}{reason}")
     if as_json:
         print_json({"items": documents, "next_cursor": None})
     raise SystemExit(max(codes))
@@ -164,7 +165,7 @@ def cancel(target: Target, runs: tuple[str, ...]) -> None:
     def cancel_one(run: str) -> None:
         document = server.cancel(run)
         asked = document["cancel_requested_at"] is not None and document["status"] not in FINAL
-        click.echo(f"{run} {'is being cancelled' if asked else document['status']}")
+        say(f"{run} {'is being cancelled' if asked else document['status']}")
 
     _each(runs, cancel_one)
 
@@ -175,7 +176,7 @@ def cancel(target: Target, runs: tuple[str, ...]) -> None:
 def retry(target: Target, runs: tuple[str, ...]) -> None:
     """Run the same again: makes new runs and prints their ids."""
     server = target.connect()
-    _each(runs, lambda run: click.echo(server.retry(run)["id"]))
+    _each(runs, lambda run: say(server.retry(run)["id"]))
 
 
 @command.command("delete")
@@ -187,7 +188,7 @@ def delete(target: Target, runs: tuple[str, ...]) -> None:
 
     def delete_one(run: str) -> None:
         server.delete(run)
-        click.echo(f"{run} deleted")
+        say(f"{run} deleted")
 
     _each(runs, delete_one)
 
@@ -201,7 +202,7 @@ def _each(runs: tuple[str, ...], act: Callable[[str], None]) -> None:
         except (TransportError, UnauthorizedError):
             raise
         except RunnerError as error:
-            click.echo(f"error: {clean(run)}: {error}", err=True)
+            say_error(f"{escaped(run)}: {error}")
             refused += 1
     if refused:
         raise SystemExit(1)

@@ -8,6 +8,7 @@ import click
 
 from runner.cli import options
 from runner.cli.endings import exit_code, print_ending
+from runner.cli.output import say
 from runner.cli.render import print_json
 from runner.cli.target import Target
 from runner.cli.waiting import wait_for
@@ -38,7 +39,7 @@ def command(
     server = target.connect()
     handle = server.scheduleTask(task, parameters, **_options(**given))
     if not wait and not as_json:
-        click.echo(handle.id)
+        say(handle.id)
         return
     run = wait_for(server, handle.id) if wait else handle.run()
     if as_json:

@@ -9,6 +9,7 @@ import click
 
 from runner import app
 from runner.cli.options import config_file
+from runner.cli.output import say
 from runner.config import load
 
 
@@ -21,4 +22,4 @@ def command(config_path: Path | None, host: str | None, port: int | None) -> Non
     settings = load(config_path)
     host = settings.runner.host if host is None else host
     port = settings.runner.port if port is None else port
-    asyncio.run(app.serve(settings, host, port))
+    asyncio.run(app.serve(settings, host, port, say))

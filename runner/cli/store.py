@@ -13,8 +13,10 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from runner.cli.options import config_file
-from runner.cli.render import clean, console, print_json
+from runner.cli.output import say
+from runner.cli.render import console, print_json
 from runner.config import load
+from runner.domain.escaping import escaped
 from runner.errors import ConflictError
 from runner.store import open_store
 from runner.store.contents import TABLES
@@ -39,7 +41,7 @@ def migrate(url: str | None, config_path: Path | None) -> None:
     """Bring the schema of the store up to date, or make the store; a runner does so too when it starts."""
     store, name = _named(url, config_path)
     asyncio.run(store.migrate())
-    click.echo(f"{clean(name)} is up to date")
+    say(f"{escaped(name)} is up to date")
 
 
 @command.command("check")
@@ -55,9 +57,9 @@ def check(context: click.Context, url: str | None, config_path: Path | None, *, 
         print_json({"store": name, "problems": problems})
     else:
         for problem in problems:
-            click.echo(clean(problem))
+            say(escaped(problem))
         if not problems:
-            click.echo(f"{clean(name)} is right")
+            say(f"{escaped(name)} is right")
     if problems:
         context.exit(1)
 
@@ -76,7 +78,7 @@ def copy(source: str, target: str) -> None:
         raise ConflictError("FROM and TO are one store")
     with _progress() as advance:
         copied = asyncio.run(_copy(one, other, name, advance))
-    click.echo(f"copied {copied['runs']} runs to {clean(other_name)}; name it as `store` in [runner] of the config")
+    say(f"copied {copied['runs']} runs to {escaped(other_name)}; name it as `store` in [runner] of the config")
 
 
 async def _copy(source: Store, target: Store, name: str, advance: Callable[[str, int, int], None]) -> dict[str, int]:

@@ -12,18 +12,11 @@ import click
 
 from runner.cli import options
 from runner.cli.lazy import Failed
-from runner.cli.render import (
-    clean,
-    json_block,
-    name_column,
-    print_block,
-    print_facts,
-    print_json,
-    print_table,
-    short_column,
-)
+from runner.cli.output import say
+from runner.cli.render import json_block, name_column, print_block, print_facts, print_json, print_table, short_column
 from runner.cli.target import Target
 from runner.cli.templates import template
+from runner.domain.escaping import escaped
 from runner.sdk.locate import find_project
 
 
@@ -55,7 +48,7 @@ def list_(target: Target, *, as_json: bool) -> None:
             ],
         )
     else:
-        click.echo("no tasks; `isolane tasks new NAME` writes one", err=True)
+        say("no tasks; `isolane tasks new NAME` writes one", err=True)
     for problem in tasks["problems"]:
         error = problem["error"]
         kept = " (its last good version is used)" if problem["kept"] else ""
@@ -112,7 +105,7 @@ def new(name: str) -> None:
     for part in parts:
         if not part.isidentifier() or keyword.iskeyword(part) or part.startswith("_"):
             raise click.BadParameter(
-                f"{clean(part)!r} is no name of a Python module; use letters, digits and _, such as billing.invoice"
+                f"{escaped(part)!r} is no name of a Python module; use letters, digits and _, such as billing.invoice"
             )
     file = Path(os.path.relpath(project), "tasks", *parts).with_suffix(".py")
     modules = [folder.with_suffix(".py") for folder in list(file.parents)[: len(parts) - 1]]
@@ -126,4 +119,4 @@ def new(name: str) -> None:
         raise Failed(f"{error.filename} exists; nothing was written, choose another name") from error
     except OSError as error:
         raise Failed(f"cannot write {error.filename}: {error.strerror}") from error
-    click.echo(f"wrote {file}\n\nNext: isolane run {name} --parameters '{{\"count\": 3}}'")
+    say(f"wrote {file}\n\nNext: isolane run {name} --parameters '{{\"count\": 3}}'")

@@ -11,7 +11,8 @@ from typing import Any
 from rich.status import Status as Spinner
 from rich.text import Text
 
-from runner.cli.render import clean, console
+from runner.cli.render import console
+from runner.domain.escaping import escaped
 from runner.domain.status import FINAL
 from runner.errors import WaitTimeoutError
 from runner.sdk.client import Client
@@ -47,4 +48,4 @@ def _told(document: dict[str, Any]) -> Text:
     if progress:
         parts.append(f"{100 * (progress.get('fraction') or 0):.0f}%")
         parts.append(progress.get("text"))
-    return Text(clean("  ".join(str(part) for part in parts if part)))
+    return Text(escaped("  ".join(str(part) for part in parts if part)))

@@ -133,7 +133,7 @@ def test_what_cannot_be_used_is_named_and_the_rest_is_read(folder, tmp_path):
 
     assert set(state.refused) == {
         *("out.py", "up.py", "round.py", "process.py", "folder"),
-        *("\\x1b[31mred.py", "two\\x0alines.py", "\\u202egnp.py", "\\udcff.py"),
+        *("\\x1b[31mred.py", "two\\nlines.py", "\\u202egnp.py", "\\udcff.py"),
     }
     assert {"m/a.txt", "a.txt"} < set(state.files)
     assert not set(state.files) & {"out.py", "up.py", "two\nlines.py"}
