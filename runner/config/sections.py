@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, field_validator, model_validator
 
 from runner.domain.checks import flag, known_keys, one_of, shown, text, whole
 from runner.domain.names import check_queue, check_secret, check_task
@@ -80,6 +80,13 @@ def _node_name(value: Any) -> str:
     name = text(value, "", 100)
     if re.search(r"[^\w.:@-]", name):
         raise InvalidOptionError(f" may hold letters, digits and the characters _ . : @ -: got {shown(name)}")
+    return name
+
+
+def _host(value: Any) -> str:
+    name = text(value, "", 253)
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", name):
+        raise InvalidOptionError(f' must be a name or an address without a port, such as "::1": got {shown(name)}')
     return name
 
 
@@ -160,6 +167,20 @@ class Runner(Section):
     lease_s: Annotated[float, _duration("1s", "10m")] = Field(default=15.0, alias="lease")
     store_patience_s: Annotated[float, _duration("0s", "10m")] = Field(default=10.0, alias="store_patience")
     stop_grace_s: Annotated[float, _duration("0s", "10m")] = Field(default=5.0, alias="stop_grace")
+
+
+class ServerSection(Section):
+    """`[server]`: HTTP."""
+
+    connections: Annotated[int, _whole(16, 100_000)] = 1024
+    hosts: tuple[Annotated[str, BeforeValidator(_host)], ...] = Field(default=())
+
+    @field_validator("hosts", mode="before")
+    @classmethod
+    def _listed(cls, raw: Any) -> Any:
+        if not isinstance(raw, list):
+            raise InvalidOptionError(f' must be a list of names such as ["tasks.example.com"]: got {shown(raw)}')
+        return tuple(raw)
 
 
 class Queue(Section):
@@ -275,6 +296,7 @@ class Document(Section):
     """The whole file."""
 
     runner: Runner = Runner()
+    server: ServerSection = ServerSection()
     defaults: _TaskOptions = Layer({})
     queues: dict[Annotated[str, BeforeValidator(_queue_pattern)], Queue] = {}
     tasks: dict[Annotated[str, BeforeValidator(_task_name)], _TaskOptions] = {}

@@ -11,7 +11,7 @@ from typing import Any
 from runner.config.mounts import TaskMount, check_places
 from runner.config.patterns import is_pattern, matches
 from runner.config.secrets import Secrets
-from runner.config.sections import Document, Limits, Retention, Runner, SandboxSection
+from runner.config.sections import Document, Limits, Retention, Runner, SandboxSection, ServerSection
 from runner.domain.options import Layer, TaskOptions, merge_options, read_options
 from runner.errors import ConfigError
 from runner.store.records import QueueRule
@@ -44,6 +44,11 @@ class Settings:
     def runner(self) -> Runner:
         """`[runner]`."""
         return self.document.runner
+
+    @property
+    def server(self) -> ServerSection:
+        """`[server]`."""
+        return self.document.server
 
     @property
     def sandbox(self) -> SandboxSection:

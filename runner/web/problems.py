@@ -1,29 +1,40 @@
 """Every error leaves as a problem document (RFC 9457), whoever raised it.
 
-`answer_problems` is the outermost middleware: behind it stand the token check, the router's own 404 and 405, and the
-handlers. An exception that nobody planned is logged with its traceback and answered without a word about its inside.
+`answer_problems` is the outermost layer: behind it stand the admission, the router's own 404 and 405, and the handlers.
+An exception that nobody planned is logged with its traceback and answered without a word about its inside.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler
 
 from runner.errors import InvariantError, RunnerError, UnauthorizedError
 
 PROBLEM_TYPE = "application/problem+json"
 #: Codes of the errors that the HTTP layer itself raises; those of the runner bring their own.
-_HTTP_CODES = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}
+_HTTP_CODES = {
+    400: "bad-request",
+    403: "foreign-origin",
+    404: "not-found",
+    405: "method-not-allowed",
+    408: "too-slow",
+    413: "too-large",
+    415: "unsupported-media-type",
+    417: "expectation-failed",
+    421: "misdirected",
+    503: "too-many-connections",
+}
 
 log = logging.getLogger(__name__)
 
 
-@web.middleware
-async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def answer_problems(
+    request: web.BaseRequest, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
     """Answer what `handler` raises as a problem document."""
     try:
         return await handler(request)
@@ -46,7 +57,7 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
 
 
 def problem(
-    request: web.Request, code: str, status: int, detail: str, headers: Mapping[str, str] | None = None
+    request: web.BaseRequest, code: str, status: int, detail: str, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """One problem document; clients rebuild the error from `type` and `detail`."""
     document = {

@@ -43,6 +43,12 @@ def test_an_empty_file_is_all_defaults(settings_of, project):
     assert settings.mounts_for("any") == ()
 
 
+def test_names_of_the_server_may_be_addresses(settings_of):
+    names = ("tasks.example.com", "10.0.0.1", "::1", "fe80::1")
+
+    assert settings_of(f"[server]\nhosts = {list(names)}").server.hosts == names
+
+
 def test_the_nearest_config_above_is_found(settings_of, project):
     settings_of("[runner]\nconcurrency = 7")
     inner = project / "data" / "reports"
@@ -88,7 +94,7 @@ def test_a_file_nested_without_end_is_refused(settings_of):
     [
         ("runner = 3", "runner must be a table: got 3"),
         ("[runer]", "runer is not a known key; did you mean runner?"),
-        ("[presets]", "presets is not a known key; known are runner, defaults, queues"),
+        ("[presets]", "presets is not a known key; known are runner, server, defaults, queues"),
         ("[runner]\nlisten = 'x'", "runner.listen is not a known key; did you mean listen_url?"),
         ("[runner]\nlisten_url = 'x'", 'runner.listen_url must be "postgresql://…", or "" for none: got "x"'),
         ("[runner]\nname = 'a b'", "runner.name may hold letters, digits and the characters _ . : @ -: got"),
@@ -107,6 +113,10 @@ def test_a_file_nested_without_end_is_refused(settings_of):
         ("[runner]\nmemory = '1KB'", 'runner.memory must be from 16MB to 1024TB: got "1KB"'),
         ("[runner]\nstore = 'postgres://x'", 'runner.store must begin with "sqlite:" and name a file after it, or be'),
         ("[runner]\nstore = 'sqlite:'", 'runner.store must begin with "sqlite:" and name a file after it'),
+        ("[server]\nconnections = 8", "server.connections must be a whole number from 16 to 100000: got 8"),
+        ("[server]\nhosts = 'x'", 'server.hosts must be a list of names such as ["tasks.example.com"]: got "x"'),
+        ("[server]\nhosts = ['x:80']", 'server.hosts[0] must be a name or an address without a port, such as "::1"'),
+        ("[server]\nhosts = ['http://x']", "server.hosts[0] must be a name or an address without a port"),
         ("[defaults]\ntimout = '5m'", "defaults.timout is not a known task option; did you mean timeout?"),
         ("[defaults]\ntimeout = 300", 'defaults.timeout must have a unit: write "300s"'),
         ("[defaults.retry]\nattempts = -1", "defaults.retry.attempts must be a whole number from 1"),

@@ -24,7 +24,7 @@ def test_its_values_are_the_defaults():
     bare = read_settings({}, file=SHIPPED, project=PROJECT)
 
     assert shipped.project == PROJECT
-    for section in ("runner", "sandbox", "limits", "retention"):
+    for section in ("runner", "server", "sandbox", "limits", "retention"):
         assert getattr(shipped, section) == getattr(bare, section)
     assert shipped.task_options("any", {}) == bare.task_options("any", {}) == TaskOptions()
 
@@ -34,6 +34,7 @@ def test_it_has_every_key():
     document = Document()
 
     assert written["runner"].keys() == keys_of(type(document.runner))
+    assert written["server"].keys() == keys_of(type(document.server))
     assert written["limits"].keys() == keys_of(type(document.limits))
     assert written["retention"].keys() == keys_of(type(document.retention))
     assert written["sandbox"].keys() == keys_of(type(document.sandbox)) - {"require"}

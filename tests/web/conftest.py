@@ -117,7 +117,12 @@ class Api:
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[Api]:
+def standin() -> Standin:
+    return Standin()
+
+
+@pytest.fixture
+async def api(standin) -> AsyncIterator[Api]:
     asked: list[bytes] = []
     known = {hashlib.sha256(token.encode()).digest(): app for token, app in TOKENS.items()}
 
@@ -125,10 +130,9 @@ async def api() -> AsyncIterator[Api]:
         asked.append(digest)
         return known.get(digest)
 
-    operations = Standin()
-    server = Server(operations, authenticate, parameters_bytes=1000)
+    server = Server(standin, authenticate, parameters_bytes=1000)
     url = await server.start("127.0.0.1", 0)
-    headers = {"Authorization": "Bearer s3cret"}
+    headers = {"Authorization": "Bearer s3cret", "Content-Type": "application/json"}
     async with aiohttp.ClientSession(url, headers=headers, timeout=aiohttp.ClientTimeout(20)) as http:
-        yield Api(server, operations, url, http, asked)
+        yield Api(server, standin, url, http, asked)
     await server.stop()
