@@ -11,6 +11,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -232,12 +233,13 @@ class Catalog:
 
     async def watch(self, changed: Callable[[], None]) -> None:
         """Take each saved state of the folder into use, and tell `changed`; goes on until it is cancelled."""
-        async for _ in watch(self._folder):
-            try:
-                if await self.load():
-                    changed()
-            except Exception:
-                _logger.exception("the saved tasks could not be taken into use; the next change is tried again")
+        async with aclosing(watch(self._folder)) as noticed:
+            async for _ in noticed:
+                try:
+                    if await self.load():
+                        changed()
+                except Exception:
+                    _logger.exception("the saved tasks could not be taken into use; the next change is tried again")
 
     def forget_unused(self, in_use: set[str]) -> None:
         """Delete the snapshots that neither the tasks nor `in_use` (those of running attempts) need."""

@@ -69,7 +69,7 @@ def read(folder: Path) -> Contents:
         try:
             with _opened(folder) as root:
                 look = _Look(folder, root, reads=True)
-                again = _Look(folder, root, reads=False)
+                again = _Look(folder, root)
         except _ChangedMeanwhileError as error:
             changed = str(error)
             continue
@@ -79,6 +79,16 @@ def read(folder: Path) -> Contents:
             return Contents(dict(sorted(look.files.items())), dict(sorted(look.refused.items())))
         changed = next(path for path, _ in look.listing.items() ^ again.listing.items())
     raise TasksFolderError(f"{folder} keeps changing while it is read: {escaped(changed)}")
+
+
+def look(folder: Path) -> object:
+    """What tells one state of the folder from another, without opening a file: equal as long as it is the same."""
+    try:
+        with _opened(folder) as root:
+            seen = _Look(folder, root, opens=False)
+            return seen.listing, seen.refused
+    except (TasksFolderError, _ChangedMeanwhileError, OSError) as error:
+        return str(error)
 
 
 @contextmanager
@@ -105,11 +115,11 @@ class _Look:
         listing: of each file and link what tells, without reading it, that it is still the same.
     """
 
-    def __init__(self, folder: Path, root: int, *, reads: bool) -> None:
+    def __init__(self, folder: Path, root: int, *, opens: bool = True, reads: bool = False) -> None:
         self.listing: dict[str, object] = {}
         self.files: dict[str, File] = {}
         self.refused: dict[str, str] = {}
-        self._folder, self._root, self._reads = folder, root, reads
+        self._folder, self._root, self._opens, self._reads = folder, root, opens, reads
         self._count, self._bytes = 0, 0
         self._walk(root, "", 0)
 
@@ -160,6 +170,8 @@ class _Look:
         if self._bytes > _MOST_BYTES:
             raise self._too_large(path)
         self.listing[path] = _identity(status)
+        if not self._opens:
+            return
         file = self._open(folder, path, name, _FILE)
         try:
             if _identity(os.fstat(file)) != _identity(status):

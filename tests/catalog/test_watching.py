@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import os
 
 import pytest
 
+from runner.catalog import watching as watcher
 from runner.store.records import TaskKey
 
 PLAIN = "def run(parameters): pass\n"
@@ -81,3 +84,61 @@ async def test_a_folder_behind_a_link_may_be_exchanged(write, new_catalog, proje
     watching.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await watching
+
+
+async def test_what_a_link_leads_to_may_be_exchanged(watched, project):
+    """As a ConfigMap is: `..data` is a link that is exchanged, and the files are links through it."""
+    _, until = watched
+
+    def put(number):
+        below = project / "tasks" / f"..{number}"
+        below.mkdir()
+        (below / "job.py").write_text(f"from runner import task\n@task(name='job.v{number}')\ndef run(): pass\n")
+        (project / "tasks" / "..new").symlink_to(below.name)
+        (project / "tasks" / "..new").rename(project / "tasks" / "..data")
+
+    put(1)
+    (project / "tasks" / "job.py").symlink_to("..data/job.py")
+    await until(has("a", "job.v1"))
+    for number in (2, 3):
+        put(number)
+        await until(has("a", f"job.v{number}"))
+
+
+async def test_a_kernel_that_does_not_tell_is_told_once_and_made_up_for(
+    write, new_catalog, project, monkeypatch, caplog
+):
+    """As where another process of this user has used up the watches."""
+
+    def refuse(*_, **__):
+        raise RuntimeError("too many watches")
+
+    monkeypatch.setattr(watcher, "awatch", refuse)
+    monkeypatch.setattr(watcher, "_AGAIN_S", 0.01)
+    write({"a.py": PLAIN})
+    catalog = new_catalog()
+    await catalog.load()
+    changed = asyncio.Event()
+    with caplog.at_level(logging.WARNING):
+        watching = asyncio.create_task(catalog.watch(changed.set))
+        write({"b.py": PLAIN})
+        async with asyncio.timeout(15):
+            await changed.wait()
+    watching.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await watching
+
+    assert has("a", "b")(catalog)
+    assert caplog.text.count("the kernel does not tell of changes") == 1
+
+
+async def test_a_file_whose_dates_were_kept_is_noticed(watched, project):
+    """An exchanged file is another file, whatever it says of its age: `cp -p`, `rsync -t`, archives."""
+    _, until = watched
+    file = project / "tasks" / "a.py"
+    before = file.stat()
+    draft = project / "draft.py"
+    draft.write_text(PLAIN.replace("run(", "ran(") + "from runner import task\ntask(name='b')(ran)\n")
+    os.utime(draft, ns=(before.st_atime_ns, before.st_mtime_ns))
+    draft.rename(file)
+    await until(has("b"))
