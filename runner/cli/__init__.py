@@ -10,6 +10,7 @@ from __future__ import annotations
 import click
 
 from runner.cli.lazy import LazyGroup
+from runner.cli.stdout import checked_stdout
 from runner.cli.target import Target
 from runner.domain import logformat
 
@@ -44,4 +45,5 @@ def isolane(context: click.Context, url: str | None, token: str | None) -> None:
 def main() -> None:
     """The entry point of the `isolane` command."""
     logformat.set_up()
-    isolane(prog_name="isolane")
+    with checked_stdout():
+        isolane(prog_name="isolane")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ import click
 from runner import app
 from runner.cli.options import config_file
 from runner.cli.output import say
+from runner.cli.stdout import OutputError
 from runner.config import load
 
 
@@ -22,4 +24,10 @@ def command(config_path: Path | None, host: str | None, port: int | None) -> Non
     settings = load(config_path)
     host = settings.runner.host if host is None else host
     port = settings.runner.port if port is None else port
-    asyncio.run(app.serve(settings, host, port, say))
+    asyncio.run(app.serve(settings, host, port, _say))
+
+
+def _say(text: str, /, *, err: bool = False) -> None:
+    """Print; a server works also where nobody can be told."""
+    with contextlib.suppress(OutputError):
+        say(text, err=err)

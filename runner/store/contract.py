@@ -10,6 +10,8 @@ A store holds the runs of all apps and hands out the right to execute them. Its 
 * Claiming costs the same however many runs wait, and however many of them are blocked: the store keeps, per queue and
   task, whether there is something to claim, and never looks at blocked runs one by one.
 * Between queues (and tasks, for runs without a queue) turns are taken round; within one, priority goes first, then age.
+* Text with U+0000 or half a character (a lone surrogate) is kept by no store: what such a name asks for is not found,
+  what would be kept under it is refused (`InvalidOptionError`), and in a sentence (`why`) the character is replaced.
 * Instants come from the caller, who has them from `Store.now`, in microseconds since 1970, UTC.
 * Logs do not share the commits of claims.
 """

@@ -6,6 +6,7 @@ import base64
 import binascii
 
 from runner.errors import InvalidOptionError
+from runner.store.texts import is_kept
 
 
 def cursor_at(kind: str, position: str) -> str:
@@ -21,7 +22,7 @@ def position_of(kind: str, cursor: str) -> str:
     """
     try:
         named, _, position = base64.b64decode(cursor, altchars=b"-_", validate=True).decode().partition(":")
-        if named == kind and (kind != "run" or 0 <= int(position) < 2**63):
+        if named == kind and is_kept(position) and (kind != "run" or 0 <= int(position) < 2**63):
             return position
     except (binascii.Error, ValueError):
         pass

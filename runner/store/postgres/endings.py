@@ -15,6 +15,7 @@ from runner.store.postgres.claiming import Asking, found_again
 from runner.store.postgres.database import Transaction
 from runner.store.postgres.enqueueing import Entry, insert, lock_queues
 from runner.store.rows import error_text, run_of
+from runner.store.texts import sentence
 
 
 async def finish(
@@ -62,7 +63,7 @@ def _arguments(claim: Claim, ending: Ending, verdict: Verdict) -> tuple[object, 
         verdict.due_at,
         ending.finished_at,
         ending.reason.value,
-        printable(ending.why),
+        sentence(ending.why),
         ending.result,
         error_text(ending.error),
         ending.exit_code,
@@ -80,7 +81,7 @@ def _key(claim: Claim) -> tuple[object, ...]:
 
 async def _finished_before(tx: Transaction, claim: Claim, ending: Ending) -> asyncpg.Record:
     """The run, if this very call was done before and its answer was lost; perhaps also what it had to tell."""
-    row = await tx.row("finished_so", *_key(claim), ending.finished_at, ending.reason.value, printable(ending.why))
+    row = await tx.row("finished_so", *_key(claim), ending.finished_at, ending.reason.value, sentence(ending.why))
     if row is None:
         raise StaleClaimError(f"attempt {claim.attempt} of run {claim.run.id} has ended already; nothing was changed")
     return row
@@ -137,11 +138,6 @@ async def delete(tx: Transaction, app: str, run: str, now: int) -> None:
 async def prune(tx: Transaction, finished_before: int, limit: int) -> list[tuple[str, str]]:
     """Delete up to `limit` runs that ended before; returns their apps and ids."""
     return [(row["app"], row["id"]) for row in await tx.rows("prune_runs", finished_before, limit)]
-
-
-def printable(text: str) -> str:
-    """What PostgreSQL can keep of a sentence: it has no U+0000."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _tell_cancelled(tx: Transaction, run: Run) -> None:

@@ -18,10 +18,11 @@ import asyncpg
 import orjson
 
 from runner.domain.run import NewRun, Run
-from runner.errors import ConflictError, InvalidOptionError, InvariantError, LimitExceededError, RunnerError
+from runner.errors import ConflictError, InvariantError, LimitExceededError, RunnerError
 from runner.store.policy import Policy
 from runner.store.postgres.database import Database, Transaction
 from runner.store.rows import run_of, values_of
+from runner.store.texts import check_new
 
 #: SQLSTATE of a call that the database refused.
 _REFUSED = "IS001"
@@ -41,8 +42,7 @@ class Entry:
 def prepared(runs: Sequence[NewRun]) -> list[Entry]:
     """The rows of new runs."""
     for new in runs:
-        if "\0" in (new.idempotency_key or ""):
-            raise InvalidOptionError("idempotency_key must not hold U+0000, which PostgreSQL cannot keep")
+        check_new(new)
     return [Entry(new, _row_of(new)) for new in runs]
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from runner.domain.run import Claim, Ending, LogLine, NewRun, QueueState, Run, RunDetail, Verdict
 from runner.domain.status import Status
+from runner.errors import NotFoundError
+from runner.store import texts
 from runner.store.clock import boot_us
 from runner.store.contents import Contents
 from runner.store.contract import Lease, Store
@@ -118,6 +120,8 @@ class PostgresStore(Store):
         await self._database.write(lambda tx: nodes.leave(tx, node))
 
     async def drain_node(self, name: str) -> int:
+        if not texts.is_kept(name):
+            raise NotFoundError(f"no node is named {name!a}")
         return await self._database.write(lambda tx: nodes.drain(tx, name))
 
     # --- scheduling ---------------------------------------------------------------------------------------------
@@ -160,19 +164,24 @@ class PostgresStore(Store):
     # --- operating ----------------------------------------------------------------------------------------------
 
     async def cancel(self, app: str, run: str, now: int) -> Run:
+        texts.check_run(app, run)
         return await self._database.write(lambda tx: endings.cancel(tx, app, run, now))
 
     async def delete(self, app: str, run: str) -> None:
+        texts.check_run(app, run)
         await self._database.write(lambda tx: endings.delete(tx, app, run, self.now()))
         await logs.delete(self._logs, [(app, run)])
 
     async def pause(self, app: str, queue: str, now: int) -> QueueState:
+        texts.check_name(queue, "queue")
         return await self._database.write(lambda tx: queues.pause(tx, self._policy, app, queue, now))
 
     async def resume(self, app: str, queue: str) -> QueueState:
+        texts.check_name(queue, "queue")
         return await self._database.write(lambda tx: queues.resume(tx, self._policy, app, queue))
 
     async def purge(self, app: str, queue: str, now: int) -> int:
+        texts.check_name(queue, "queue")
         newest: int = (await self._database.single("newest_seq"))[0][0]
         purged = 0
         while part := await self._database.write(
@@ -184,6 +193,7 @@ class PostgresStore(Store):
         return purged
 
     async def release(self, app: str, queue: str) -> int:
+        texts.check_name(queue, "queue")
         return await self._database.write(lambda tx: queues.release(tx, app, queue))
 
     async def announce(self, needs: Mapping[TaskKey, int]) -> None:
@@ -205,9 +215,12 @@ class PostgresStore(Store):
     # --- reading ------------------------------------------------------------------------------------------------
 
     async def get(self, app: str, run: str) -> RunDetail:
+        texts.check_run(app, run)
         return await self._database.read(lambda tx: listing.detail(tx, app, run))
 
     async def list(self, wanted: RunFilter) -> Page[RunDetail]:
+        if not texts.can_match(wanted):
+            return Page(items=(), next_cursor=None)
         return await self._database.read(lambda tx: listing.page(tx, wanted))
 
     async def count(self, app: str) -> Mapping[Status, int]:
@@ -215,12 +228,15 @@ class PostgresStore(Store):
         return {Status(row["status"]): row["runs"] for row in rows}
 
     async def named_queues(self, app: str, names: Collection[str]) -> Mapping[str, QueueState]:
+        for name in names:
+            texts.check_name(name, "queue")
         return await self._database.read(lambda tx: queues.states(tx, self._policy, app, names))
 
     async def queues(self, app: str, cursor: str | None = None, limit: int = 100) -> Page[QueueState]:
         return await self._database.read(lambda tx: listing.queues(tx, app, cursor, limit))
 
     async def ancestors(self, app: str, run: str) -> builtins.list[Run]:
+        texts.check_run(app, run)
         return await self._database.read(lambda tx: listing.ancestors(tx, app, run))
 
     # --- logs ---------------------------------------------------------------------------------------------------
@@ -229,6 +245,8 @@ class PostgresStore(Store):
         await logs.append(self._logs, app, run, lines)
 
     async def logs(self, app: str, run: str, after: int = 0, limit: int = 1000) -> LogPage:
+        if not texts.is_kept(run):
+            return LogPage(lines=(), cursor=after)
         return await self._logs.read(lambda tx: logs.page(tx, app, run, after, limit))
 
     # --- schedules ----------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from runner.store.sqlite.enqueueing import Entry, insert
 from runner.store.sqlite.lanes import refresh
 from runner.store.sqlite.statements import SQL
 from runner.store.sqlite.writer import Transaction
+from runner.store.texts import sentence
 
 
 def finish(
@@ -42,7 +43,7 @@ def finish(
             "fence": held["fence"],
             "finished_at": ending.finished_at,
             "reason": ending.reason.value,
-            "why": ending.why,
+            "why": sentence(ending.why),
             "exit_code": ending.exit_code,
             "signal": ending.signal,
             "peak_memory_bytes": ending.peak_memory_bytes,
@@ -62,7 +63,7 @@ def finish(
             "status": status.value,
             "ready": _ready(status, verdict.due_at, ending.finished_at),
             "reason": ending.reason.value,
-            "why": ending.why,
+            "why": sentence(ending.why),
             "failures": verdict.failures,
             "losses": verdict.losses,
             "due_at": None if status.is_final else verdict.due_at,
@@ -149,7 +150,7 @@ def _done_before(claim: Claim, ending: Ending) -> dict[str, object]:
         "number": claim.attempt,
         "finished_at": ending.finished_at,
         "reason": ending.reason.value,
-        "why": ending.why,
+        "why": sentence(ending.why),
     }
 
 

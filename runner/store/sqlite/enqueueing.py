@@ -15,6 +15,7 @@ from runner.store.rows import run_of, values_of
 from runner.store.sqlite.lanes import ensure, refresh
 from runner.store.sqlite.statements import SQL
 from runner.store.sqlite.writer import Transaction
+from runner.store.texts import check_new
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Entry:
 
 def prepared(runs: Sequence[NewRun]) -> list[Entry]:
     """The rows of new runs."""
+    for new in runs:
+        check_new(new)
     return [Entry(new, values_of(new)) for new in runs]
 
 

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from runner.domain.run import Claim, Ending, LogLine, NewRun, QueueState, Run, RunDetail, Verdict
 from runner.domain.status import Status
-from runner.errors import ConflictError, StoreUnavailableError
+from runner.errors import ConflictError, NotFoundError, StoreUnavailableError
+from runner.store import texts
 from runner.store.contents import Contents
 from runner.store.contract import Lease, Store
 from runner.store.patience import Patience
@@ -139,6 +140,8 @@ class SqliteStore(Store):
         self._nodes.leave(node)
 
     async def drain_node(self, name: str) -> int:
+        if not texts.is_kept(name):
+            raise NotFoundError(f"no node is named {name!a}")
         return await self._writer.run(lambda _: self._nodes.drain(name))  # after the claims that are under way
 
     # --- scheduling ---------------------------------------------------------------------------------------------
@@ -187,19 +190,24 @@ class SqliteStore(Store):
     # --- operating ----------------------------------------------------------------------------------------------
 
     async def cancel(self, app: str, run: str, now: int) -> Run:
+        texts.check_run(app, run)
         return await self._writer.run(lambda tx: endings.cancel(tx, app, run, now))
 
     async def delete(self, app: str, run: str) -> None:
+        texts.check_run(app, run)
         await self._writer.run(lambda tx: endings.delete(tx, app, run, clock.now()))
         await self._logs.delete(app, run)
 
     async def pause(self, app: str, queue: str, now: int) -> QueueState:
+        texts.check_name(queue, "queue")
         return await self._writer.run(lambda tx: lanes.pause(tx, self._policy, app, queue, now))
 
     async def resume(self, app: str, queue: str) -> QueueState:
+        texts.check_name(queue, "queue")
         return await self._writer.run(lambda tx: lanes.resume(tx, self._policy, app, queue))
 
     async def purge(self, app: str, queue: str, now: int) -> int:
+        texts.check_name(queue, "queue")
         newest: int = await self._writer.run(lambda tx: tx.value(SQL["newest_seq"]) or 0)
         purged = 0
         while part := await self._writer.run(
@@ -211,6 +219,7 @@ class SqliteStore(Store):
         return purged
 
     async def release(self, app: str, queue: str) -> int:
+        texts.check_name(queue, "queue")
         return await self._writer.run(lambda tx: lanes.release(tx, app, queue))
 
     async def announce(self, needs: Mapping[TaskKey, int]) -> None:
@@ -238,15 +247,20 @@ class SqliteStore(Store):
     # --- reading ------------------------------------------------------------------------------------------------
 
     async def get(self, app: str, run: str) -> RunDetail:
+        texts.check_run(app, run)
         return await self._readers.run(lambda connection: listing.detail(connection, app, run))
 
     async def list(self, wanted: RunFilter) -> Page[RunDetail]:
+        if not texts.can_match(wanted):
+            return Page(items=(), next_cursor=None)
         return await self._readers.run(lambda connection: listing.page(connection, wanted))
 
     async def count(self, app: str) -> Mapping[Status, int]:
         return await self._readers.run(lambda connection: listing.totals(connection, app))
 
     async def named_queues(self, app: str, names: Collection[str]) -> Mapping[str, QueueState]:
+        for name in names:
+            texts.check_name(name, "queue")
         return await self._readers.run(
             lambda connection: {name: lanes.state(connection, self._policy, app, name) for name in names}
         )
@@ -255,6 +269,7 @@ class SqliteStore(Store):
         return await self._readers.run(lambda connection: listing.queues(connection, app, cursor, limit))
 
     async def ancestors(self, app: str, run: str) -> builtins.list[Run]:
+        texts.check_run(app, run)
         return await self._readers.run(lambda connection: listing.ancestors(connection, app, run))
 
     # --- logs ---------------------------------------------------------------------------------------------------
@@ -263,6 +278,8 @@ class SqliteStore(Store):
         await self._logs.append(app, run, lines)
 
     async def logs(self, app: str, run: str, after: int = 0, limit: int = 1000) -> LogPage:
+        if not texts.is_kept(run):
+            return LogPage(lines=(), cursor=after)
         return await self._logs.page(app, run, after, limit)
 
     # --- schedules ----------------------------------------------------------------------------------------------
