@@ -23,8 +23,9 @@ class Target:
         """A client of the server; nothing is sent yet."""
         # Loaded when it is needed: what it takes to speak HTTP would double the time of `isolane --help`.
         from runner.sdk.client import Client  # noqa: PLC0415
+        from runner.sdk.locate import locate  # noqa: PLC0415
 
-        return Client(self.url, self.token)
+        return Client(*locate(self.url, self.token))
 
 
 def fetch(list_: Callable[..., Page], cursor: str | None, *, whole: bool, **query: Any) -> Page:

@@ -16,7 +16,7 @@ from runner.sdk import calls
 from runner.sdk.answers import read_answer, read_line, read_problem
 from runner.sdk.calls import Call, Conversation
 from runner.sdk.handle import AsyncHandle, Document
-from runner.sdk.locate import locate
+from runner.sdk.locate import locate_for_code
 from runner.sdk.requests import outside_request, outside_requests
 
 if TYPE_CHECKING:
@@ -54,11 +54,12 @@ class AsyncClient:
         token: without it ISOLANE_TOKEN, then the project's.
 
     Raises:
+        RunnerError: a test calls it, and no server is told: it would find the one that really works in this folder.
         TransportError: no server is told or found; from each method, that it cannot be reached or its reply was lost.
     """
 
     def __init__(self, url: str | None = None, token: str | None = None) -> None:
-        self.url, self._token = locate(url, token)
+        self.url, self._token = locate_for_code(url, token)
         self._session: ClientSession | None = None
 
     async def scheduleTask(  # noqa: N802

@@ -13,7 +13,7 @@ from cli.conftest import Project, command, environment
 
 
 def full() -> dict[str, Any]:
-    return {"stdout": open("/dev/full", "wb")}
+    return {"stdout": Path("/dev/full").open("wb")}
 
 
 def closed() -> dict[str, Any]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -13,11 +17,25 @@ from runner import (
     InvalidOptionError,
     InvalidValueError,
     RunnerError,
-    TransportError,
     getRun,
     scheduleTask,
     scheduleTasks,
 )
+
+#: A program with a unit test, which two frameworks can run.
+TEST = """
+import unittest
+from runner import scheduleTask
+
+{setup}
+
+class OrderTest(unittest.TestCase):
+    def test_order(self):
+        {body}
+
+if __name__ == "__main__":
+    unittest.main()
+"""
 
 
 @dataclass
@@ -116,17 +134,76 @@ def test_plain_calls_go_to_the_server_that_the_environment_names(server, monkeyp
     handle._source.close()
 
 
-def test_plain_calls_in_a_projects_folder_find_its_server(server, monkeypatch, tmp_path):
-    state = tmp_path / ".isolane"
-    (tmp_path / "deep" / "down").mkdir(parents=True)
-    state.mkdir()
-    (state / "server.json").write_text(json.dumps({"url": server.url}))
-    (state / "token").write_text("of-the-project\n")
-    monkeypatch.chdir(tmp_path / "deep" / "down")
-    handle = scheduleTask("greet")
+def test_plain_calls_in_a_projects_folder_find_its_server(server, project):
+    done = call(project / "deep" / "down", "from runner import scheduleTask; scheduleTask('greet')")
 
+    assert done.returncode == 0, done.stderr
     assert server.headers[0]["Authorization"] == "Bearer of-the-project"
-    handle._source.close()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "runner.scheduleTask('greet')",
+        "runner.scheduleTasks([{'task': 'greet'}])",
+        "runner.getRun('r1')",
+        "runner.Client()",
+        "runner.Client(token='t')",
+        "runner.AsyncClient()",
+    ],
+)
+@pytest.mark.parametrize(
+    "told", [{"PYTEST_CURRENT_TEST": "test_x.py::test_y (call)"}, {"PYTEST_VERSION": "9.0"}], ids=str
+)
+def test_a_program_that_a_test_starts_does_not_find_the_folders_server(server, project, code, told):
+    done = call(project, f"import runner; {code}", **told)
+
+    assert "RunnerError: this runs under pytest" in done.stderr
+    assert "ISOLANE_URL" in done.stderr
+    assert "runner.Client(url, token)" in done.stderr
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("starts", "named"),
+    [
+        (["-m", "pytest", "-q", "-p", "no:cacheprovider", "test_order.py"], "pytest"),
+        (["-m", "pytest", "-q", "-p", "no:cacheprovider", "test_at_import.py"], "pytest"),
+        (["-m", "unittest", "test_order"], "unittest"),
+        (["-m", "unittest", "test_at_import"], "unittest"),
+        (["test_order.py"], "unittest"),
+        (["-m", "doctest", "documented.py"], "doctest"),
+    ],
+    ids=" ".join,
+)
+def test_a_test_does_not_find_the_folders_server(server, project, starts, named):
+    (project / "test_order.py").write_text(TEST.format(setup="", body="scheduleTask('greet')"))
+    (project / "test_at_import.py").write_text(TEST.format(setup="scheduleTask('greet')", body="pass"))
+    (project / "documented.py").write_text('"""\n>>> import runner\n>>> runner.scheduleTask("greet").id\n\'r1\'\n"""\n')
+
+    done = python(project, *starts)
+
+    assert done.returncode != 0
+    assert f"this runs under {named}" in done.stdout + done.stderr
+    assert server.requests == []
+
+
+def test_a_test_schedules_where_it_is_told_to(server, project):
+    (project / "test_order.py").write_text(TEST.format(setup="", body="scheduleTask('greet')"))
+
+    for starts in (["-m", "pytest", "-q", "-p", "no:cacheprovider", "test_order.py"], ["-m", "unittest", "test_order"]):
+        done = python(project, *starts, ISOLANE_URL=server.url)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert len(server.requests) == 2
+
+
+def test_the_command_line_is_no_test_though_one_starts_it(server, project):
+    done = python(
+        project, "-m", "runner", "runs", "show", "r1", "--json", PYTEST_CURRENT_TEST="test_x.py::test_y (call)"
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert server.headers[0]["Authorization"] == "Bearer of-the-project"
 
 
 def test_a_projects_token_is_not_sent_to_another_server(server, monkeypatch, tmp_path):
@@ -140,14 +217,15 @@ def test_a_projects_token_is_not_sent_to_another_server(server, monkeypatch, tmp
     assert "Authorization" not in server.headers[0]
 
 
-def test_without_a_server_the_error_says_what_to_do(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(TransportError, match=r"isolane serve.*ISOLANE_URL"):
-        scheduleTask("greet")
+def test_without_a_server_the_error_says_what_to_do(tmp_path):
+    code = "from runner import scheduleTask; scheduleTask('greet')"
+    said = call(tmp_path, code).stderr
+    assert "TransportError: no isolane server is known for this folder" in said
+    assert "isolane serve" in said
+    assert "ISOLANE_URL" in said
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "isolane.toml").touch()
-    with pytest.raises(TransportError, match=f"no isolane server is known in {tmp_path}"):
-        scheduleTask("greet")
+    assert f"TransportError: no isolane server is known in {tmp_path}" in call(tmp_path, code).stderr
 
 
 @pytest.mark.parametrize("url", ["localhost:8420", "ftp://x", "http://", "nonsense"])
@@ -159,3 +237,32 @@ def test_an_address_that_is_none_is_refused(url):
 async def test_in_an_event_loop_the_error_names_the_other_client():
     with pytest.raises(RunnerError, match="AsyncClient"):
         scheduleTask("greet")
+
+
+@pytest.fixture
+def project(server, tmp_path) -> Path:
+    """A folder that says where its server is."""
+    state = tmp_path / ".isolane"
+    (tmp_path / "deep" / "down").mkdir(parents=True)
+    state.mkdir()
+    (state / "server.json").write_text(json.dumps({"url": server.url}))
+    (state / "token").write_text("of-the-project\n")
+    return tmp_path
+
+
+def call(folder: Path, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run code as a program in a folder."""
+    return python(folder, "-c", code, **environment)
+
+
+def python(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a folder, as nobody's test."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2]), **environment},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
