@@ -7,13 +7,11 @@ process is dead and its pipes are closed when this returns.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from typing import Any
 
 from sandbox.completed import Answer, Completed, complete
 from sandbox.confined import Confined
 from sandbox.errors import WireError
-from sandbox.memory import Watch
 from sandbox.output import Output
 from sandbox.spec import Limits
 
@@ -31,10 +29,7 @@ async def attend(
     """
     output = Output(confined.stdout, confined.stderr, output_bytes)
     confined.watch_network(output.note)
-    memory = Watch(confined, limits.memory_bytes)
-    beside = [asyncio.create_task(_end_when_killed_for_memory(confined))]
-    if not confined.limits_memory:
-        beside.append(asyncio.create_task(memory.watch()))
+    ending = asyncio.create_task(_end_when_killed_for_memory(confined))
     timer = asyncio.timeout(timeout_s)
     answer = Answer()
     try:
@@ -51,12 +46,10 @@ async def attend(
         try:
             outcome = await confined.wait()
         finally:
-            for task in beside:
-                task.cancel()
+            ending.cancel()
             output.close()
-    peak = max(outcome.peak_memory_bytes or 0, memory.peak_bytes) or None
     return complete(
-        dataclasses.replace(outcome, peak_memory_bytes=peak),
+        outcome,
         answer,
         output,
         is_program="script" in request,

@@ -22,11 +22,13 @@ from sandbox.errors import LauncherError, SandboxError, SetupError
 from sandbox.launches import AttemptLaunch, WarmLaunch, ZygoteLaunch
 from sandbox.lease import Lease
 from sandbox.link import Link
+from sandbox.memory import Tree
 from sandbox.messages import Message
 from sandbox.relay_link import RelayLink
 from sandbox.report import End
 from sandbox.roster import Roster
 from sandbox.spec import Level, Limits, Spec
+from sandbox.watchdog import Watchdog, Watched
 from sandbox.zygotes import Zygote, Zygotes
 
 _PROBE_LIMITS = Limits(memory_bytes=128 << 20, processes=16, disk_bytes=1 << 20, open_files=64)
@@ -76,6 +78,7 @@ class Sandbox:
         self._groups: cgroup.Groups | None = None
         self._is_dead = False
         self._roster = Roster()
+        self._watchdog = Watchdog()
         self._zygotes = Zygotes(self._start_zygote, keep_s=keep_warm_s, most=_MOST_ZYGOTES)
         self._burial: asyncio.Task[None] | None = None
 
@@ -114,6 +117,7 @@ class Sandbox:
             return
         await self._zygotes.close()
         await self._roster.kill_all()
+        await asyncio.to_thread(self._watchdog.close)
         await link.close()
         await self._relay.close()
         if self._groups is not None:
@@ -179,6 +183,8 @@ class Sandbox:
             raise SetupError.caused_by("sockets and pipes", error) from error
         confined = launch.confined
         self._grant_network(spec, confined)
+        if not confined.limits_memory:
+            confined.watch = partial(self._watch, spec, has_network=level is Level.FULL and not spec.shares_network)
         try:
             await self._ask(number, launch, spec, level, lease)
             await confined.stands()
@@ -225,6 +231,9 @@ class Sandbox:
     def _grant_network(self, spec: Spec, confined: Confined) -> None:
         if endpoints := spec.endpoints():
             confined.hosts.relay = partial(self._relay.take, endpoints)
+
+    def _watch(self, spec: Spec, pid: int, on_excess: Callable[[], object], *, has_network: bool) -> Watched:
+        return self._watchdog.watch(Tree(pid, has_network=has_network), spec.limits.memory_bytes, on_excess)
 
     async def _start_zygote(self, spec: Spec, lease: Lease | None) -> Zygote | str:
         number = self._roster.new_number()

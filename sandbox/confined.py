@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from sandbox.cgroup import Group
@@ -15,10 +16,12 @@ from sandbox.endpoint import MOST
 from sandbox.errors import LauncherError, SandboxError, SetupError, WireError
 from sandbox.granted import GrantedHosts
 from sandbox.line import read_pid
+from sandbox.memory import cpu_time_s
 from sandbox.outcome import Outcome
 from sandbox.report import MESSAGE_BYTES, End, Ended, Listening, Standing, read
 from sandbox.stream import FrameStream
 from sandbox.supervisor import TERMINATE
+from sandbox.watchdog import Watched
 
 #: v1 gives the alarm before it kills; a kill comes within this or, since memory was found after all, not at all.
 _KILL_PATIENCE_S = 1.0
@@ -33,10 +36,11 @@ class Confined:
     Attributes:
         stdout: read end of its standard output, non-blocking; yours to read and to close.
         stderr: as `stdout`.
-        limits_memory: whether the kernel limits the memory of the tree; if not, the caller has to watch it, and to
-            `kill_for_memory`.
+        limits_memory: whether the kernel limits the memory of the tree; if not, a watchdog does.
         walls: the level and the walls that stand around it, in one line.
         hosts: that were granted to it.
+        watch: begins to watch the memory of the tree of this pid, and calls back when it passes its limit; set by the
+            `Sandbox` where the kernel does not limit it.
         last_resort: ends what keeps it from ending when it was killed, if anything can; set by the `Sandbox`.
     """
 
@@ -51,6 +55,8 @@ class Confined:
         self._control = control
         self._stream = FrameStream(channel)
         self.hosts = GrantedHosts()
+        self.watch: Callable[[int, Callable[[], object]], Watched] | None = None
+        self._watched: Watched | None = None
         self.last_resort: Callable[[], None] | None = None
         self._resorting: asyncio.TimerHandle | None = None
         self._pidfd = -1
@@ -107,6 +113,8 @@ class Confined:
     def kill(self) -> None:
         """Kill the whole tree, now, by the kernel's means."""
         self._killed = True
+        if self._watched is not None:  # what is killed together is not waited for, and so in no sum of the kernel's
+            self._watched.see_cpu_time(cpu_time_s(self.pid))
         if self._pidfd >= 0:
             try:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
@@ -116,21 +124,23 @@ class Confined:
                 self._resorting = asyncio.get_running_loop().call_later(_REAP_PATIENCE_S, self.last_resort)
 
     def kill_for_memory(self) -> None:
-        """Kill the whole tree since the caller, who watches its memory, measured too much: a kill for memory."""
+        """Kill the whole tree since it was measured to use too much memory: a kill for memory."""
         if not self._outcome.done():
             self._memory_kills += 1
             self._excess.set()
             self.kill()
 
     def memory_kills(self) -> int:
-        """How many processes of the tree were killed for memory so far, by the kernel or by `kill_for_memory`."""
+        """How many processes of the tree were killed for memory so far, by the kernel or for what was measured."""
         if self._group is not None:
             self._memory_kills = self._group.kills()
         return self._memory_kills
 
-    def memory_bytes(self) -> int | None:
-        """The memory that its tree uses now, `None` if the kernel does not count it."""
-        return None if self._group is None else self._group.used_bytes()
+    def memory_bytes(self) -> int:
+        """The memory that its tree uses now, or used when it was last measured."""
+        if self._group is not None:
+            return self._group.used_bytes()
+        return 0 if self._watched is None else self._watched.used_bytes
 
     async def memory_killed(self) -> None:
         """Return once something of the tree was killed for memory."""
@@ -184,8 +194,13 @@ class Confined:
         if pidfd < 0:
             self._lost = LauncherError("too many open files in this process")
             self._control.shutdown(socket.SHUT_RDWR)  # on which its supervisor ends, as when this process is no more
-        elif self._killed:
-            self.kill()
+        else:
+            if self.watch is not None:
+                # Told on the loop: from another thread the kill could meet a descriptor that is another's by then.
+                tell = asyncio.get_running_loop().call_soon_threadsafe
+                self._watched = self.watch(self.pid, partial(tell, self.kill_for_memory))
+            if self._killed:
+                self.kill()
         asyncio.get_running_loop().add_reader(self._control.fileno(), self._hear)
 
     def begun(self, pidfd: int, listeners: list[int]) -> None:
@@ -268,14 +283,15 @@ class Confined:
         if end.report is not None:
             self.report(end.report)
         self._fail(end.error or SetupError("supervision", "the process died while its confinement was set up"))
-        cpu_time_s, peak_bytes = end.cpu_time_s, end.peak_bytes
-        if self._report is None and self._group is None:
-            cpu_time_s = None  # the kernel's sum lacks what was killed with the supervisor
+        used_s, peak_bytes = end.cpu_time_s, end.peak_bytes
+        if self._watched is not None:
+            peak_bytes = max(peak_bytes or 0, self._watched.peak_bytes) or None
+            used_s = max(used_s or 0.0, self._watched.cpu_time_s) or None
         if self._group is not None:
             asyncio.get_running_loop().remove_reader(self._group.alarm)
             self._memory_kills = self._group.kills()
             peak_bytes = self._group.peak_bytes() or peak_bytes
-            cpu_time_s = self._group.cpu_time_s() or cpu_time_s
+            used_s = self._group.cpu_time_s() or used_s
             self._group.remove()
             self._group = None
             self._alarmed.set()
@@ -301,7 +317,7 @@ class Confined:
                 signal=report.signal,
                 memory_kills=self._memory_kills,
                 peak_memory_bytes=peak_bytes,
-                cpu_time_s=cpu_time_s,
+                cpu_time_s=used_s,
                 wall_time_s=time.monotonic() - self._launched_at,
                 walls=self.walls,
                 lease_over=report.lease_over,

@@ -130,8 +130,8 @@ def granted_files(attempt: Attempt) -> landlock.Grants:
 
 
 def _filter_calls(attempt: Attempt) -> None:
-    network, namespaces = attempt.spec.shares_network, full(attempt)
-    seccomp.load(seccomp.program(network=network, namespaces=namespaces, zygote=attempt.is_zygote))
+    network, namespaces, counted = attempt.spec.shares_network, full(attempt), bool(attempt.cgroups)
+    seccomp.load(seccomp.program(network=network, namespaces=namespaces, counted=counted, zygote=attempt.is_zygote))
 
 
 def _keep_capabilities_to_enter(_: Attempt) -> None:

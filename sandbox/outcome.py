@@ -12,10 +12,11 @@ class Outcome:
     Attributes:
         exit_code: of the process, `None` where a signal ended it or it was killed with its supervisor.
         signal: that ended it, `None` where it exited.
-        memory_kills: how many processes of the tree the kernel killed for the memory limit; 0 without a cgroup.
-            Version 2 counts the one that it chose twice: it kills the whole tree with it.
-        peak_memory_bytes: of the tree where a cgroup counted it, else of the largest process; `None` if not known.
-        cpu_time_s: of the tree, user and system; `None` if not known.
+        memory_kills: how many processes of the tree the kernel killed for the memory limit; 1 where all of it was
+            killed for what was measured. Version 2 counts the one that it chose twice: it kills the whole tree with it.
+        peak_memory_bytes: of the tree where a cgroup counted it, else the most that was measured of the tree or, if
+            that is more, of the largest process; `None` if not known.
+        cpu_time_s: of the tree, user and system, without a cgroup as far as it was seen; `None` if not known.
         wall_time_s: from the launch to the end.
         lease_over: whether it was ended because the lease that it was launched under was over.
         walls: the level and the walls that stood, such as "full: user pid mount …; limits: cgroup-v1".

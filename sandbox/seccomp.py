@@ -133,6 +133,19 @@ _CALLS_DENIED_ON_THE_HOST: dict[str, tuple[int | None, int | None]] = {
     "removexattrat": (466, 466),
     "file_setattr": (469, 469),
 }
+#: Counted by user. In a user namespace the attempt's own count is limited; without one it would be the runner's.
+_CALLS_WITH_A_QUOTA: dict[str, tuple[int | None, int | None]] = {
+    "inotify_init": (253, None),
+    "inotify_init1": (294, 26),
+}
+#: Memory that shows in no process: only a cgroup counts it. Libraries do without these where a kernel has none.
+UNCOUNTED_CALLS: dict[str, tuple[int | None, int | None]] = {
+    "memfd_create": (319, 279),
+    "shmget": (29, 194),
+    "semget": (64, 190),
+    "msgget": (68, 186),
+    "vmsplice": (278, 75),
+}
 
 _NEW_NAMESPACES = 0x7E020000
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
@@ -142,23 +155,32 @@ _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 _SOCK_STREAM, _SOCK_DGRAM, _SOCK_RAW, _SOCK_TYPES = 1, 2, 3, 0xF
 _TCP, _UDP = 6, 17
 _NETLINK_ROUTE = 0
+_SETSOCKOPT = (54, 208)
+_SOL_SOCKET, _BUFFER_SIZES = 1, (7, 8)
 
 
 @functools.cache
-def program(*, network: bool, namespaces: bool, zygote: bool = False, machine: str = "") -> bytes:
+def program(*, network: bool, namespaces: bool, counted: bool = True, zygote: bool = False, machine: str = "") -> bytes:
     """The filter for this machine, or for `machine` ("x86_64", "aarch64").
 
     Args:
         network: whether the host's network is shared.
         namespaces: whether namespaces and mounts hold network, ipc and sockets by path; if not, this filter does.
+        counted: whether a cgroup counts memory; if not, what shows in no process is refused.
         zygote: whether it is for a zygote, which enters the namespaces of each attempt that it forks.
         machine: as `os.uname` calls it.
     """
     name = _MACHINES[machine or _MACHINE]
     column = 0 if name == _X86 else 1
     rules = _numbered(_DENIED_CALLS, column, _DENIED) | _numbered(_ABSENT_CALLS, column, _UNKNOWN)
+    if not counted:
+        rules |= _numbered(UNCOUNTED_CALLS, column, _UNKNOWN)
+        # A size is a hint. It stays as it was made, so that what a socket can hold is known.
+        sizes = Checks((Check(2, _BUFFER_SIZES, deny(0)),))
+        rules[_SETSOCKOPT[column]] = Checks((Check(1, (_SOL_SOCKET,), sizes),))
     if not namespaces:
         rules |= _numbered(_CALLS_DENIED_ON_THE_HOST, column, _DENIED)
+        rules |= _numbered(_CALLS_WITH_A_QUOTA, column, deny(errno.EMFILE))
     if zygote:
         del rules[_ENTERING[column]]
     for numbers, rule in _checked_calls(network=network, namespaces=namespaces):
@@ -236,7 +258,8 @@ def prepare() -> None:
     if not missing():
         for network in (False, True):
             for namespaces in (False, True):
-                program(network=network, namespaces=namespaces)
+                for counted in (False, True):
+                    program(network=network, namespaces=namespaces, counted=counted)
             program(network=network, namespaces=True, zygote=True)
         entering_denied()
 

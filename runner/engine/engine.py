@@ -30,7 +30,6 @@ from runner.engine.presenter import Presenter
 from runner.engine.recovery import recover
 from runner.engine.submission import Submission
 from runner.engine.takeover import Takeover
-from runner.engine.watchdog import Watchdog
 from runner.errors import RunnerError
 from runner.store.contract import Store
 from sandbox import Sandbox
@@ -46,8 +45,7 @@ class Engine:
     def __init__(self, settings: Settings, store: Store, sandbox: Sandbox, memory: Path) -> None:
         """`memory` is a file of this node's own, beside the lock file of its sandbox."""
         self._store, self._sandbox = store, sandbox
-        watchdog = Watchdog()
-        keeper = Keeper(sandbox, watchdog)
+        keeper = Keeper(sandbox)
         self._catalog = Catalog(settings, keeper)
         capacity = Capacity(settings.runner.concurrency, settings.runner.memory_bytes, self._wake)
         self.parts = Parts(
@@ -59,7 +57,6 @@ class Engine:
             capacity=capacity,
             endings=Endings(store),
             submission=Submission(settings, self._catalog, store.now),
-            watchdog=watchdog,
             now=store.now,
             rng=random.Random(),
             node=Node(settings.runner.name, memory),
@@ -110,7 +107,6 @@ class Engine:
         await self._takeover.stop()
         await self._dispatcher.drain(self.parts.settings.runner.stop_grace_s)
         self.parts.endings.close()
-        await asyncio.to_thread(self.parts.watchdog.close)
         await self._sandbox.close()
         await self._membership.stop()
         await self._store.close()

@@ -28,7 +28,6 @@ from runner.engine.presenter import Presenter
 from runner.engine.record import Finish, record
 from runner.engine.timelimit import TimeLimit
 from runner.engine.verdict import Decision, Response, judge, killed_for_memory
-from runner.engine.watchdog import tree_memory
 from runner.errors import SecretError
 from runner.units import describe_seconds
 from sandbox import Confined, Lease, Outcome, SandboxError
@@ -237,10 +236,7 @@ class Execution:
         assert self._confined is not None
         async with self._parking:
             self._time.pause()
-            uses = self._confined.memory_bytes()
-            if uses is None:
-                uses = await asyncio.to_thread(tree_memory, self._confined.pid)
-            self._parts.capacity.park(self._claim.token, uses)
+            self._parts.capacity.park(self._claim.token, self._confined.memory_bytes())
 
     async def _resume(self) -> None:
         async with self._parking:

@@ -13,7 +13,6 @@ from runner.engine.endings import Endings
 from runner.engine.keeper import Keeper
 from runner.engine.node import Node
 from runner.engine.submission import Submission
-from runner.engine.watchdog import Watchdog
 from runner.store.contract import Store
 from sandbox import Sandbox
 
@@ -30,7 +29,6 @@ class Parts:
     capacity: Capacity
     endings: Endings
     submission: Submission
-    watchdog: Watchdog
     now: Callable[[], int]  # the store's clock: microseconds since 1970, UTC
     rng: random.Random
     node: Node

@@ -9,7 +9,6 @@ import pytest
 from runner.catalog import Catalog
 from runner.config import read_settings
 from runner.engine.keeper import Keeper
-from runner.engine.watchdog import Watchdog
 from sandbox import Sandbox
 
 
@@ -49,13 +48,10 @@ async def sandbox(project):
 @pytest.fixture
 def new_catalog(project, sandbox):
     """A catalog as a runner that has just started makes it."""
-
-    watchdog = Watchdog()
-    keeper = Keeper(sandbox, watchdog)
+    keeper = Keeper(sandbox)
 
     def make(config=None, import_timeout_s=20.0):
         settings = read_settings(config or {}, file=project / "config" / "isolane.toml", project=project)
         return Catalog(settings, keeper, import_timeout_s=import_timeout_s)
 
-    yield make
-    watchdog.close()
+    return make

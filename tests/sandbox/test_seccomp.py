@@ -13,6 +13,7 @@ ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 I386 = 0x40000003
 SOCKET = {"x86_64": 41, "aarch64": 198}
 SOCKETPAIR = {"x86_64": 53, "aarch64": 199}
+SETSOCKOPT = {"x86_64": 54, "aarch64": 208}
 CLONE = {"x86_64": 56, "aarch64": 220}
 IOCTL = {"x86_64": 16, "aarch64": 29}
 
@@ -46,8 +47,8 @@ def machine(request):
 
 @pytest.fixture
 def ask(machine):
-    def asked(number, *arguments, network=False, namespaces=True):
-        program = seccomp.program(network=network, namespaces=namespaces, machine=machine)
+    def asked(number, *arguments, network=False, namespaces=True, counted=True):
+        program = seccomp.program(network=network, namespaces=namespaces, counted=counted, machine=machine)
         return judge(program, ARCHITECTURES[machine], number, *arguments)
 
     return asked
@@ -55,18 +56,30 @@ def ask(machine):
 
 @pytest.mark.parametrize("network", [False, True])
 @pytest.mark.parametrize("namespaces", [False, True])
-def test_every_call_gets_the_verdict_of_the_table(machine, ask, network, namespaces):
+@pytest.mark.parametrize("counted", [False, True])
+def test_every_call_gets_the_verdict_of_the_table(machine, ask, network, namespaces, counted):
     column = list(ARCHITECTURES).index(machine)
     expected = {pair[column]: bpf.deny(errno.EPERM) for pair in seccomp._DENIED_CALLS.values()}
     expected |= {pair[column]: bpf.deny(errno.ENOSYS) for pair in seccomp._ABSENT_CALLS.values()}
+    if not counted:
+        expected |= {pair[column]: bpf.deny(errno.ENOSYS) for pair in seccomp.UNCOUNTED_CALLS.values()}
     if not namespaces:
         expected |= {pair[column]: bpf.deny(errno.EPERM) for pair in seccomp._CALLS_DENIED_ON_THE_HOST.values()}
+        expected |= {pair[column]: bpf.deny(errno.EMFILE) for pair in seccomp._CALLS_WITH_A_QUOTA.values()}
 
     for number in range(470):
         if number not in (SOCKET[machine], SOCKETPAIR[machine]):
-            verdict = ask(number, network=network, namespaces=namespaces)
+            verdict = ask(number, network=network, namespaces=namespaces, counted=counted)
             assert verdict == expected.get(number, bpf.ALLOW), number
     assert ask(470) == ask(100_000) == bpf.deny(errno.ENOSYS)
+
+
+def test_buffers_of_sockets_stay_as_they_were_made_where_no_cgroup_counts_them(machine, ask):
+    for size in (7, 8):
+        assert ask(SETSOCKOPT[machine], 3, 1, size, counted=False) == bpf.deny(0)
+        assert ask(SETSOCKOPT[machine], 3, 1, size) == bpf.ALLOW
+    assert ask(SETSOCKOPT[machine], 3, 1, 2, counted=False) == bpf.ALLOW
+    assert ask(SETSOCKOPT[machine], 3, 6, 7, counted=False) == bpf.ALLOW
 
 
 def test_calls_of_other_architectures_kill(machine):
