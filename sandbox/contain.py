@@ -125,8 +125,8 @@ def _become_user(attempt: Attempt) -> None:
     namespaces.map_identity(attempt.proc, attempt.identity)
 
 
-def _forbid_user_namespaces(attempt: Attempt) -> None:
-    namespaces.forbid_user_namespaces(attempt.proc)
+def _limit_user_namespace(attempt: Attempt) -> None:
+    namespaces.limit_user_namespace(attempt.proc)
     os.close(attempt.proc)
 
 
@@ -168,7 +168,7 @@ SUPERVISOR_STEPS: tuple[Step, ...] = (
     Step("read-only root", _close_root, full),
     # From here on as an ordinary user.
     Step("unprivileged user", _become_user, full_as_root, "unprivileged uid"),
-    Step("no nested user namespaces", _forbid_user_namespaces, full),
+    Step("no nested user namespaces", _limit_user_namespace, full),
     Step("tie to the launcher", _tie, full_as_root),
     Step("capabilities", _drop_capabilities, _runs_no_cells, "no capabilities"),
     Step("no new privileges", _forbid_new_privileges, always, "no_new_privs"),

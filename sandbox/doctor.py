@@ -88,7 +88,9 @@ async def _levels() -> list[Finding]:
 
 
 def _walls() -> list[Finding]:
-    who = identity.identity_for(0)  # asked for out here: in a new user namespace the caller is nobody yet
+    identities = identity.Identities()  # asked for out here: in a new user namespace the caller is nobody yet
+    who = identities.of(0)
+    identities.close()
     user = syscalls.CLONE_NEWUSER if who.own else 0
     findings = [_tried("user namespace", syscalls.CLONE_NEWUSER, _nothing, remedies.for_namespaces)]
     for name, flag in _NAMESPACES.items():

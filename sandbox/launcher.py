@@ -72,6 +72,7 @@ class Launcher:
         seccomp.prepare()
         # All attempts of a user together have no more on their way than one of them may have open, or little more.
         self._most_files = min(limits.raise_files(), hello["files"]) // 2
+        self._identities = identity.Identities()
         self._owner_maps: dict[int, int] = {}
         self._running: dict[int, int] = {}  # supervisor's pid -> id of the launch
         self._ended: dict[int, Any] = {}  # id of the launch -> its rusage, while strays are looked for
@@ -158,7 +159,7 @@ class Launcher:
         lease, cgroups = (others[0], others[1:]) if request["leased"] else (None, others)
         spec = Spec.from_document(request["spec"])
         level = Level(request["level"])
-        who = identity.identity_for(request["slot"])
+        who = self._identities.of(request["slot"])
         owner_map = None
         if level is Level.FULL and not who.own and any(mount.writable or mount.owned for mount in spec.mounts):
             owner_map = self._owner_map(request["slot"], who)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 
 from sandbox import syscalls
 from sandbox.identity import INNER_ID, Identity
+
+#: What the kernel counts in each user namespace and, by user, in those around it: there the runner's user has 128
+#: instances, and needs some itself.
+_QUOTAS = {"max_inotify_instances": 4, "max_inotify_watches": 1024}
 
 
 def clone_flags(identity: Identity, *, network: bool) -> int:
@@ -41,9 +46,12 @@ def map_identity(proc: int, identity: Identity) -> None:
     write_proc(proc, "self/uid_map", f"{INNER_ID} {identity.uid} 1")
 
 
-def forbid_user_namespaces(proc: int) -> None:
-    """No user namespace within this one: they would give capabilities back."""
+def limit_user_namespace(proc: int) -> None:
+    """No user namespace within this one: they would give capabilities back. And few of what is counted by user."""
     write_proc(proc, "sys/user/max_user_namespaces", "0")
+    for name, most in _QUOTAS.items():
+        with contextlib.suppress(FileNotFoundError):  # a kernel without it
+            write_proc(proc, f"sys/user/{name}", str(most))
 
 
 def open_owner_map(identity: Identity) -> int:

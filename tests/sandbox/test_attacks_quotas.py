@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,10 @@ from pathlib import Path
 import pytest
 
 import sandbox as package
+from sandbox import Level, Limits
+from sandbox.identity import Identities
+
+LIBC = ctypes.CDLL("librt.so.1", use_errno=True)
 
 #: A runner that may open no more than 512 descriptors, and what becomes of others while one attempt sends all it can.
 FEW_DESCRIPTORS = """
@@ -65,3 +71,129 @@ def test_78_nor_where_the_runner_may_have_no_more_than_they(tmp_path, actor):
     )
 
     assert done.stdout.split() == ["ETOOMANYREFS", "0", "0", "0", "alive"], done.stderr
+
+
+HOARDS = {
+    "sockets": "hoard_sockets(400)",
+    "sockets in flight": "hoard_sockets_in_flight(400)",
+    "shared memory": "hoard_shared_memory(256 << 20)",
+    "page tables": "hoard_page_tables(256 << 20)",
+    "memory": "held.append(b'x' * (256 << 20))",
+}
+REFUSED = (
+    "os.memfd_create('x')",
+    "call('shmget', 0, 1 << 20, 0o1600)",
+    "call('semget', 0, 1000, 0o1600)",
+    "call('msgget', 0, 0o1600)",
+    "call('vmsplice', 1, None, 0, 0)",
+)
+
+
+@pytest.fixture(params=[Level.FULL, Level.RESTRICTED], ids=str)
+async def uncounted(request, who, tmp_path, actor, monkeypatch):
+    """A sandbox without cgroups, as an ordinary user's is by default."""
+    monkeypatch.setattr("sandbox.cgroup.find", lambda _: None)
+    sandbox = await actor.start(tmp_path, request.param)
+    yield sandbox
+    await sandbox.close()
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["seen", "hidden"])
+@pytest.mark.parametrize("hoard", HOARDS)
+async def test_79_memory_that_no_process_shows_is_counted(uncounted, actor, hoard, hidden):
+    if uncounted.level is not Level.FULL and hoard == "sockets in flight":
+        pytest.skip("they are counted in a network of their own only")
+    limits = Limits(memory_bytes=96 << 20, disk_bytes=4 << 20, processes=32)
+    confined = await uncounted.launch(actor.spec("evaluate", limits=limits))
+    hide = "quotas.hide()" if hidden else "0"
+    await confined.send({"eval": f"[quotas := __import__('quotas'), {hide}, quotas.{HOARDS[hoard]}, time.sleep(60)]"})
+
+    outcome = (await actor.finish(confined)).outcome
+
+    assert outcome.memory_kills == 1
+    assert outcome.peak_memory_bytes > 96 << 20
+    assert outcome.cpu_time_s > 0
+
+
+async def test_79_what_only_a_cgroup_counts_is_refused_without_one(uncounted, actor):
+    confined = await uncounted.launch(actor.spec("evaluate"))
+    inside = actor.Inside(confined)
+
+    for attack in REFUSED:
+        error = await inside(f"__import__('attacks').{attack}" if "call" in attack else attack)
+        assert isinstance(error, OSError), attack
+    confined.kill()
+    await actor.finish(confined)
+
+
+async def test_79_what_an_honest_task_uses_is_not_taken_for_a_hoard(uncounted, actor):
+    limits = Limits(memory_bytes=96 << 20, disk_bytes=32 << 20, processes=32)
+    confined = await uncounted.launch(actor.spec("evaluate", limits=limits))
+    inside = actor.Inside(confined)
+
+    assert await inside("[keep(socket.socketpair()) for _ in range(20)] and spin(0.2)") is None
+    assert await inside("keep(__import__('mmap').mmap(-1, 16 << 20)) and fill('/proc/self/comm', 0)") is not None
+    confined.terminate()
+    outcome = (await actor.finish(confined)).outcome
+
+    assert outcome.memory_kills == 0
+    assert 5 << 20 < outcome.peak_memory_bytes < 96 << 20
+    assert outcome.cpu_time_s >= 0.2
+
+
+#: What it takes all of, and the most that it gets.
+FILLED = {"fill_inotify()": 4, "fill_signals()": 1024, "fill_timers()": 1024}
+
+
+@pytest.mark.parametrize("fill", FILLED)
+async def test_88_what_is_counted_by_user_is_left_to_the_user(arena, actor, fill):
+    confined = await arena.launch("attacks:evaluate")
+    evil = actor.Inside(confined)
+
+    assert 0 < int(await evil(f"__import__('quotas').{fill}")) <= FILLED[fill]
+
+    watcher, timer = LIBC.inotify_init1(0), ctypes.c_void_p()
+    assert watcher >= 0
+    os.close(watcher)
+    assert LIBC.timer_create(1, None, ctypes.byref(timer)) == 0
+    assert LIBC.timer_delete(timer) == 0
+    confined.kill()
+    await actor.finish(confined)
+
+
+def status_of(pid, key):
+    """The first number of a line in its status."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(line.split()[1] for line in lines if line.startswith(f"{key}:"))
+
+
+async def test_88_two_runners_give_their_attempts_different_users(tmp_path, actor):
+    if os.geteuid() != 0:
+        pytest.skip("an ordinary user has one uid only")
+    users = set()
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    one, other = [await actor.start(tmp_path / name, Level.FULL) for name in ("one", "other")]
+    for sandbox in (one, other):
+        for confined in [await sandbox.launch(actor.spec("sleep")) for _ in range(2)]:
+            assert await confined.receive() == {}
+            users.add(int(status_of(confined.pid, "Uid")))
+            confined.kill()
+            await actor.finish(confined)
+    await one.close()
+    await other.close()
+
+    assert len(users) == 4
+    assert min(users) >= 0x70000000
+
+
+def test_88_a_range_of_users_is_claimed_once(monkeypatch):
+    if os.geteuid() != 0:
+        pytest.skip("an ordinary user has one uid only")
+    draws = iter([7, 7, 7, 8])
+    monkeypatch.setattr("sandbox.identity._draw", lambda: next(draws))
+    one, other = Identities(), Identities()
+
+    assert other.of(0).uid - one.of(0).uid == 4096
+    one.close()
+    other.close()
