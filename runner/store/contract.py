@@ -92,6 +92,14 @@ class Store(abc.ABC):
         """
 
     @abc.abstractmethod
+    async def check(self) -> list[str]:
+        """All that is wrong with what is stored. It must not be open; nothing is written, and runners may go on.
+
+        Raises:
+            StoreError: as `open`.
+        """
+
+    @abc.abstractmethod
     def contents(self) -> Contents:
         """All that it holds, row by row, once it is open."""
 

@@ -65,5 +65,5 @@ async def _check_unused(store: Store, which: str) -> None:
     if living:
         raise ConflictError(
             f"{which} is in use by {', '.join(sorted(living))}: stop its nodes (one that was killed counts for two of "
-            "its leases more), then copy"
+            "its leases more), then copy; for a copy beside nodes that go on, use pg_dump"
         )

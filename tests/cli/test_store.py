@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -86,14 +87,14 @@ def test_a_store_that_a_runner_has_open_is_refused(isolane, tmp_path) -> None:
         await store.open()
         await desk_at(store)
         try:
-            for arguments in (
-                ("copy", "sqlite:used.db", "sqlite:new.db"),
-                ("check", "--store", "sqlite:used.db"),
-                ("migrate", "--store", "sqlite:used.db"),
+            for arguments, instead in (
+                (("copy", "sqlite:used.db", "sqlite:new.db"), "VACUUM INTO 'COPY.db'"),
+                (("migrate", "--store", "sqlite:used.db"), "name another file"),
             ):
                 refused = await asyncio.to_thread(isolane, "store", *arguments)
                 assert refused.returncode == 1
                 assert "another runner has the store" in refused.stderr
+                assert instead in refused.stderr
         finally:
             await store.close()
 
@@ -112,3 +113,63 @@ def test_what_is_wrong_is_told_and_fails_the_command(isolane, tmp_path, postgres
     assert "holds runs already" in full.stderr
     assert same.stderr == "error: FROM and TO are one store\n"
     assert "must be" in other.stderr
+
+
+def test_a_store_that_a_runner_writes_to_is_checked(isolane, tmp_path) -> None:
+    async def work() -> None:
+        store = at(tmp_path, "sqlite:used.db")
+        await store.open()
+        desk = await desk_at(store)
+        try:
+            await desk.enqueue()
+            checked = await asyncio.to_thread(isolane, "store", "check", "--store", "sqlite:used.db")
+            assert (checked.returncode, checked.stderr) == (0, "")
+            await desk.claim_one()
+        finally:
+            await store.close()
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize("in_use", [False, True])
+def test_a_check_of_a_copy_writes_nothing_beside_it(isolane, tmp_path, in_use) -> None:
+    copies = tmp_path / "copies"
+    copies.mkdir()
+
+    async def work() -> None:
+        store = at(tmp_path, "sqlite:one.db")
+        await store.open()
+        await store.enqueue([new_run()])
+        if in_use:  # what it holds is still in the log beside it
+            for kind in ("", "-wal"):
+                shutil.copy(tmp_path / f"one.db{kind}", copies / f"one.db{kind}")
+        await store.close()
+
+    asyncio.run(work())
+    if not in_use:
+        shutil.copy(tmp_path / "one.db", copies)
+    before = contents(copies)
+
+    checked = isolane("store", "check", "--store", "sqlite:copies/one.db")
+
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert checked.stdout.endswith("one.db is right\n")
+    assert contents(copies) == before
+
+
+def test_a_check_of_a_torn_copy_says_how_to_make_a_whole_one(isolane, tmp_path) -> None:
+    enqueue(tmp_path, "sqlite:one.db", 200)
+    torn = tmp_path / "torn.db"
+    whole = (tmp_path / "one.db").read_bytes()
+    torn.write_bytes(whole[: len(whole) - 8192] + bytes(8192))
+
+    checked = isolane("store", "check", "--store", "sqlite:torn.db")
+
+    assert checked.returncode == 1
+    assert "the file is damaged" in checked.stdout
+    assert "VACUUM INTO" in checked.stdout
+    assert not list(tmp_path.glob("torn*-*"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}

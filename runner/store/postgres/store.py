@@ -86,6 +86,13 @@ class PostgresStore(Store):
         finally:
             await self.close()
 
+    async def check(self) -> list[str]:
+        await self.open(as_it_is=True)
+        try:
+            return await self.contents().check()
+        finally:
+            await self.close()
+
     def contents(self) -> Contents:
         return PostgresContents(self._database)
 

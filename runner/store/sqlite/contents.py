@@ -4,17 +4,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 from runner.errors import ConflictError
 from runner.store.contents import Contents, Numbers, Row, Table, page_is_full, size_of
 from runner.store.queries import load
 from runner.store.sqlite import lanes
+from runner.store.sqlite.lock import backup_command
 from runner.store.sqlite.logs import Logs
+from runner.store.sqlite.migrate import migrate
 from runner.store.sqlite.readers import Readers
 from runner.store.sqlite.statements import SQL
+from runner.store.sqlite.untouched import Untouched
 from runner.store.sqlite.writer import Transaction, Writer
 
 _CHECKS: Final = (*load("checks").values(), *load("checks/sqlite").values())
@@ -65,6 +70,36 @@ class SqliteContents(Contents):
 
     def _of(self, table: Table) -> Readers:
         return self._logs.readers if table.is_log else self._readers
+
+
+def check(path: Path, logs: Path) -> list[str]:
+    """All that is wrong with these two files, which are only looked at; a copy may come without its logs."""
+    files = Untouched(path)
+    try:
+        files.open()
+        problems = _examine(files, path, "migrations", _problems)
+        if logs.exists():
+            problems += _examine(files, logs, "log_migrations", _damage)
+        if problems and not files.has_lock:
+            problems.append(
+                "this is a copy: one that was made with `cp` while a runner wrote is no evidence; make one with "
+                f"{backup_command('STORE', 'COPY')}"
+            )
+        return problems
+    finally:
+        files.close()
+
+
+def _examine(
+    files: Untouched, path: Path, migrations: str, problems: Callable[[sqlite3.Connection], list[str]]
+) -> list[str]:
+    with contextlib.closing(files.connect(path)) as connection:
+        migrate(connection, path, migrations, migrating=False)
+        connection.execute("BEGIN")
+        try:
+            return problems(connection)
+        except sqlite3.DatabaseError as error:
+            return [f"the file is damaged: {error}"]
 
 
 def copy_source(connection: sqlite3.Connection) -> str | None:

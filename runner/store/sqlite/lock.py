@@ -9,6 +9,11 @@ from pathlib import Path
 from runner.errors import StoreLockedError, StoreUnavailableError
 
 
+def backup_command(store: str, copy: str) -> str:
+    """What makes a whole copy of a database that is in use."""
+    return f"`sqlite3 {store} \"VACUUM INTO '{copy}'\"`"
+
+
 class FileLock:
     """The lock beside the database `path`, held from `acquire` to `release`."""
 
@@ -17,8 +22,8 @@ class FileLock:
         self._path = path.with_name(f"{path.name}.lock")
         self._descriptor: int | None = None
 
-    def acquire(self) -> None:
-        """Take it.
+    def acquire(self, *, to_copy: bool = False) -> None:
+        """Take it; `to_copy` says what for, to whom it cannot be given.
 
         Raises:
             StoreLockedError: another runner, or another store of this process, has it.
@@ -36,9 +41,13 @@ class FileLock:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(descriptor)
-            raise StoreLockedError(
-                f"another runner has the store {self._store} open: stop it, or name another file in [runner] store"
-            ) from error
+            instead = (
+                f"copy the file beside it with {backup_command(str(self._store), 'COPY.db')}, which gives a whole copy "
+                "without its logs, and use that"
+                if to_copy
+                else "name another file in [runner] store"
+            )
+            raise StoreLockedError(f"another runner has the store {self._store} open: stop it, or {instead}") from error
         self._descriptor = descriptor
 
     def release(self) -> None:

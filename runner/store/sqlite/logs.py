@@ -30,7 +30,7 @@ class Logs:
     """The logs of all runs, in the file `path`."""
 
     def __init__(self, path: Path, tell: Callable[[Notice], None]) -> None:
-        self._path = path
+        self.path = path
         self.writer = Writer(path, self._connect, tell)
         self.readers = Readers(path)
         self._migrates = True
@@ -73,9 +73,9 @@ class Logs:
             await asyncio.gather(*(self.delete(row["app"], row["run"]) for row in old))
 
     def _connect(self) -> sqlite3.Connection:
-        connection = connect_writer(self._path, synchronous="NORMAL", cache_bytes=_CACHE_BYTES)
+        connection = connect_writer(self.path, synchronous="NORMAL", cache_bytes=_CACHE_BYTES)
         try:
-            migrate(connection, self._path, "log_migrations", migrating=self._migrates)
+            migrate(connection, self.path, "log_migrations", migrating=self._migrates)
         except BaseException:
             connection.close()
             raise

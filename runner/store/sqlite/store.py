@@ -43,7 +43,7 @@ from runner.store.records import (
 from runner.store.rows import schedule_of
 from runner.store.sqlite import claiming, clock, endings, enqueueing, lanes, listing, schedules
 from runner.store.sqlite.connection import connect_writer
-from runner.store.sqlite.contents import SqliteContents, copy_source
+from runner.store.sqlite.contents import SqliteContents, check, copy_source
 from runner.store.sqlite.lock import FileLock
 from runner.store.sqlite.logs import Logs
 from runner.store.sqlite.migrate import migrate
@@ -79,11 +79,11 @@ class SqliteStore(Store):
         if as_it_is and not self._path.exists():
             raise StoreUnavailableError(f"there is no store at {self._path}")
         self._migrates = not as_it_is
-        self._lock.acquire()
+        self._lock.acquire(to_copy=as_it_is)
         try:
             await self._writer.start()
             self._readers.start()
-            await self._logs.open(migrating=not as_it_is)
+            await self._logs.open(migrating=not as_it_is or not self._logs.path.exists())
             if not as_it_is:
                 await self._writer.run(lambda tx: lanes.apply_rules(tx, self._policy))
         except BaseException:
@@ -98,6 +98,9 @@ class SqliteStore(Store):
             await self._logs.open()
         finally:
             await self.close()
+
+    async def check(self) -> list[str]:
+        return await asyncio.to_thread(check, self._path, self._logs.path)
 
     def contents(self) -> Contents:
         return SqliteContents(self._writer, self._readers, self._logs)
