@@ -46,6 +46,8 @@ _PACKAGES = ("runner", "sandbox")
 #: What most attempts would import anyway: loaded once in the launcher. All of it is the standard library's and ours.
 _PRELOAD = ("runner.guest.main", "runner.sdk.context", "runner.sdk.decorator", "runner.sdk.schedule", "dataclasses")
 APP = "main"
+#: For modules to say what they declare; those that take longer come into use later.
+_PATIENCE_S = 5.0
 
 
 class Say(Protocol):
@@ -72,7 +74,9 @@ async def serve(settings: Settings, host: str, port: int, say: Say) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     state = _state_folder(settings)
     descriptors = _raise_descriptor_limit()
-    async with running_engine(settings, settings.runner.store, state / "attempts.lock") as engine:
+    async with running_engine(
+        settings, settings.runner.store, state / "attempts.lock", patience_s=_PATIENCE_S
+    ) as engine:
         server = Server(
             engine.operations,
             engine.operations.authenticate,
@@ -104,8 +108,11 @@ async def run_once(
     """
     with tempfile.TemporaryDirectory(prefix="isolane-") as folder:
         store = f"sqlite:{folder}/isolane.db"
-        async with running_engine(settings, store, Path(folder) / "attempts.lock", periodic=False) as engine:
+        async with running_engine(
+            settings, store, Path(folder) / "attempts.lock", periodic=False, patience_s=_PATIENCE_S
+        ) as engine:
             operations = engine.operations
+            await engine.catalog.wait_for(task)
             printed = asyncio.create_task(_print_logs(engine, on_log))
             try:
                 request = {"id": uuid7(), "task": task, "parameters": parameters}
@@ -128,10 +135,10 @@ async def warm_starts(settings: Settings) -> dict[str, str]:
     """
     with tempfile.TemporaryDirectory(prefix="isolane-") as folder:
         sandbox = _sandbox(settings, Path(folder) / "attempts.lock")
+        catalog = Catalog(settings, sandbox)
         try:
             await sandbox.start()
-            catalog = Catalog(settings, sandbox)
-            await catalog.load()
+            await catalog.load(patience_s=_PATIENCE_S)
             entries = {entry.file: entry for entry in catalog.entries.values()}
             found = dict[str, str]()
             for file in sorted(entries):
@@ -142,14 +149,15 @@ async def warm_starts(settings: Settings) -> dict[str, str]:
         else:
             return found
         finally:
+            await catalog.close()
             await sandbox.close()
 
 
 @contextlib.asynccontextmanager
 async def running_engine(
-    settings: Settings, store_url: str, lock_file: Path, *, periodic: bool = True
+    settings: Settings, store_url: str, lock_file: Path, *, periodic: bool = True, patience_s: float | None = None
 ) -> AsyncIterator[Engine]:
-    """An engine that works, and is drained at the end."""
+    """An engine that works, and is drained at the end; `periodic` and `patience_s` as in `Engine.start`."""
     settings.secrets.check()
     limits = StoreLimits(
         waiting_per_app=settings.limits.waiting_per_app,
@@ -167,7 +175,7 @@ async def running_engine(
     engine = Engine(settings, store, sandbox, lock_file.with_name("node"))
     try:
         try:
-            await engine.start(periodic=periodic)
+            await engine.start(periodic=periodic, patience_s=patience_s)
         except SandboxError as error:
             raise _unstartable(error) from error
         _require_level(settings, engine)

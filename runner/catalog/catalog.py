@@ -1,8 +1,9 @@
 """The tasks of a node: from the tasks folder to what can be scheduled and executed.
 
-Loading takes a snapshot of the folder, asks its modules in the sandbox what they declare, chooses for each module the
-new version or its last good one, and joins each task's options with the config's. What is in use changes in one step
-at the end, so readers on the event loop always see one whole state, and an attempt's entry names its snapshot.
+Loading takes a snapshot of the folder, asks those of its modules that changed what they declare, chooses for each
+module the new version or its last good one, and joins each task's options with the config's. A module that takes long
+is waited for by nobody: it comes into use when it has answered. What is in use changes in one step, so readers on the
+event loop always see one whole state, and each task is taken from one whole snapshot, which its entry names.
 """
 
 from __future__ import annotations
@@ -18,9 +19,22 @@ from typing import Any
 
 from runner.catalog import schema, snapshot
 from runner.catalog.choice import Choice, choose
-from runner.catalog.discovery import CODE, ENTRY, ENVIRONMENT, WARM_UP, Launcher, ModuleProblem, code_mount, discover
-from runner.catalog.history import Version, read_history, write_history
+from runner.catalog.discovery import (
+    CODE,
+    ENTRY,
+    ENVIRONMENT,
+    WARM_UP,
+    Launcher,
+    ModuleProblem,
+    Modules,
+    code_mount,
+    find_modules,
+)
+from runner.catalog.history import History, Version, read_history, write_history
+from runner.catalog.inquiry import Inquiry, is_certain
+from runner.catalog.makes import makes
 from runner.catalog.manifest import TaskManifest
+from runner.catalog.packages import signature
 from runner.catalog.watching import watch
 from runner.config import Settings
 from runner.domain.checks import dotted, nearest, shown
@@ -32,6 +46,8 @@ from sandbox import Level, Limits, Spec, WarmUp
 
 _APP = "main"
 _FOLDER = snapshot.PACKAGE
+#: How long a saved state waits for its modules before it is in use without those that have not answered.
+_SAVED_PATIENCE_S = 1.0
 
 _logger = logging.getLogger(__name__)
 
@@ -82,26 +98,41 @@ class Catalog:
         self._code = settings.project / ".isolane" / "code"
         self._history = self._code / "catalog.json"
         self._choice: Choice | None = None  # `None` before the first load
-        self._loaded: snapshot.Snapshot | None = None  # the state of the folder that is in use
+        self._inquiry: Inquiry | None = None
+        self._modules: Modules | None = None  # of the state that is in use
+        self._state: snapshot.Snapshot | None = None
+        self._packages = ""  # signature of the installed packages
+        self._loaded: tuple[snapshot.Snapshot, str] | None = (
+            None  # what is in use, `None` where it is to be tried again
+        )
+        self._answered = asyncio.Event()  # a module has, after its time was over
         self._lacks_secrets = False  # at the last look
         self._loading = asyncio.Lock()
 
-    async def load(self) -> bool:
+    async def load(self, *, patience_s: float | None = None) -> bool:
         """Take the tasks folder as it is now into use; whether anything changed.
 
+        Modules that have not said what they declare after `patience_s` (for `None`, it is waited for) stay in use as
+        they were, and are a problem until they have; `watch` takes their answers into use.
+
         Raises:
-            TasksFolderError: at the first load, the folder cannot be used, or two tasks have one name. Later this is
-                one of `problems`, and what is in use stays.
+            TasksFolderError: at the first load there is no folder. Whatever else is wrong is one of `problems`, and
+                what is in use, or was before a restart, stays.
         """
         async with self._loading:
+            if self._choice is None and not self._folder.is_dir():
+                await asyncio.to_thread(snapshot.take, self._folder, self._code)  # says what is wrong
+            packages = await asyncio.to_thread(signature)
+            if self._inquiry is None:
+                self._packages = packages
+                await self._begin()
             try:
                 state = await asyncio.to_thread(snapshot.take, self._folder, self._code)
             except TasksFolderError as error:
-                if self._choice is None:
-                    raise
                 return self._show_folder_problem(error)
-            if state != self._loaded:
-                await self._take_into_use(state)
+            if (state, packages) != self._loaded:
+                self._packages = packages
+                await self._take_into_use(state, patience_s)
                 return True
             if self._choice and self._lacks_secrets:  # they may be there by now
                 known = self.entries
@@ -109,22 +140,39 @@ class Catalog:
                 return self.entries != known
             return False
 
-    async def _take_into_use(self, state: snapshot.Snapshot) -> None:
-        is_first = self._choice is None
-        last_good = self._choice.versions if self._choice else await asyncio.to_thread(read_history, self._history)
+    async def _begin(self) -> None:
+        """Take what was in use before a restart into use."""
+        history = await asyncio.to_thread(read_history, self._history)
         # What a task may use is known once its module was asked; until then the defaults hold.
         limits = _limits(self._settings.task_options("", {}))
-        found = await discover(state, self._launcher, limits, timeout_s=self._import_timeout_s)
-        choice = choose(found, state.hash, last_good)
-        if is_first and choice.clashes:
-            name, files = next(iter(choice.clashes.items()))
-            raise TasksFolderError(f"two tasks are named {name}: in {' and in '.join(files)}; rename one of them")
+        self._inquiry = Inquiry(limits, self._import_timeout_s, self._answered.set)
+        self._inquiry.remember(history.answers)
+        self._choice = Choice(history.versions, {})
+        await self._join(self._choice)
+
+    async def _take_into_use(self, state: snapshot.Snapshot, patience_s: float | None) -> None:
+        assert self._inquiry is not None, "begun by the first load"
+        self._modules, self._state = find_modules(state), state
+        environment = f"{self._packages} {self._settings.sandbox.preload}"
+        made = await asyncio.to_thread(makes, state.path / snapshot.PACKAGE, self._modules.paths, environment)
+        self._inquiry.begin(state, made, self._launcher)
+        await self._inquiry.settle(patience_s)
+        await self._choose()
+
+    async def _choose(self) -> None:
+        """Take into use what is known by now of the present state."""
+        inquiry, modules, state = self._inquiry, self._modules, self._state
+        assert inquiry is not None and self._choice is not None and modules is not None and state is not None  # noqa: PT018
+        self._answered.clear()
+        choice = choose(inquiry.found(modules), state.hash, self._choice.versions)
+        certain = {module: known for module, known in inquiry.answers.items() if is_certain(known.answer)}
         try:
-            await asyncio.to_thread(write_history, self._history, choice.versions)
+            await asyncio.to_thread(write_history, self._history, History(choice.versions, certain))
         except OSError as error:
             _logger.warning("the last good versions of task modules are not kept beyond a restart: %s", error)
         await self._join(choice)
-        self._choice, self._loaded = choice, state if found.is_certain else None
+        self._choice = choice
+        self._loaded = (state, self._packages) if len(certain) == len(inquiry.answers) else None
 
     async def _join(self, choice: Choice) -> None:
         """Take the chosen versions into use, with what the config says and the secrets that are there now."""
@@ -174,7 +222,7 @@ class Catalog:
             path=(CODE,),
             environment=ENVIRONMENT,
             network=options.network,
-            warm_up=WarmUp(entry=WARM_UP, arguments=(module, *self._settings.sandbox.preload)),
+            warm_up=WarmUp(entry=WARM_UP, arguments=(self._packages, module, *self._settings.sandbox.preload)),
             name=re.sub(r"[^A-Za-z0-9]+", "-", name)[:40].strip("-") or "task",
         )
 
@@ -227,27 +275,54 @@ class Catalog:
             schema.check(entry.shape, value)
 
     def is_current(self, spec: Spec) -> bool:
-        """Whether it shows code that is in use."""
+        """Whether it shows code that is in use, and was not warmed up with packages that are not there any more."""
         codes = {str(self._code / entry.code) for entry in self.entries.values()}
-        return any(mount.source in codes for mount in spec.mounts if mount.target == CODE)
+        is_warm_of_old = spec.warm_up is not None and spec.warm_up.arguments[:1] != (self._packages,)
+        return not is_warm_of_old and any(mount.source in codes for mount in spec.mounts if mount.target == CODE)
 
     async def watch(self, changed: Callable[[], None]) -> None:
         """Take each saved state of the folder into use, and tell `changed`; goes on until it is cancelled."""
-        async with aclosing(watch(self._folder)) as noticed:
-            async for _ in noticed:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch_answers(changed))
+            async with aclosing(watch(self._folder, signature)) as noticed:
+                async for _ in noticed:
+                    try:
+                        if await self.load(patience_s=_SAVED_PATIENCE_S):
+                            changed()
+                    except Exception:
+                        _logger.exception("the saved tasks could not be taken into use; the next change is tried again")
+
+    async def _watch_answers(self, changed: Callable[[], None]) -> None:
+        while True:
+            await self._answered.wait()
+            async with self._loading:
+                if not self._answered.is_set():
+                    continue  # a load was first
                 try:
-                    if await self.load():
-                        changed()
+                    await self._choose()
+                    changed()
                 except Exception:
-                    _logger.exception("the saved tasks could not be taken into use; the next change is tried again")
+                    _logger.exception("what the tasks declare could not be taken into use; the next answer is")
+
+    async def wait_for(self, name: str) -> None:
+        """Return once there is a task of this name, or no module is left that could have it. Not beside `watch`."""
+        while TaskKey(_APP, name) not in self.entries and self._inquiry is not None and self._inquiry.codes:
+            await self._answered.wait()
+            async with self._loading:
+                await self._choose()
+
+    async def close(self) -> None:
+        """Ask no module any more."""
+        if self._inquiry is not None:
+            await self._inquiry.close()
 
     def forget_unused(self, in_use: set[str]) -> None:
         """Delete the snapshots that neither the tasks nor `in_use` (those of running attempts) need."""
         # While a load is under way, its snapshot is nobody's yet; there will be another round.
-        if self._choice is None or self._loading.locked():
+        if self._choice is None or self._inquiry is None or self._loading.locked():
             return
-        needed = {version.code for version in self._choice.versions.values()}
-        snapshot.forget_unused(self._code, needed | in_use | ({self._loaded.hash} if self._loaded else set()))
+        needed = {version.code for version in self._choice.versions.values()} | self._inquiry.codes
+        snapshot.forget_unused(self._code, needed | in_use | ({self._state.hash} if self._state else set()))
 
 
 def _limits(options: TaskOptions) -> Limits:

@@ -13,22 +13,20 @@ from runner.domain.run import TaskError
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The versions in use, what is wrong, and which files claim one name."""
+    """The versions in use, and what is wrong."""
 
     versions: Mapping[str, Version]
     problems: Mapping[str, ModuleProblem]
-    clashes: Mapping[str, tuple[str, ...]]  # task name to files
 
 
 def choose(found: Discovery, code: str, last_good: Mapping[str, Version]) -> Choice:
     """Choose for each module that the snapshot `code` has.
 
-    Modules that newly claim one name step back to their last good versions. These were in use together, so they do not
-    clash with one another; but one may with a new module, which then steps back too.
+    A name that several modules claim stays with the one that had it; the others step back to their last good versions,
+    and all of them where none had it. Last good versions were in use together, so they do not clash with one another.
     """
     versions = {module: Version(code, found.files[module], tasks) for module, tasks in found.manifests.items()}
     problems: dict[str, ModuleProblem] = {}
-    clashes: dict[str, tuple[str, ...]] = {}
 
     def step_back(problem: ModuleProblem) -> None:
         module = problem.module
@@ -47,16 +45,21 @@ def choose(found: Discovery, code: str, last_good: Mapping[str, Version]) -> Cho
     }
     while clash := _first_clash(versions):
         name, modules = clash
-        clashes[name] = tuple(versions[module].file for module in modules)
-        message = f"two tasks are named {name}: in {' and in '.join(clashes[name])}; rename one"
-        fresh = [module for module in modules if module not in problems]
+        files = " and in ".join(versions[module].file for module in modules)
+        message = f"two tasks are named {name}: in {files}; rename one"
+        claiming = [module for module in modules if not _had(last_good.get(module), name)]
+        fresh = [module for module in claiming or modules if module not in problems]
         for module in fresh:
             error = TaskError(type="TasksFolderError", message=message, traceback="")
             step_back(ModuleProblem(module=module, file=found.files[module], error=error))
         for module in modules if not fresh else ():
             versions.pop(module)  # not to be expected, but never two of one name
             problems[module] = replace(problems[module], kept=False)
-    return Choice(versions, problems, clashes)
+    return Choice(versions, problems)
+
+
+def _had(version: Version | None, name: str) -> bool:
+    return version is not None and any(task.name == name for task in version.tasks)
 
 
 def _first_clash(versions: Mapping[str, Version]) -> tuple[str, list[str]] | None:

@@ -24,11 +24,10 @@ WARM_UP = "runner.guest.main:warm_up"
 #: Where a snapshot is seen inside.
 CODE = "/code"
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}
-_AT_ONCE = 4
 _OUTPUT_BYTES = 8 << 10
 _CHUNK_BYTES = 64 << 10
 #: Type of the error where the sandbox failed, so that the module may be right.
-_UNASKED = "SandboxError"
+UNASKED = "SandboxError"
 _LONGEST_MESSAGE = 10_000
 _LONGEST_TRACEBACK = 100_000
 
@@ -61,49 +60,45 @@ class ModuleProblem:
 
 
 @dataclass(frozen=True, slots=True)
-class Discovery:
-    """What each module of a snapshot says, or why it says nothing.
+class Modules:
+    """The modules of a snapshot.
 
     Attributes:
-        files: of all modules, named from the project's folder.
-        is_certain: whether every problem is the module's own doing; `False` where the sandbox itself failed.
+        files: of all of them, named from the project's folder.
+        paths: of those that can be asked, below the folder.
+        problems: of the others.
     """
+
+    files: Mapping[str, str]
+    paths: Mapping[str, str]
+    problems: Mapping[str, ModuleProblem]
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What each module of a snapshot says, or why it says nothing; `files` as in `Modules`."""
 
     files: Mapping[str, str]
     manifests: Mapping[str, tuple[TaskManifest, ...]]
     problems: Mapping[str, ModuleProblem]
-    is_certain: bool
 
 
-async def discover(snapshot: Snapshot, launcher: Launcher, limits: Limits, *, timeout_s: float) -> Discovery:
-    """Ask all modules of a snapshot, a few at a time, each within `limits` and for at most `timeout_s`."""
-    files, problems = dict[str, str](), dict[str, ModuleProblem]()
-    manifests = dict[str, tuple[TaskManifest, ...]]()
+def find_modules(snapshot: Snapshot) -> Modules:
+    """The modules that a snapshot has, or was to have."""
+    files, paths, problems = dict[str, str](), dict[str, str](), dict[str, ModuleProblem]()
     for path in _module_paths(snapshot.path / PACKAGE):
         module, file = _module_of(path), f"{PACKAGE}/{path}"
         files[module or path] = file
         if module is None:
             message = "its path cannot be imported: use letters, digits and _, and no word that Python keeps for itself"
             problems[path] = ModuleProblem(module=path, file=file, error=_error("NameError", message))
+        else:
+            paths[module] = path
     for path, why in snapshot.refused.items():
         module, file = _module_of(path) or path, f"{PACKAGE}/{path}"
         files[module] = file
         problems[module] = ModuleProblem(module=module, file=file, error=_error("TasksFolderError", why))
-    turn = asyncio.Semaphore(_AT_ONCE)
-
-    async def ask(module: str) -> None:
-        async with turn:
-            answer = await _ask(module, snapshot, launcher, limits, timeout_s)
-        if isinstance(answer, TaskError):
-            problems[module] = ModuleProblem(module=module, file=files[module], error=answer)
-        else:
-            manifests[module] = answer
-
-    async with asyncio.TaskGroup() as group:
-        for module in files.keys() - problems.keys():
-            group.create_task(ask(module))
-    is_certain = all(problem.error.type != _UNASKED for problem in problems.values())
-    return Discovery(files, manifests, problems, is_certain)
+    return Modules(files, paths, problems)
 
 
 def code_mount(snapshot: Path) -> Mount:
@@ -127,9 +122,10 @@ def _module_of(path: str) -> str | None:
     return ".".join(parts) if is_module else None
 
 
-async def _ask(
-    module: str, snapshot: Snapshot, launcher: Launcher, limits: Limits, timeout_s: float
+async def ask(
+    module: str, snapshot: Snapshot, launcher: Launcher, limits: Limits, *, timeout_s: float
 ) -> tuple[TaskManifest, ...] | TaskError:
+    """Have one module say what it declares, within `limits` and for at most `timeout_s`; or why it says nothing."""
     spec = Spec(
         entry=ENTRY,
         limits=limits,
@@ -141,7 +137,7 @@ async def _ask(
     try:
         confined = await launcher.launch(spec)
     except (SandboxError, OSError) as error:
-        return _error(_UNASKED, f"it could not be looked at: {error}")
+        return _error(UNASKED, f"it could not be looked at: {error}")
     output = _Output(confined)
     answer: tuple[TaskManifest, ...] | TaskError | None = None
     timed_out = False
@@ -194,7 +190,7 @@ async def _outcome(confined: Confined) -> Outcome | SandboxError:
 
 def _silence(outcome: Outcome | SandboxError, limits: Limits, tail: str) -> TaskError:
     if isinstance(outcome, SandboxError):
-        return _error(_UNASKED, f"it could not be looked at: {outcome}", tail)
+        return _error(UNASKED, f"it could not be looked at: {outcome}", tail)
     if outcome.memory_kills:
         return _error("MemoryError", f"its import needed more than {limits.memory_bytes >> 20} MB", tail)
     return _error("ImportError", f"its process {outcome.describe_exit()} while it was imported", tail)

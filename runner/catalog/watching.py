@@ -32,10 +32,17 @@ _AGAIN_S = 60.0
 _logger = logging.getLogger(__name__)
 
 
-async def watch(folder: Path) -> AsyncGenerator[None, None]:
-    """Yield after changes below `folder`, and once soon after the watch stands, for what was saved just before."""
+async def watch(folder: Path, beside: Callable[[], object]) -> AsyncGenerator[None, None]:
+    """Yield after changes below `folder`, and once soon after the watch stands, for what was saved just before.
+
+    Also when `beside`, called in a thread whenever the folder is looked at, returns something else than before.
+    """
     noticed = asyncio.Event()
-    watchers = [asyncio.create_task(each) for each in (_listen(folder, noticed.set), _look_often(folder, noticed.set))]
+
+    def state() -> object:
+        return look(folder), beside()
+
+    watchers = [asyncio.create_task(each) for each in (_listen(folder, noticed.set), _look_often(state, noticed.set))]
     try:
         while True:
             await noticed.wait()
@@ -47,14 +54,14 @@ async def watch(folder: Path) -> AsyncGenerator[None, None]:
         await asyncio.gather(*watchers, return_exceptions=True)
 
 
-async def _look_often(folder: Path, changed: Callable[[], None]) -> None:
-    clock, seen = asyncio.get_running_loop().time, await asyncio.to_thread(look, folder)
+async def _look_often(state: Callable[[], object], changed: Callable[[], None]) -> None:
+    clock, seen = asyncio.get_running_loop().time, await asyncio.to_thread(state)
     changed()
     while True:
         began = clock()
-        state = await asyncio.to_thread(look, folder)
-        if state != seen:
-            seen = state
+        now = await asyncio.to_thread(state)
+        if now != seen:
+            seen = now
             changed()
         await asyncio.sleep(max(_LOOK_S, (clock() - began) / _LARGEST_SHARE))
 

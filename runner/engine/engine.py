@@ -36,6 +36,8 @@ from sandbox import Sandbox
 
 _AGAIN_S = 5.0  # after the store did not take what the tasks folder has by now
 
+_RELOAD_S = 5.0  # for modules to say what they declare, where a task is asked for that is not there
+
 _logger = logging.getLogger(__name__)
 
 
@@ -77,11 +79,14 @@ class Engine:
         """The tasks of this node."""
         return self._catalog
 
-    async def start(self, *, periodic: bool = True) -> None:
-        """Start everything; without `periodic` neither schedules nor the watch over the tasks folder."""
+    async def start(self, *, periodic: bool = True, patience_s: float | None = None) -> None:
+        """Start everything; without `periodic` neither schedules nor the watch over the tasks folder.
+
+        For modules that say what they declare it is waited for `patience_s`, see `Catalog.load`.
+        """
         await self._store.open()
         await self._sandbox.start()
-        await self._catalog.load()
+        await self._catalog.load(patience_s=patience_s)
         await self._store.set_back(self.parts.now())  # since it was open last
         await recover(self.parts)
         await self._membership.start()
@@ -101,6 +106,7 @@ class Engine:
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
+        await self._catalog.close()
         await self._chores.stop()
         if self._clock.running:
             self._clock.shutdown(wait=False)
@@ -113,7 +119,7 @@ class Engine:
 
     async def reload(self) -> None:
         """Take the tasks folder as it is now into use; without a change nothing happens."""
-        await self._catalog.load()
+        await self._catalog.load(patience_s=_RELOAD_S)
         await self._take_tasks()
 
     async def _watch(self) -> None:

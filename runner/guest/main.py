@@ -28,8 +28,10 @@ from sandbox.channel import Channel
 Frame = dict[str, Any]
 
 
-def warm_up(module: str, *preload: str) -> str:
+def warm_up(packages: str, module: str, *preload: str) -> str:  # noqa: ARG001
     """Import a task module and what its tasks need, for attempts that are forked from this process.
+
+    `packages` tells one state of the installed packages from another: none is forked where that is not the one of now.
 
     Returns:
         Why they cannot be, as the rest of "warming up, it …"; empty if they can.
