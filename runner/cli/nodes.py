@@ -49,9 +49,22 @@ def list_(target: Target, *, as_json: bool) -> None:
 
 
 @command.command("drain")
-@click.argument("name")
+@click.argument("name", metavar="NODE")
 @click.pass_obj
 def drain(target: Target, name: str) -> None:
-    """Have a node start nothing more, until it is restarted; what runs there goes on."""
+    """Have a node start nothing more; what runs there goes on.
+
+    NODE is its name or id, or a beginning that no other node has. It goes on after `nodes undrain`, or when it is
+    started again.
+    """
     asked = target.connect().drain(name)
     say(f"{escaped(name)} starts nothing more" if asked == 1 else f"{asked} nodes {escaped(name)} start nothing more")
+
+
+@command.command("undrain")
+@click.argument("name", metavar="NODE")
+@click.pass_obj
+def undrain(target: Target, name: str) -> None:
+    """Have a node that was drained start attempts again."""
+    asked = target.connect().undrain(name)
+    say(f"{escaped(name)} starts again" if asked == 1 else f"{asked} nodes {escaped(name)} start again")

@@ -19,9 +19,12 @@ from runner.config import load
 @config_file
 @click.option("--host", help="Address to listen on, instead of the config's.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port, instead of the config's; 0 takes a free one.")
-def command(config_path: Path | None, host: str | None, port: int | None) -> None:
+@click.option("--name", help="What this node is called, instead of the config's name or the machine's.")
+def command(config_path: Path | None, host: str | None, port: int | None, name: str | None) -> None:
     """Serve this project's tasks until Ctrl-C or SIGTERM, which let running attempts finish for a while."""
     settings = load(config_path)
+    if name is not None:
+        settings = settings.with_node_name(name)
     host = settings.runner.host if host is None else host
     port = settings.runner.port if port is None else port
     asyncio.run(app.serve(settings, host, port, _say))

@@ -76,7 +76,8 @@ def _listen_url(value: Any) -> str | None:
     return url or None
 
 
-def _node_name(value: Any) -> str:
+def node_name(value: Any) -> str:
+    """A name that a node may have; the error begins after the place."""
     name = text(value, "", 100)
     if re.search(r"[^\w.:@-]", name):
         raise InvalidOptionError(f" may hold letters, digits and the characters _ . : @ -: got {shown(name)}")
@@ -161,7 +162,7 @@ class Runner(Section):
     listen_url: Annotated[str | None, BeforeValidator(_listen_url)] = None
     host: Annotated[str, _text(255)] = "127.0.0.1"
     port: Annotated[int, _whole(0, 65535)] = 8420
-    name: Annotated[str, BeforeValidator(_node_name)] = ""
+    name: Annotated[str, BeforeValidator(node_name)] = ""
     concurrency: Annotated[int, _whole(1, 10_000)] = 4
     memory_bytes: Annotated[int, _size("16MB", "1024TB")] = Field(default=2 << 30, alias="memory")
     lease_s: Annotated[float, _duration("1s", "10m")] = Field(default=15.0, alias="lease")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ from typing import Any
 from runner.config.mounts import TaskMount, check_places
 from runner.config.patterns import is_pattern, matches
 from runner.config.secrets import Secrets
-from runner.config.sections import Document, Limits, Retention, Runner, SandboxSection, ServerSection
+from runner.config.sections import Document, Limits, Retention, Runner, SandboxSection, ServerSection, node_name
 from runner.domain.options import Layer, TaskOptions, merge_options, read_options
-from runner.errors import ConfigError
+from runner.errors import ConfigError, InvalidOptionError
 from runner.store.records import QueueRule
 from sandbox.spec import Mount
 
@@ -39,6 +39,18 @@ class Settings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_rules", lru_cache(maxsize=_REMEMBERED_RULES)(self._find_rule))
+
+    def with_node_name(self, name: str) -> Settings:
+        """The same, but for what the node is called.
+
+        Raises:
+            ConfigError: no node may be called so.
+        """
+        try:
+            runner = self.runner.model_copy(update={"name": node_name(name)})
+        except InvalidOptionError as error:
+            raise ConfigError(f"--name{error}") from None
+        return replace(self, document=self.document.model_copy(update={"runner": runner}))
 
     @property
     def runner(self) -> Runner:

@@ -20,7 +20,8 @@ class NodeView:
     memory_free_bytes: int
     slots: int  # in all
     slots_free: int
-    draining: bool = False
+    draining: bool = False  # somebody asked it to start nothing more
+    stopping: bool = False
     problem: str | None = None  # why it does not have the task, as far as it knows
 
 
@@ -64,8 +65,10 @@ def _node_obstacle(run: Run, node: NodeView) -> str | None:
             f"task {run.task} needs {node.need_bytes // _MIB} MB, more than the {node.memory_bytes // _MIB} MB that a "
             f"node has in all; lower its memory or raise runner.memory"
         )
-    if node.draining:
+    if node.stopping:
         return "the node is stopping; it starts when a node is there again"
+    if node.draining:
+        return "the node was asked to start nothing more; it starts after `isolane nodes undrain`, or on another node"
     if node.slots_free <= 0:
         return f"no capacity: all {node.slots} slots of the node are taken"
     if node.need_bytes > node.memory_free_bytes:

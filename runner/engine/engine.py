@@ -67,12 +67,12 @@ class Engine:
         self._presenter = presenter
         self._dispatcher = Dispatcher(self.parts, presenter)
         self._membership = Membership(self.parts, self._announce, self._wake)
-        self._takeover = Takeover(self.parts)
+        self._takeover = Takeover(self.parts, self._wake)
         self._clock = AsyncIOScheduler(timezone="UTC")
         self._periodic = Periodic(self.parts, self._clock)
         self._chores = Chores(self.parts, self._periodic, self._codes_in_use)
         self._watching: asyncio.Task[None] | None = None
-        self.operations = Operations(self.parts, presenter, self.reload)
+        self.operations = Operations(self.parts, presenter, self.reload, self._wake)
 
     @property
     def catalog(self) -> Catalog:
@@ -102,7 +102,7 @@ class Engine:
     async def stop(self) -> None:
         """Drain and give back everything. Stopping what was not started, or twice, is fine."""
         self.operations.is_ready = False
-        self.parts.node.draining = True
+        self.parts.node.stopping = True
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)

@@ -88,6 +88,8 @@ class Membership:
         parts = self._parts
         node, lease_s = parts.node, parts.settings.runner.lease_s
         until_ns = boot_clock_ns() + round(lease_s * 1e9)
+        if not node.identity.id:  # it never was a member: its name is not known to anybody yet
+            node.take_name(await self._names_of_others())
         identity = Identity(node.fresh_id(), Lease(until_ns) if parts.store.is_shared else None)
         info = NodeInfo(
             id=identity.id,
@@ -104,12 +106,17 @@ class Membership:
         await self._announce()
         if node.draining:
             with contextlib.suppress(RunnerError):
-                await parts.store.drain_node(node.name)
+                await parts.store.drain_node(identity.id)
         self._heartbeat = Heartbeat(parts.store, identity, lease_s)
         self._heartbeat.start()
         node.identity, node.is_member = identity, True
         self._joined()
         return self._heartbeat
+
+    async def _names_of_others(self) -> set[str]:
+        """What the nodes that live are called; what this one was before it was started again is none of them."""
+        states, before = await self._parts.store.nodes(), self._parts.node.last_identity()
+        return {state.info.name for state in states if not state.buried and state.info.id != before}
 
 
 def _version() -> str:

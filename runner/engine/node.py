@@ -7,13 +7,17 @@ identity that claimed it, so one that was claimed before the cut can never begin
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import socket
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox import Lease
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class Node:
         identity: the present one, or the last one while it is not a member.
         is_member: whether it may claim, as far as its lease goes.
         draining: whether somebody asked it to start nothing more.
+        stopping: whether it is about to end.
     """
 
     def __init__(self, name: str, memory: Path) -> None:
@@ -41,13 +46,32 @@ class Node:
         self.memory = memory
         self.identity = Identity("", None)
         self.is_member = False
-        self.draining = False
+        self.draining = self.stopping = False
 
     @property
     def may_claim(self) -> bool:
         """Whether it starts new attempts."""
         lease = self.identity.lease
-        return self.is_member and not self.draining and not (lease is not None and lease.is_over)
+        return self.is_member and not (self.draining or self.stopping) and not (lease is not None and lease.is_over)
+
+    def ask_to_drain(self, *, draining: bool) -> None:
+        """Somebody asked it to start nothing more, or to go on."""
+        if draining != self.draining:
+            self.draining = draining
+            _logger.warning(
+                "this node, %s, was asked to start nothing more; `isolane nodes undrain %s` takes that back"
+                if draining
+                else "this node, %s, starts attempts again; `isolane nodes drain %s` would stop that",
+                self.name,
+                self.name,
+            )
+
+    def take_name(self, taken: Collection[str]) -> None:
+        """Choose another name than these: its own, with a number where others have it too."""
+        wanted, number = self.name, 1
+        while self.name in taken:
+            number += 1
+            self.name = f"{wanted}-{number}"
 
     def remember(self, identity: str) -> None:
         """Write down who it is about to be."""

@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from runner.domain.documents import Document
+from runner.errors import ConflictError, NotFoundError
 from runner.store.records import NodeState
 from runner.units import rfc3339
+
+
+def find_node(states: Sequence[NodeState], wanted: str) -> str:
+    """The name or the id that somebody means who writes this.
+
+    Raises:
+        NotFoundError: no node that lives is called so.
+        ConflictError: several are.
+    """
+    living = [state.info for state in states if not state.buried]
+    if any(wanted in (info.name, info.id) for info in living):
+        return wanted
+    begun = sorted(
+        info.id for info in living if wanted and (info.id.startswith(wanted) or info.name.startswith(wanted))
+    )
+    if not begun:
+        names = ", ".join(sorted({info.name for info in living}))
+        raise NotFoundError(f"no node is named {wanted!a}; there are {names}")
+    if len(begun) > 1:
+        raise ConflictError(f"several nodes begin with {wanted!a}: {', '.join(begun)}; write more of it")
+    return begun[0]
 
 
 def node_document(node: NodeState, now: int) -> Document:

@@ -16,7 +16,7 @@ from runner.domain.names import check_queue
 from runner.domain.run import LogLine, NewRun
 from runner.domain.status import Status
 from runner.engine.calls import stored_detail
-from runner.engine.nodes import node_document
+from runner.engine.nodes import find_node, node_document
 from runner.engine.parts import Parts
 from runner.engine.patience import patiently
 from runner.engine.presenter import Presenter
@@ -35,9 +35,11 @@ _FULL_S = 10.0
 class Operations:
     """The calls of one node; each acts for one app and sees nothing of another."""
 
-    def __init__(self, parts: Parts, presenter: Presenter, reload: Callable[[], Awaitable[None]]) -> None:
-        """`reload` takes the tasks folder as it is now into use."""
-        self._parts, self._presenter, self._reload = parts, presenter, reload
+    def __init__(
+        self, parts: Parts, presenter: Presenter, reload: Callable[[], Awaitable[None]], wake: Callable[[], None]
+    ) -> None:
+        """`reload` takes the tasks folder as it is now into use; `wake` looks whether there is something to start."""
+        self._parts, self._presenter, self._reload, self._wake = parts, presenter, reload, wake
         self.is_ready = False
         self._full: tuple[float, StoreFullError] | None = None  # since when the store had no room for new runs
 
@@ -198,12 +200,18 @@ class Operations:
         now = self._parts.now()
         return {"items": [node_document(state, now) for state in states], "next_cursor": None}
 
-    async def drain_node(self, name: str) -> Document:
-        """Ask every node of this name to start nothing more; what runs there goes on."""
-        asked = await self._parts.store.drain_node(name)
-        if name == self._parts.node.name:
-            self._parts.node.draining = True  # others see it when they next look
-        return {"draining": asked}
+    async def drain_node(self, name: str, *, draining: bool = True) -> Document:
+        """Ask a node to start nothing more, or to go on; what runs there goes on either way.
+
+        It is named by its name (all of that name), its id or a beginning that no other node's name or id has.
+        """
+        wanted = find_node(await self._parts.store.nodes(), name)
+        asked = await self._parts.store.drain_node(wanted, draining=draining)
+        node = self._parts.node
+        if wanted in (node.name, node.identity.id):  # others see it when they next look
+            node.ask_to_drain(draining=draining)
+            self._wake()
+        return {"draining" if draining else "undrained": asked, "node": wanted}
 
     # --- tasks --------------------------------------------------------------------------------------------------
 

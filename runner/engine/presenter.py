@@ -48,6 +48,7 @@ class Presenter:
             slots=capacity.slots,
             slots_free=capacity.slots_free,
             draining=self._parts.node.draining,
+            stopping=self._parts.node.stopping,
             problem=None if problem is None else problem.error.message.strip().split("\n")[0][:500],
         )
 

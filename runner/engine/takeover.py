@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from runner.domain.run import Claim
@@ -36,8 +37,10 @@ class _Seen:
 class Takeover:
     """The watch of one node."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, parts: Parts, wake: Callable[[], None]) -> None:
+        """`wake` is called when this node may start attempts again."""
+        self._parts, self._wake = parts, wake
+        self._is_to_drain = False  # as last seen
         self._seen: dict[str, _Seen] = {}
         self._watching: asyncio.Task[None] | None = None
 
@@ -68,7 +71,7 @@ class Takeover:
         self._seen = {state.info.id: self._first_seen(state, seen_ns) for state in states if not state.buried}
         for state in states:
             if state.info.id == own:
-                parts.node.draining |= state.draining
+                self._heed(state)
             elif state.buried:
                 if state.running:
                     await self._bury(state)  # whoever began to has not finished
@@ -76,6 +79,13 @@ class Takeover:
                     await parts.store.leave(state.info.id)
             elif seen_ns - self._seen[state.info.id].since_ns >= _silence_ns(state):
                 await self._bury(state)
+
+    def _heed(self, state: NodeState) -> None:
+        """Drain, or go on, as somebody asked through another node since the last look."""
+        if state.draining != self._is_to_drain:
+            self._is_to_drain = state.draining
+            self._parts.node.ask_to_drain(draining=state.draining)
+            self._wake()
 
     def _first_seen(self, state: NodeState, now_ns: int) -> _Seen:
         seen = self._seen.get(state.info.id)

@@ -94,6 +94,7 @@ class AsyncClient:
     release = _performs(calls.release)
     nodes = _performs(calls.nodes)
     drain = _performs(calls.drain)
+    undrain = _performs(calls.undrain)
     tasks = _performs(calls.tasks)
     task = _performs(calls.task)
 

@@ -149,8 +149,13 @@ def nodes() -> Call[Document]:
 
 
 def drain(name: str) -> Call[int]:
-    """Have every node of this name start nothing more; gives how many there are."""
+    """Have a node, by its name, id or a beginning of one, start nothing more; gives how many have this name."""
     return Call(method="POST", path=f"/nodes/{_part(name)}/drain", read=_count("draining"))
+
+
+def undrain(name: str) -> Call[int]:
+    """Have a node that was asked to start nothing more go on; gives how many have this name."""
+    return Call(method="POST", path=f"/nodes/{_part(name)}/undrain", read=_count("undrained"))
 
 
 def tasks() -> Call[Document]:

@@ -156,13 +156,14 @@ class Store(abc.ABC):
         """
 
     @abc.abstractmethod
-    async def drain_node(self, name: str) -> int:
-        """Ask all nodes of this name to start nothing more (`NodeState.draining`); returns how many there are.
+    async def drain_node(self, name: str, *, draining: bool = True) -> int:
+        """Ask the node with this id, or all of this name, to start nothing more (`NodeState.draining`), or to go on.
 
-        From then on `claim` hands out nothing to them, whether they have heard of it or not.
+        Returns how many there are. A node that is to start nothing is handed out nothing from then on, whether it has
+        heard of it or not.
 
         Raises:
-            NotFoundError: no node has this name.
+            NotFoundError: no node that lives has this id or name.
         """
 
     # --- scheduling ---------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ def routes() -> list[web.RouteDef]:
     return [
         web.get("/api/v1/nodes", _list),
         web.post("/api/v1/nodes/{name:[^/]+}/drain", _drain),
+        web.post("/api/v1/nodes/{name:[^/]+}/undrain", _undrain),
     ]
 
 
@@ -23,3 +24,8 @@ async def _list(request: web.Request) -> web.Response:
 async def _drain(request: web.Request) -> web.Response:
     Query(request)
     return answer(await operations(request).drain_node(request.match_info["name"]))
+
+
+async def _undrain(request: web.Request) -> web.Response:
+    Query(request)
+    return answer(await operations(request).drain_node(request.match_info["name"], draining=False))

@@ -44,4 +44,17 @@ def test_a_drained_node_starts_nothing_more(served):
 
     assert done.stdout == f"{node['name']} starts nothing more\n"
     assert project.json("nodes", "list")["items"][0]["state"] == "draining"
-    eventually(lambda: "the node is stopping" in project.json("runs", "show", run)["why"])
+    eventually(lambda: "the node was asked to start nothing more" in project.json("runs", "show", run)["why"])
+
+
+def test_a_node_is_drained_by_the_id_that_the_list_shows_and_goes_on_again(served):
+    project, server = served
+    [node] = project.json("nodes", "list")["items"]
+
+    assert project("nodes", "drain", node["id"]).stdout == f"{node['id']} starts nothing more\n"
+    assert "asked to start nothing more" in server.log()
+    run = project.schedule("greet", "--parameters", '{"name": "you"}')
+    assert project("nodes", "undrain", node["id"][:-2]).stdout == f"{node['id'][:-2]} starts again\n"
+
+    assert project("runs", "wait", run).returncode == 0
+    assert project.json("nodes", "list")["items"][0]["state"] == "up"

@@ -18,6 +18,7 @@ from runner.store.records import NodeState, Room, TaskKey
 from sandbox import Lease
 from sandbox.lease import boot_clock_ns
 from support.nodes import Node, running_node
+from support.postgres import create_database, drop_database, shared_server
 from support.projects import CONFIG, write_project
 from support.stores import node_info
 from support.waiting import eventually_async
@@ -25,6 +26,12 @@ from support.waiting import eventually_async
 SECOND = 10**9
 SHORT_LEASE = CONFIG.replace("[runner]", '[runner]\nname = "here"\nlease = "1s"')
 TASKS = {"hello.py": "def run():\n    return 'hello'\n"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def postgres() -> str:
+    """Started before any test looks which processes there are."""
+    return shared_server()
 
 
 @pytest.fixture
@@ -50,13 +57,13 @@ async def test_a_node_is_listed_with_what_it_is_and_what_it_runs(node: Node) -> 
 
 
 async def test_a_node_that_was_asked_to_drain_starts_nothing_more_and_says_so(node: Node) -> None:
-    assert await node.operations.drain_node("here") == {"draining": 1}
+    assert await node.operations.drain_node("here") == {"draining": 1, "node": "here"}
 
     run = await node.schedule("hello")
     shown = await node.operations.show(APP, run["id"])
 
     assert shown["status"] == "queued"
-    assert "the node is stopping" in shown["why"]
+    assert "the node was asked to start nothing more" in shown["why"]
     assert (await node.operations.list_nodes())["items"][0]["state"] == "draining"
     with pytest.raises(NotFoundError):
         await node.operations.drain_node("nowhere")
@@ -66,6 +73,30 @@ async def test_a_node_learns_from_the_store_that_it_is_to_drain(node: Node) -> N
     await node.store.drain_node("here")
 
     await eventually_async(lambda: node.engine.parts.node.draining, within_s=10)
+
+
+async def test_a_drained_nodes_own_log_says_so_and_how_it_goes_on(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    own = node.engine.parts.node
+    for ask in (node.operations.drain_node, node.store.drain_node):  # asked here, or at another node
+        caplog.clear()
+        await ask(own.identity.id)
+        await eventually_async(lambda: "asked to start nothing more; `isolane nodes undrain here`" in caplog.text, 10)
+        run = await node.schedule("hello")
+        await ask(own.identity.id, draining=False)
+
+        assert (await node.ended(run["id"], within_s=20))["result"] == "hello"
+        assert "this node, here, starts attempts again" in caplog.text
+
+
+async def test_two_nodes_of_one_name_have_two_names(tmp_path: Path) -> None:
+    server = shared_server()
+    database = create_database(server)
+    config = SHORT_LEASE.replace("[runner]", f'[runner]\nstore = "{database}"')
+    first, second = (write_project(tmp_path / name, TASKS, config) for name in ("first", "second"))
+    async with running_node(first) as one, running_node(second):
+        assert [state.info.name for state in await one.store.nodes()] == ["here", "here-2"]
+        assert await one.operations.drain_node("here-2") == {"draining": 1, "node": "here-2"}
+    drop_database(server, database)
 
 
 async def test_a_node_keeps_its_lease_while_its_loop_is_blocked(node: Node) -> None:

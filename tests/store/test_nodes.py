@@ -231,3 +231,23 @@ async def test_the_stores_clock_goes_forward_in_every_thread(desk) -> None:
 
     assert before <= after
     assert abs(after - time.time_ns() // 1000) < 60_000_000
+
+
+async def test_one_node_of_several_of_a_name_is_drained_by_its_id_and_goes_on_again(desk) -> None:
+    for node in ("1", "2"):
+        await desk.store.register(node_info(node, name="x"))
+
+    assert await desk.store.drain_node("2") == 1
+    assert [state.info.id for state in await desk.store.nodes() if state.draining] == ["2"]
+    assert await desk.store.drain_node("2", draining=False) == 1
+    assert [state for state in await desk.store.nodes() if state.draining] == []
+
+
+async def test_a_node_that_goes_on_after_a_drain_is_handed_out_runs(desk) -> None:
+    await desk.enqueue()
+    await desk.store.drain_node("node")
+    assert await desk.claim() == []
+
+    await desk.store.drain_node("node", draining=False)
+
+    await desk.claim_one()

@@ -81,9 +81,9 @@ async def leave(tx: Transaction, node: str) -> None:
     await tx.rows("delete_node", node)
 
 
-async def drain(tx: Transaction, name: str) -> int:
-    """Mark the nodes of this name."""
-    named = len(await tx.rows("drain_nodes", name))
+async def drain(tx: Transaction, name: str, *, draining: bool) -> int:
+    """Mark the nodes of this name or id."""
+    named = len(await tx.rows("drain_nodes", name, draining))
     if not named:
         raise NotFoundError(f"no node is named {name!r}")
     return named

@@ -126,10 +126,10 @@ class PostgresStore(Store):
     async def leave(self, node: str) -> None:
         await self._database.write(lambda tx: nodes.leave(tx, node))
 
-    async def drain_node(self, name: str) -> int:
+    async def drain_node(self, name: str, *, draining: bool = True) -> int:
         if not texts.is_kept(name):
             raise NotFoundError(f"no node is named {name!a}")
-        return await self._database.write(lambda tx: nodes.drain(tx, name))
+        return await self._database.write(lambda tx: nodes.drain(tx, name, draining=draining))
 
     # --- scheduling ---------------------------------------------------------------------------------------------
 

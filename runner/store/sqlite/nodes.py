@@ -92,12 +92,13 @@ class Nodes:
         with self._mutex:
             self._nodes.pop(node, None)
 
-    def drain(self, name: str) -> int:
-        """Mark the nodes of this name."""
+    def drain(self, name: str, *, draining: bool) -> int:
+        """Mark the nodes of this name or id."""
         with self._mutex:
-            named = [node for node in self._nodes.values() if node.info.name == name and not node.buried]
+            living = [node for node in self._nodes.values() if not node.buried]
+            named = [node for node in living if name in (node.info.name, node.info.id)]
             for node in named:
-                node.draining = True
+                node.draining = draining
         if not named:
             raise NotFoundError(f"no node is named {name!r}")
         return len(named)

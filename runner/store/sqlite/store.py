@@ -142,10 +142,11 @@ class SqliteStore(Store):
             raise ConflictError(f"node {node} has {running} attempts that have not ended: end them first")
         self._nodes.leave(node)
 
-    async def drain_node(self, name: str) -> int:
+    async def drain_node(self, name: str, *, draining: bool = True) -> int:
         if not texts.is_kept(name):
             raise NotFoundError(f"no node is named {name!a}")
-        return await self._writer.run(lambda _: self._nodes.drain(name))  # after the claims that are under way
+        # After the claims that are under way.
+        return await self._writer.run(lambda _: self._nodes.drain(name, draining=draining))
 
     # --- scheduling ---------------------------------------------------------------------------------------------
 

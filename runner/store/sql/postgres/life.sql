@@ -30,8 +30,8 @@ DELETE FROM nodes WHERE id = $1;
 
 -- name: drain_nodes
 -- It waits for the claims under way, and they for it: those that come after are refused.
-WITH named AS (SELECT id FROM nodes WHERE name = $1 AND NOT buried ORDER BY id FOR UPDATE)
-UPDATE nodes SET draining = TRUE FROM named WHERE nodes.id = named.id RETURNING nodes.id;
+WITH named AS (SELECT id FROM nodes WHERE $1 IN (name, id) AND NOT buried ORDER BY id FOR UPDATE)
+UPDATE nodes SET draining = $2 FROM named WHERE nodes.id = named.id RETURNING nodes.id;
 
 -- name: forget_buried
 DELETE FROM nodes WHERE buried AND last_seen < $1
