@@ -1,8 +1,8 @@
 """What a tree of processes uses, measured from outside where no cgroup counts it.
 
-Counted is what is resident or swapped out, page tables, shared memory that is mapped but shows in no resident size, and
-sockets: nobody tells what these hold, so each beyond the first few counts with what it can hold. What would be charged
-to nobody is refused instead (`seccomp.UNCOUNTED_CALLS`), and scratch space has a size of its own.
+Counted is what is resident or swapped out, page tables, shared memory that is mapped but shows in no resident size,
+sockets and pipes: nobody tells what these hold, so where they are many each counts with what it can hold. What would
+be charged to nobody is refused instead (`seccomp.UNCOUNTED_CALLS`), and scratch space has a size of its own.
 
 A bound is added up first, which is cheap and never too low. Only where that passes the limit are pages told apart that
 several processes share (proportional set size), which costs the kernel a walk over each process's mappings. Who keeps
@@ -11,6 +11,7 @@ its mappings from being read counts with the bound.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,8 +20,10 @@ from sandbox import kinship
 
 _KNOWS_CHILDREN = os.path.exists(f"/proc/self/task/{os.getpid()}/children")  # without: a look at all processes
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
-#: So many sockets a tree has without meaning anything by it.
-_FREE_SOCKETS = 64
+#: So many sockets, and so many pipes, a tree has without meaning anything by it.
+_FREE = 64
+#: What a pipe can hold. Some can be made to hold more, until those of their user hold `pipe-user-pages-soft` together.
+_PIPE_BYTES = 64 << 10
 #: Mappings of memory that is no file's: shared anonymous memory, and what was made before the filter stood.
 _NO_FILES = (b"/dev/zero", b"/memfd:", b"/SYSV")
 #: What is part of the address space, and private or code.
@@ -45,45 +48,40 @@ class Tree:
         return stat.began == self._began and stat.state not in (b"", b"Z", b"X")
 
     def used_bytes(self, limit_bytes: int) -> int:
-        """The memory that it uses; up to the limit this is a bound, which counts twice what processes share."""
-        pids = self._pids()[1:]
-        each = [_Size.of(pid) for pid in pids]
-        sockets = _bytes_of_sockets(self._most_sockets(pids))
-        used = sum(size.held for size in each) + sockets
-        if used + sum(size.shareable for size in each) <= limit_bytes:
-            return used
-        return self._told_apart(pids) + _bytes_of_sockets(self._sockets(pids))
+        """The memory that it uses.
+
+        Up to the limit it is what each process has, added up, which counts twice what they share, and without what
+        shows in none.
+        """
+        pids = _pids(self._pid)[1:]
+        sizes = [_Size.of(pid) for pid in pids]
+        held = sum(size.held for size in sizes)
+        files = sum(map(_descriptors, pids))
+        sockets = self._sockets(pids) if self._has_network else files
+        hidden = sum(size.shareable for size in sizes) + _bytes_in(sockets, pipes=files)
+        if held + hidden <= limit_bytes:
+            return held
+        return _told_apart(pids) + self._bytes_in_files(pids)
 
     def cpu_time_s(self) -> float:
         """User and system time of what lives of it, and of what that has waited for."""
         return cpu_time_s(self._pid)
 
-    def _pids(self) -> list[int]:
-        return _pids(self._pid)
-
-    def _told_apart(self, pids: Sequence[int]) -> int:
-        used = 0
-        shared_bytes = resident_bytes = 0
-        inodes: set[bytes] = set()
+    def _bytes_in_files(self, pids: Sequence[int]) -> int:
+        """The most that its sockets and pipes hold."""
+        files = set[str]()
+        hidden = 0
         for pid in pids:
-            size, rollup = _Size.of(pid), _fields(f"/proc/{pid}/smaps_rollup")
-            if b"Pss" not in rollup:  # it hides, or is just gone
-                used += size.held + size.shareable
-                continue
-            used += rollup[b"Pss"] + rollup.get(b"SwapPss", 0) + size.tables
-            resident_bytes += rollup.get(b"Pss_Shmem", 0)
-            for inode, length in _shared(pid):
-                shared_bytes += 0 if inode in inodes else length
-                inodes.add(inode)
-        return used + max(0, shared_bytes - resident_bytes)
-
-    def _most_sockets(self, pids: Sequence[int]) -> int:
-        return self._sockets(pids) if self._has_network else sum(map(_descriptors, pids))
+            try:
+                files |= _files(pid)
+            except PermissionError:
+                hidden += _descriptors(pid)
+        pipes = hidden + sum(file.startswith("pipe:") for file in files)
+        sockets = hidden + sum(file.startswith("socket:") for file in files)
+        return _bytes_in(self._sockets(pids) if self._has_network else sockets, pipes)
 
     def _sockets(self, pids: Sequence[int]) -> int:
-        """How many there are: those too that are on their way in messages, where its network is its own."""
-        if not self._has_network:
-            return sum(map(_open_sockets, pids))
+        """How many there are in its network, those too that nobody has open since they are on their way in messages."""
         for pid in pids:
             words = _read(f"/proc/{pid}/net/sockstat").split(maxsplit=3)
             if len(words) > 2:
@@ -157,32 +155,50 @@ def _shared(pid: int) -> list[tuple[bytes, int]]:
     return found
 
 
+def _told_apart(pids: Sequence[int]) -> int:
+    """What the processes have, counted once where they share it, and all that they have mapped of shared memory."""
+    used = shared_bytes = resident_bytes = 0
+    inodes = set[bytes]()
+    for pid in pids:
+        size, rollup = _Size.of(pid), _fields(f"/proc/{pid}/smaps_rollup")
+        if b"Pss" not in rollup:  # it hides, or is just gone
+            used += size.held + size.shareable
+            continue
+        used += rollup[b"Pss"] + rollup.get(b"SwapPss", 0) + size.tables
+        resident_bytes += rollup.get(b"Pss_Shmem", 0)
+        for inode, length in _shared(pid):
+            shared_bytes += 0 if inode in inodes else length
+            inodes.add(inode)
+    return used + max(0, shared_bytes - resident_bytes)
+
+
 def _descriptors(pid: int) -> int:
-    """How many it has open; before Linux 6.2 only by looking at each."""
+    """How many it has open, or before Linux 6.2 room for."""
     try:
-        return os.stat(f"/proc/{pid}/fd").st_size or _open_sockets(pid)
+        return os.stat(f"/proc/{pid}/fd").st_size or _room_for_descriptors(pid)
     except OSError:
         return 0
 
 
-def _open_sockets(pid: int) -> int:
-    folder, count = f"/proc/{pid}/fd", 0
+def _room_for_descriptors(pid: int) -> int:
+    lines = _read(f"/proc/{pid}/status").splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith(b"FDSize:")), 0)
+
+
+def _files(pid: int) -> set[str]:
+    """What its descriptors lead to; nothing once it has ended. Raises `PermissionError` if it hides that."""
+    found = set[str]()
     try:
-        names = os.listdir(folder)
-    except PermissionError:  # it hides
-        return os.stat(folder).st_size if os.path.exists(folder) else 0
-    except OSError:
-        return 0
-    for name in names:
-        try:
-            count += os.readlink(f"{folder}/{name}").startswith("socket:")
-        except OSError:
-            continue  # closed meanwhile
-    return count
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                found.add(os.readlink(f"/proc/{pid}/fd/{name}"))
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    return found
 
 
-def _bytes_of_sockets(count: int) -> int:
-    return max(0, count - _FREE_SOCKETS) * _SOCKET_BYTES
+def _bytes_in(sockets: int, pipes: int) -> int:
+    return max(0, sockets - _FREE) * _SOCKET_BYTES + max(0, pipes - _FREE) * _PIPE_BYTES
 
 
 def _fields(path: str) -> dict[bytes, int]:

@@ -76,6 +76,7 @@ def test_78_nor_where_the_runner_may_have_no_more_than_they(tmp_path, actor):
 HOARDS = {
     "sockets": "hoard_sockets(400)",
     "sockets in flight": "hoard_sockets_in_flight(400)",
+    "pipes": "hoard_pipes(2000)",
     "shared memory": "hoard_shared_memory(256 << 20)",
     "page tables": "hoard_page_tables(256 << 20)",
     "memory": "held.append(b'x' * (256 << 20))",
@@ -103,7 +104,7 @@ async def uncounted(request, who, tmp_path, actor, monkeypatch):
 async def test_79_memory_that_no_process_shows_is_counted(uncounted, actor, hoard, hidden):
     if uncounted.level is not Level.FULL and hoard == "sockets in flight":
         pytest.skip("they are counted in a network of their own only")
-    limits = Limits(memory_bytes=96 << 20, disk_bytes=4 << 20, processes=32)
+    limits = Limits(memory_bytes=96 << 20, disk_bytes=4 << 20, processes=32, open_files=4096)
     confined = await uncounted.launch(actor.spec("evaluate", limits=limits))
     hide = "quotas.hide()" if hidden else "0"
     await confined.send({"eval": f"[quotas := __import__('quotas'), {hide}, quotas.{HOARDS[hoard]}, time.sleep(60)]"})

@@ -42,6 +42,10 @@ kept = mmap.mmap(-1, 32 << 30, flags=mmap.MAP_PRIVATE | 0x4000, prot=mmap.PROT_R
     "buffers of sockets": """
 import socket
 kept = [socket.socketpair() for _ in range(190)]""",
+    "pipes": """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (2100, 2100))
+kept = [os.pipe() for _ in range(1000)]""",
 }
 BELOW = """
 import os, sys

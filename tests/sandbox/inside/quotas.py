@@ -51,6 +51,19 @@ def hoard_sockets_in_flight(count):
             each.close()
 
 
+def hoard_pipes(count):
+    """Open pipes, and fill each as far as it takes."""
+    for _ in range(count):
+        near, far = os.pipe()
+        held.append((near, far))
+        os.set_blocking(far, False)
+        try:
+            while True:
+                os.write(far, bytes(4096))
+        except BlockingIOError:
+            continue
+
+
 def hoard_shared_memory(size):
     """Fill anonymous shared memory, and have none of it resident."""
     memory = mmap.mmap(-1, size)
