@@ -212,7 +212,7 @@ def _limits() -> list[Finding]:
                 remedy=remedies.for_cgroups(),
             )
             for name, instead in (
-                ("memory", "a watchdog measures it fifty times a second instead"),
+                ("memory", "a watchdog measures it fifty times a second instead, and what shows nowhere is refused"),
                 ("processes", "by an rlimit instead"),
                 ("cpu", "not limited"),
             )

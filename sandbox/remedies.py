@@ -23,11 +23,18 @@ _CONTAINER = (
 _ROOT_IN_A_CONTAINER = " and, as root in it, --cap-add SYS_ADMIN"
 _CGROUPS_IN_A_CONTAINER = (
     "this is a container: start it with --cgroupns=private and --security-opt writable-cgroups=true (Docker 28 and "
-    "later) or --security-opt unmask=/sys/fs/cgroup (Podman), on a host with cgroup v2, and run isolane as root in it"
+    "later) or --security-opt unmask=/sys/fs/cgroup (Podman), and run isolane as root in it"
+)
+_READ_ONLY_V1 = (
+    "the host has cgroup v1, which cannot be given to a container alone, and it is mounted read-only here: boot the "
+    "host with systemd.unified_cgroup_hierarchy=1, or run isolane outside of the container"
+)
+_V1_UNDER_SYSTEMD = (
+    "the controllers are in cgroup v1 here, where systemd delegates to nobody: boot with "
+    "systemd.unified_cgroup_hierarchy=1, or "
 )
 _GIVEN_IN_V1 = (
-    "the controllers are in cgroup v1 here, where systemd delegates to nobody: boot with "
-    "systemd.unified_cgroup_hierarchy=1, or have root give this user a folder in each hierarchy, and start it there: "
+    "have root give this user a folder in each hierarchy, and start it there: "
     "for c in memory pids cpu cpuacct; do d=/sys/fs/cgroup/$c/isolane; sudo mkdir -p $d && "
     "sudo chown $USER $d $d/tasks && echo $$ >$d/tasks; done; isolane serve"
 )
@@ -74,13 +81,16 @@ def for_seccomp() -> str:
 
 def for_cgroups() -> str:
     """How to get the kernel's own limits on a tree."""
-    if _is_container():
+    in_v1 = _folders_of_v1()
+    if in_v1 and all(map(_is_read_only, in_v1)):
+        return _READ_ONLY_V1
+    if _is_container() and not in_v1:
         return _CGROUPS_IN_A_CONTAINER
     if os.geteuid() == 0:
         return "mount the cgroup filesystem, writable, with the controllers memory, pids and cpu"
-    if not _is_offered_by_v2():
-        return _GIVEN_IN_V1
-    if os.path.isdir("/run/systemd/system"):
+    if in_v1:
+        return (_V1_UNDER_SYSTEMD if _has_systemd() else "") + _GIVEN_IN_V1
+    if _has_systemd():
         return (
             "start it with `systemd-run --user --scope -p Delegate=yes isolane serve`, "
             "or as a service with Delegate=yes (sandbox/README.md has one)"
@@ -88,11 +98,21 @@ def for_cgroups() -> str:
     return _GIVEN_IN_V2
 
 
-def _is_offered_by_v2() -> bool:
-    """Whether version 2 has the controllers, or nobody has."""
+def _folders_of_v1() -> list[str]:
+    """Where the hierarchies of version 1 are mounted that have controllers for us; none where version 2 has these."""
     mounts = cgroupfs.mount_points()
     offered = [_value(f"{root}/cgroup.controllers") or "" for kind, _, root in mounts if kind == "cgroup2"]
-    return any("memory" in each.split() for each in offered) or not any("memory" in options for _, options, _ in mounts)
+    if any("memory" in each.split() for each in offered):
+        return []
+    return [str(root) for kind, controllers, root in mounts if kind == "cgroup" and controllers & {"memory", "pids"}]
+
+
+def _is_read_only(folder: str) -> bool:
+    return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+
+
+def _has_systemd() -> bool:
+    return os.path.isdir("/run/systemd/system")
 
 
 def _is_container() -> bool:
