@@ -3,7 +3,7 @@
 The program looks at the architecture first, then finds the system call's number by a binary search over ranges, since
 the kernel tries a new filter on every number once, and a search of eight steps keeps that short. Where a rule depends
 on arguments, its leaf of the tree is a list of checks instead of a verdict. Arguments are compared by their low 32
-bits, which is what the kernel itself takes of those that are looked at here.
+bits, which is what the kernel itself takes of those that are looked at here (of mmap's flags, all that is refused).
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ ALLOW = 0x7FFF0000
 KILL = 0x80000000
 _ERRNO = 0x00050000
 
-_LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _AND, _RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
+_LOAD, _JUMP, _JUMP_EQUAL, _JUMP_AT_LEAST, _AND, _RETURN = 0x20, 0x05, 0x15, 0x35, 0x54, 0x06
+#: What a conditional jump can leap over; `_JUMP` has 32 bits.
+_FARTHEST = 255
 #: Offsets in `struct seccomp_data`.
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 
@@ -56,21 +58,22 @@ class Checks:
 Rule = int | Checks
 
 
-def assemble(architecture: int, rules: Mapping[int, Rule], ends: Sequence[tuple[int, int]]) -> bytes:
+def assemble(
+    architecture: int, rules: Mapping[int, Rule], otherwise: int = ALLOW, ends: Sequence[tuple[int, int]] = ()
+) -> bytes:
     """The program.
 
     Args:
         architecture: `AUDIT_ARCH_…` of the calls that the numbers mean; calls of any other kill.
-        rules: by number of the call; all others are allowed.
+        rules: by number of the call.
+        otherwise: for all other numbers.
         ends: (first number, verdict) for what lies beyond all rules, ascending.
     """
-    ranges: list[tuple[int, Rule]] = [(0, ALLOW)]  # (first number, rule); each ends where the next begins
+    ranges: list[tuple[int, Rule]] = [(0, otherwise)]  # (first number, rule); each ends where the next begins
     for number in sorted(rules):
-        if ranges[-1] == (number, ALLOW):
+        if ranges[-1][0] == number:
             ranges.pop()
-        ranges += [(number, rules[number]), (number + 1, ALLOW)]
-    if ends and ranges[-1][0] == ends[0][0]:
-        ranges.pop()
+        ranges += [(number, rules[number]), (number + 1, otherwise)]
     ranges += ends
     merged = [ranges[0]]
     for first, rule in ranges[1:]:
@@ -94,7 +97,13 @@ def _search(ranges: Sequence[tuple[int, Rule]]) -> list[bytes]:
         return _leaf(ranges[0][1])
     middle = len(ranges) // 2
     below, above = _search(ranges[:middle]), _search(ranges[middle:])
-    return [_instruction(_JUMP_AT_LEAST, ranges[middle][0], yes=len(below)), *below, *above]
+    return [*_jump_at_least(ranges[middle][0], len(below)), *below, *above]
+
+
+def _jump_at_least(value: int, over: int) -> list[bytes]:
+    if over <= _FARTHEST:
+        return [_instruction(_JUMP_AT_LEAST, value, yes=over)]
+    return [_instruction(_JUMP_AT_LEAST, value, no=1), _instruction(_JUMP, over)]
 
 
 def _leaf(rule: Rule) -> list[bytes]:

@@ -130,8 +130,15 @@ def granted_files(attempt: Attempt) -> landlock.Grants:
 
 
 def _filter_calls(attempt: Attempt) -> None:
-    network, namespaces, counted = attempt.spec.shares_network, full(attempt), bool(attempt.cgroups)
-    seccomp.load(seccomp.program(network=network, namespaces=namespaces, counted=counted, zygote=attempt.is_zygote))
+    namespaces = full(attempt)
+    program = seccomp.program(
+        network=attempt.spec.shares_network,
+        namespaces=namespaces,
+        counted=bool(attempt.cgroups),
+        zygote=attempt.is_zygote,
+        scoped_signals=namespaces or landlock.scopes_signals(),
+    )
+    seccomp.load(program)
 
 
 def _keep_capabilities_to_enter(_: Attempt) -> None:

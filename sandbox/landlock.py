@@ -85,6 +85,11 @@ def missing() -> str:
     return ""
 
 
+def scopes_signals() -> bool:
+    """Whether it keeps signals from processes that are not held to the same rules."""
+    return abi() >= _SCOPES_ABI
+
+
 def describe() -> str:
     """The wall as reports name it."""
     return f"landlock {abi()}"

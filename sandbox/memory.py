@@ -2,7 +2,7 @@
 
 Counted is what is resident or swapped out, page tables, shared memory that is mapped but shows in no resident size,
 sockets and pipes: nobody tells what these hold, so where they are many each counts with what it can hold. What would
-be charged to nobody is refused instead (`seccomp.UNCOUNTED_CALLS`), and scratch space has a size of its own.
+be charged to nobody is refused instead (`calls.WITHOUT_COUNTED_MEMORY`), and scratch space has a size of its own.
 
 A bound is added up first, which is cheap and never too low. Only where that passes the limit are pages told apart that
 several processes share (proportional set size), which costs the kernel a walk over each process's mappings. Who keeps

@@ -22,10 +22,10 @@ INSIDE = Path(__file__).parent / "inside"
 CODE = Mount(source=str(INSIDE), target="/code")
 
 
-def make_spec(entry, **options):
+def make_spec(entry, module="actor", **options):
     options.setdefault("limits", Limits(memory_bytes=128 << 20, processes=32, disk_bytes=4 << 20, open_files=64))
     mounts = (CODE, *options.pop("mounts", ()))
-    return Spec(entry=f"actor:{entry}", mounts=mounts, path=("/code",), **options)
+    return Spec(entry=f"{module}:{entry}", mounts=mounts, path=("/code",), **options)
 
 
 @dataclass
@@ -212,6 +212,7 @@ async def arena(request, who, sandbox, tmp_path):
     sibling.kill()
     await finish(sibling)
     assert (host / "canary").read_text() == "alive"
+    assert not [path for path in (host / "work", *(host / "work").iterdir()) if path.lstat().st_mode & 0o6000]
     assert Path("/proc/self/mountinfo").read_text() == mounts_before
     sandbox.retire_zygotes(lambda _: False)
     children = Path(f"/proc/{sandbox._link._process.pid}/task/{sandbox._link._process.pid}/children")

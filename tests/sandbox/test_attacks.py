@@ -13,6 +13,8 @@ import json
 
 import pytest
 
+from support import denied_calls
+
 #: row, name, expressions of which each has to raise an OSError. {host} is the folder of the canaries.
 DENIED = [
     (
@@ -263,6 +265,7 @@ DENIED = [
         "os.makedirs('/code/__pycache__/x')",
         "os.makedirs(os.path.expanduser('~root/.local'))",
     ),
+    *denied_calls.AT_FULL,
 ]
 
 

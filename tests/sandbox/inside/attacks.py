@@ -2,27 +2,31 @@
 
 # ruff: noqa: PTH123, F401, F403, F405 - written close to the calls that it makes
 import atexit
+import errno
 import fcntl
 import json
 import mmap
 import pickle
 import platform
 import re
+import resource
 import stat
+import struct
 
 from actor import *
 
-from sandbox import seccomp
+from sandbox.calls import CALLS
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_COLUMN = 0 if platform.machine() == "x86_64" else 1
-_MORE_CALLS = {"clone": (56, 220), "capset": (126, 91), "shmget": (29, 194), "mq_open": (240, 180), "mlock": (149, 228)}
+_libc.syscall.restype = ctypes.c_long
+_NUMBERS = {call.name: call.x86_64 if platform.machine() == "x86_64" else call.aarch64 for call in CALLS}
 
 
 def call(name, *arguments):
     """A system call, past whatever the C library thinks of it."""
-    numbers = (seccomp._DENIED_CALLS | seccomp._ABSENT_CALLS | _MORE_CALLS)[name]
-    return checked(_libc.syscall(ctypes.c_long(numbers[_COLUMN]), *map(_as_word, arguments)))
+    if (number := _NUMBERS[name]) is None:
+        raise OSError(errno.ENOSYS, f"there is no {name} here")
+    return checked(_libc.syscall(ctypes.c_long(number), *map(_as_word, arguments)))
 
 
 def _as_word(value):
@@ -33,6 +37,26 @@ def checked(result):
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result
+
+
+def made(name, folder=""):
+    """The path of a file that is there."""
+    open(os.path.join(folder, name), "w").close()
+    return name
+
+
+def in_thread(function, *arguments):
+    """What it gives, or raises, in a thread of its own."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def ended(process):
+    """How a child ends that is asked to."""
+    process.terminate()
+    return process.wait()
 
 
 def run(*command):
