@@ -46,6 +46,8 @@ def apply(limits: Limits, level: Level, *, most_files: int, counted_memory: bool
     """
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_MEMLOCK, _LOCKED_BYTES)
+    _limit(resource.RLIMIT_RTPRIO, 0)
+    _limit(resource.RLIMIT_NICE, 0)
     _limit(resource.RLIMIT_SIGPENDING, _PENDING_SIGNALS)
     _limit(resource.RLIMIT_MSGQUEUE, _QUEUE_BYTES)
     _limit(resource.RLIMIT_NOFILE, min(limits.open_files + (_LINKS if is_zygote else 0), most_files))

@@ -124,7 +124,7 @@ PRCTL = Checks(
         Check(
             0,
             (
-                *(1, 2, 3),  # PR_SET_PDEATHSIG, PR_GET_PDEATHSIG, PR_GET_DUMPABLE
+                *(1, 2, 3, 4),  # PR_SET_PDEATHSIG, PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_DUMPABLE
                 *(7, 8, 15, 16),  # PR_GET_KEEPCAPS, PR_SET_KEEPCAPS, PR_SET_NAME, PR_GET_NAME
                 *(21, 22, 23, 24, 25, 27, 28),  # seccomp, the bounding set, PR_GET_TSC, the secure bits
                 *(29, 30, 34),  # PR_SET_TIMERSLACK, PR_GET_TIMERSLACK, PR_MCE_KILL_GET
