@@ -99,8 +99,11 @@ def _execute(frame: Frame) -> Frame:
 def _discover(module: str) -> Frame:
     try:
         from runner.guest.manifest import describe_task  # noqa: PLC0415 - attempts do without
+        from runner.guest.strays import check_strays  # noqa: PLC0415
 
-        found = find_tasks(load_module(module), module)
+        loaded = load_module(module)
+        found = find_tasks(loaded, module)
+        check_strays(loaded, found)
         tasks = [describe_task(module, task, count_arguments(task.function)) for task in found]
     except BaseException as error:
         return _failed(error, None)

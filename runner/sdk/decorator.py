@@ -7,6 +7,7 @@ manifest that the runner reads. Options are checked here, so that a mistake show
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from runner.domain.names import check_queue, check_task
@@ -47,6 +48,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 #: Where a task's options are kept on its function.
 MARK = "__isolane__"
+#: All functions that were marked in this process: one that its module hides is told from one that was never meant.
+MARKED: list[FunctionType] = []
 
 
 def _cpus(value: float, name: str) -> float:
@@ -133,9 +136,10 @@ def task(function: Any = None, /, **options: Any) -> Any:
         raise InvalidOptionError("every and cron exclude each other: give one of them")
 
     def mark(marked: Function) -> Function:
-        if isinstance(marked, type) or not callable(marked):
-            raise InvalidOptionError(f"@task marks functions: got {marked!r:.80}")
+        if not isinstance(marked, FunctionType):
+            raise InvalidOptionError(f"@task marks functions; write a `def` that calls this: got {marked!r:.80}")
         setattr(marked, MARK, checked)
+        MARKED.append(marked)
         return marked
 
     return mark if function is None else mark(function)
