@@ -28,7 +28,9 @@ class NewRun:
     idempotency_key: str | None = None
     expires_at: int | None = None  # when it must have been started
     parent: str | None = None  # the run that scheduled it
+    scheduled_by: str | None = None  # the task of that run
     replay_of: str | None = None  # the run it repeats
+    root: str | None = None  # the first run of its chain of repeats, where that is not itself
     schedule: str | None = None  # the schedule that fired it
     retry: Retry | None = None  # overrides the task's policy
     timeout_s: float | None = None  # overrides the task's; `float("inf")` for none
@@ -47,7 +49,9 @@ class NewRun:
             tags=self.tags,
             idempotency_key=self.idempotency_key,
             parent=self.parent,
+            scheduled_by=self.scheduled_by,
             replay_of=self.replay_of,
+            root=self.root,
             schedule=self.schedule,
             retry=self.retry,
             timeout_s=self.timeout_s,
@@ -56,6 +60,7 @@ class NewRun:
             losses=0,
             created_at=self.created_at,
             due_at=self.due_at,
+            next_attempt_at=None,
             expires_at=self.expires_at,
             started_at=None,
             finished_at=None,
@@ -87,7 +92,9 @@ class Run:
     tags: tuple[str, ...]
     idempotency_key: str | None
     parent: str | None
+    scheduled_by: str | None  # the task whose run scheduled it, `None` for outside
     replay_of: str | None
+    root: str | None  # the first run of its chain of repeats, where that is not itself
     schedule: str | None
     retry: Retry | None
     timeout_s: float | None
@@ -95,7 +102,8 @@ class Run:
     failures: int  # attempts that used up the budget
     losses: int  # attempts lost with their node
     created_at: int
-    due_at: int
+    due_at: int  # when it was first due
+    next_attempt_at: int | None  # when its next attempt is due, while it waits for one after the first
     expires_at: int | None
     started_at: int | None  # of the first attempt
     finished_at: int | None

@@ -32,10 +32,11 @@ def explain(run: Run, queue: QueueState | None, node: NodeView, now: int) -> str
     if run.status is Status.RUNNING:
         asked = run.cancel_requested_at
         return None if asked is None else f"cancellation was asked for at {_moment(asked)}; its attempt is being ended"
-    if run.due_at > now:
+    due_at = run.due_at if run.next_attempt_at is None else run.next_attempt_at
+    if due_at > now:
         if run.status is Status.RETRYING:
-            return f"{run.why}; attempt {run.attempt_count + 1} is due at {_moment(run.due_at)}"
-        return f"is due at {_moment(run.due_at)}, in {describe_seconds((run.due_at - now) / 1e6)}"
+            return f"{run.why}; attempt {run.attempt_count + 1} is due at {_moment(due_at)}"
+        return f"is due at {_moment(due_at)}, in {describe_seconds((due_at - now) / 1e6)}"
     return _queue_obstacle(run, queue, now) or _node_obstacle(run, node) or "is about to start: it is next in line"
 
 

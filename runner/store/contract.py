@@ -173,11 +173,13 @@ class Store(abc.ABC):
         """Store the runs, all or none, and return them in order.
 
         A run whose id is stored already is returned as it stands (a repeated call after a lost reply); so is the
-        earlier run of the same app, task and idempotency key.
+        earlier run of the same app, task, scheduling task (or outside) and idempotency key.
 
         Raises:
-            ConflictError: the idempotency key was used with other parameters.
-            LimitExceededError: too many runs wait in the app or the queue, or the parent has too many children.
+            ConflictError: the idempotency key was used with other parameters, or the id is that of a run of another
+                task or parent.
+            LimitExceededError: too many runs wait in the app or the queue, the scheduling task has had its share of
+                what may wait (`runner.store.shares`), or the parent has too many children.
             StoreFullError: no room on the disk.
         """
 

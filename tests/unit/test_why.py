@@ -10,7 +10,8 @@ MB, SECOND = 1 << 20, 1_000_000
 NOW = 1_790_000_000 * SECOND
 RUN = Run(
     app="main", id="run-1", task="greet", queue=None, status=Status.QUEUED, reason=None, why=None, priority=0, tags=(),
-    idempotency_key=None, parent=None, replay_of=None, schedule=None, retry=None, timeout_s=None, attempt_count=0,
+    idempotency_key=None, parent=None, scheduled_by=None, replay_of=None, root=None, schedule=None, retry=None,
+    timeout_s=None, attempt_count=0, next_attempt_at=None,
     failures=0, losses=0, created_at=NOW, due_at=NOW, expires_at=None, started_at=None, finished_at=None,
     cancel_requested_at=None,
 )  # fmt: skip

@@ -21,7 +21,9 @@ from runner.domain.run import NewRun, Run
 from runner.errors import ConflictError, InvariantError, LimitExceededError, RunnerError
 from runner.store.policy import Policy
 from runner.store.postgres.database import Database, Transaction
+from runner.store.records import StoreLimits
 from runner.store.rows import run_of, values_of
+from runner.store.shares import outside_only, own_share, taken
 from runner.store.texts import check_new
 
 #: SQLSTATE of a call that the database refused.
@@ -191,7 +193,7 @@ async def _earlier(tx: Transaction, new: NewRun) -> asyncpg.Record:
     """The run that is stored already under this one's idempotency key or id."""
     row = None
     if new.idempotency_key is not None:
-        row = await tx.row("run_by_idempotency_key", new.app, new.task, new.idempotency_key)
+        row = await tx.row("run_by_idempotency_key", new.app, new.task, new.scheduled_by or "", new.idempotency_key)
     row = row or await tx.row("run_by_id", new.app, new.id)
     if row is None:
         raise asyncpg.SerializationError(f"run {new.id} was deleted while it was stored again")
@@ -208,6 +210,11 @@ def _refusal(facts: dict[str, Any], entries: Sequence[Entry], policy: Policy) ->
                 f"idempotency key {new.idempotency_key!r} of task {new.task!r} was used by run {run} "
                 "with other parameters: use another key, or the same parameters"
             )
+        case {"taken": run}:
+            return taken(run)
+        case {"share": share, "by": by, **where}:
+            refused = own_share if share == "own" else outside_only
+            return refused(by, *_crowd(where, limits))
         case {"queue": queue}:
             broken = f"more than {limits.waiting_per_queue} runs in queue {queue!r} would wait"
         case {"task": task}:
@@ -219,3 +226,12 @@ def _refusal(facts: dict[str, Any], entries: Sequence[Entry], policy: Policy) ->
         case _:
             return InvariantError(f"the store refused new runs without saying why: {facts}")
     return LimitExceededError(f"{broken} ([limits] of the config)")
+
+
+def _crowd(where: dict[str, Any], limits: StoreLimits) -> tuple[str, int]:
+    """What a limit is on, as an error says it, and how much that is."""
+    if where["queue"]:
+        return f"in queue {where['queue']!r}", limits.waiting_per_queue
+    if where["task"]:
+        return f"of task {where['task']!r} without a queue", limits.waiting_per_queue
+    return f"of app {where['app']!r}", limits.waiting_per_app

@@ -10,7 +10,7 @@ SELECT places, opened FROM enqueue($1::json, $2, $3, $4, $5, $6, $7, $8, $9, $10
 SELECT * FROM runs WHERE app = $1 AND id = $2;
 
 -- name: run_by_idempotency_key
-SELECT * FROM runs WHERE app = $1 AND task = $2 AND idempotency_key = $3;
+SELECT * FROM runs WHERE app = $1 AND task = $2 AND scheduled_by = $3 AND idempotency_key = $4;
 
 -- name: refresh_queues
 -- The queues that have a lane open after it.

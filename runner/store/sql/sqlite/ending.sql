@@ -18,6 +18,7 @@ WHERE fence = :fence;
 
 -- name: leave_running
 UPDATE runs SET status = :status, ready = :ready, reason = :reason, why = :why, failures = :failures, losses = :losses,
+    first_due_at = CASE WHEN :due_at IS NULL THEN first_due_at ELSE coalesce(first_due_at, due_at) END,
     due_at = coalesce(:due_at, due_at), finished_at = :finished_at
 WHERE seq = :run RETURNING *;
 
