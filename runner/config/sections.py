@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, field_validator, model_validator
 
+from runner.config import machine
 from runner.domain.checks import flag, known_keys, one_of, shown, text, whole
 from runner.domain.names import check_queue, check_secret, check_task
-from runner.domain.options import TASK_OPTIONS, Layer, read_options
+from runner.domain.options import TASK_OPTIONS, Layer, TaskOptions, read_options
 from runner.errors import InvalidOptionError
 from runner.store.records import QueueRule, StoreLimits
 from runner.units import seconds, size_bytes
@@ -113,6 +114,28 @@ def _modules(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value))
 
 
+def _patterns(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(each, str) and 0 < len(each) <= 300 for each in value):
+        raise InvalidOptionError(f' must be a list of names and patterns such as ["reports.*"]: got {shown(value)}')
+    return tuple(dict.fromkeys(value))
+
+
+def _reachable(value: Any) -> tuple[str, ...] | None:
+    if isinstance(value, bool):
+        return None if value else ()
+    if not isinstance(value, list) or not all(isinstance(each, str) and ":" in each for each in value):
+        raise InvalidOptionError(
+            f' must be true, false or a list of hosts with ports such as ["*.example.com:443"]: got {shown(value)}'
+        )
+    return tuple(dict.fromkeys(each.lower() for each in value))
+
+
+def _option(name: str) -> BeforeValidator:
+    """As the task option of this name is read; "none" bounds nothing."""
+    read = TASK_OPTIONS[name][1]
+    return BeforeValidator(lambda value: None if value == "none" else read(value, ""))
+
+
 def _task_name(value: str) -> str:
     return _named(check_task, value)
 
@@ -140,6 +163,11 @@ def _task_options(value: Any) -> Layer:
     return read_options(value, ".")
 
 
+def _auto(read: BeforeValidator, found: Callable[[], int]) -> BeforeValidator:
+    """As `read`, or "auto" for what the machine has."""
+    return BeforeValidator(lambda value: found() if value == "auto" else read.func(value))  # type: ignore[call-arg]
+
+
 class Section(BaseModel):
     """A table of the file. Unknown keys are refused with the nearest known ones."""
 
@@ -163,8 +191,13 @@ class Runner(Section):
     host: Annotated[str, _text(255)] = "127.0.0.1"
     port: Annotated[int, _whole(0, 65535)] = 8420
     name: Annotated[str, BeforeValidator(node_name)] = ""
-    concurrency: Annotated[int, _whole(1, 10_000)] = 4
-    memory_bytes: Annotated[int, _size("16MB", "1024TB")] = Field(default=2 << 30, alias="memory")
+    concurrency: Annotated[int, _auto(_whole(1, 10_000), machine.concurrency)] = Field(
+        default_factory=machine.concurrency
+    )
+    memory_bytes: Annotated[int, _auto(_size("16MB", "1024TB"), machine.memory_bytes)] = Field(
+        default_factory=machine.memory_bytes, alias="memory"
+    )
+    waiting_parents: Annotated[int, _whole(0, 10_000)] = 100
     lease_s: Annotated[float, _duration("1s", "10m")] = Field(default=15.0, alias="lease")
     store_patience_s: Annotated[float, _duration("0s", "10m")] = Field(default=10.0, alias="store_patience")
     stop_grace_s: Annotated[float, _duration("0s", "10m")] = Field(default=5.0, alias="stop_grace")
@@ -215,6 +248,29 @@ class MountSection(Section):
     target: Annotated[str, _text(4096)]
     writable: Annotated[bool, BeforeValidator(lambda value: flag(value, ""))] = False
     tasks: list[Annotated[str, _text(200)]] = Field(default=["*"])
+
+
+class BoundsSection(Section):
+    """One of `[[bounds]]`: what the tasks of these patterns may have at most; `None` bounds nothing."""
+
+    tasks: Annotated[tuple[str, ...], BeforeValidator(_patterns)]
+    network: Annotated[tuple[str, ...] | None, BeforeValidator(_reachable)] = None
+    secrets: Annotated[tuple[str, ...] | None, BeforeValidator(_patterns)] = None
+    queues: Annotated[tuple[str, ...] | None, BeforeValidator(_patterns)] = None
+    may_schedule: Annotated[tuple[str, ...] | None, BeforeValidator(_patterns)] = None
+    timeout_s: Annotated[float | None, _option("timeout")] = Field(default=None, alias="timeout")
+    memory_bytes: Annotated[int | None, _option("memory")] = Field(default=None, alias="memory")
+    cpus: Annotated[float | None, _option("cpus")] = None
+    processes: Annotated[int | None, _option("processes")] = None
+    disk_bytes: Annotated[int | None, _option("disk")] = Field(default=None, alias="disk")
+
+    def written(self, key: str) -> object:
+        """One key as it could be written in the file."""
+        attribute = {"timeout": "timeout_s", "memory": "memory_bytes", "disk": "disk_bytes"}.get(key, key)
+        value = getattr(self, attribute)
+        if isinstance(value, tuple):
+            return value
+        return TaskOptions(**{attribute: value}).written(key)
 
 
 class SecretSection(Section):
@@ -301,6 +357,7 @@ class Document(Section):
     defaults: _TaskOptions = Layer({})
     queues: dict[Annotated[str, BeforeValidator(_queue_pattern)], Queue] = {}
     tasks: dict[Annotated[str, BeforeValidator(_task_name)], _TaskOptions] = {}
+    bounds: list[BoundsSection] = []
     mounts: list[MountSection] = []
     secrets: SecretsSection = SecretsSection()
     sandbox: SandboxSection = SandboxSection()

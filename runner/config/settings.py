@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from runner.config.bounds import Bounds
 from runner.config.mounts import TaskMount, check_places
 from runner.config.patterns import is_pattern, matches
 from runner.config.secrets import Secrets
@@ -28,6 +29,7 @@ class Settings:
     Attributes:
         project: the folder that holds `tasks/` and `.isolane/`; relative paths of the config begin there.
         file: the config file, for messages.
+        bounds: `[[bounds]]`.
     """
 
     project: Path
@@ -35,9 +37,11 @@ class Settings:
     document: Document
     mounts: tuple[TaskMount, ...]
     secrets: Secrets
+    bounds: Bounds = field(init=False, repr=False, compare=False)
     _rules: Any = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "bounds", Bounds(self.file, self.document.bounds))
         object.__setattr__(self, "_rules", lru_cache(maxsize=_REMEMBERED_RULES)(self._find_rule))
 
     def with_node_name(self, name: str) -> Settings:
@@ -109,12 +113,13 @@ class Settings:
         return tuple(mounts)
 
     def task_options(self, task: str, own: Mapping[str, Any]) -> TaskOptions:
-        """The options of a task: `[defaults]`, over these its own, over these `[tasks.NAME]`.
+        """The options of a task: `[defaults]`, over these its own, over these `[tasks.NAME]`; all within `[[bounds]]`.
 
         Raises:
-            InvalidOptionError: one of its own is wrong.
+            InvalidOptionError: one of its own is wrong, or more than it may have.
         """
-        layers = [self.document.defaults, read_options(own, f"task {task}: ")]
+        layers = [read_options(own, f"task {task}: ")]
         if task in self.document.tasks:
             layers.append(self.document.tasks[task])
-        return merge_options(*layers)
+        asked = set[str]().union(*layers)
+        return self.bounds.hold(task, merge_options(self.document.defaults, *layers), asked)

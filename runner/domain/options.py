@@ -36,7 +36,7 @@ class TaskOptions:
     description: str | None = None
     queue: str | None = None
     timeout_s: float = 300.0  # `float("inf")` for none
-    memory_bytes: int = 1 << 30
+    memory_bytes: int = 512 << 20
     cpus: float | None = None  # share of cores, `None` for no limit
     processes: int = 256
     disk_bytes: int = 256 << 20
@@ -74,6 +74,11 @@ class TaskOptions:
             "priority": self.priority,
             "tags": list(self.tags),
         }
+
+    def written(self, option: str) -> object:
+        """One option as it could be written in the config."""
+        value = self.document()[option]
+        return "none" if value is None else value
 
 
 def read_options(raw: Mapping[str, Any], where: str = "") -> Layer:

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 from runner.config import load_settings, read_settings
-from runner.config.sections import Document, MountSection, Queue, SecretSection, Section
+from runner.config.sections import BoundsSection, Document, MountSection, Queue, SecretSection, Section
 from runner.domain.options import TASK_OPTIONS, TaskOptions
 from runner.domain.retry import Retry
 
@@ -51,6 +51,7 @@ def test_its_examples_are_right_and_have_every_key(tmp_path):
     settings = read_settings(written, file=SHIPPED, project=tmp_path)
 
     assert written["queues"]["billing"].keys() == keys_of(Queue)
+    assert written["bounds"][0].keys() == keys_of(BoundsSection)
     assert written["mounts"][0].keys() == keys_of(MountSection)
     named = settings.secrets.section.named
     assert set().union(*(section.model_fields_set for section in named.values())) == keys_of(SecretSection)
