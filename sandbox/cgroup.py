@@ -38,6 +38,9 @@ class Group(Protocol):
     def used_bytes(self) -> int:
         """The memory that is in use."""
 
+    def limit_memory(self, limit_bytes: int) -> None:
+        """Have another limit on memory from now on. Raises `OSError` where more is in use."""
+
     def peak_bytes(self) -> int | None:
         """The most memory that was in use at once, `None` if this kernel does not say."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from sandbox import cgroupfs
@@ -141,6 +142,16 @@ class V1Group:
                 -1 if limits.cpus is None else max(int(limits.cpus * _PERIOD_US), 1000)
             )  # the kernel's least is 1 ms
             cgroupfs.write(self._paths["cpu"] / "cpu.cfs_quota_us", str(quota))
+
+    def limit_memory(self, limit_bytes: int) -> None:
+        """Have another limit on memory from now on."""
+        assert self._limits is not None, "a group has limits from the first"
+        files = ["memory.limit_in_bytes"]
+        if self._has_swap:  # no swap on top of it; and never less than the memory alone, so it makes way first
+            files.insert(int(limit_bytes < self._limits.memory_bytes), "memory.memsw.limit_in_bytes")
+        for file in files:
+            cgroupfs.write(self._paths["memory"] / file, str(limit_bytes))
+        self._limits = replace(self._limits, memory_bytes=limit_bytes)
 
     def _arm(self) -> int:
         """Have the kernel signal an eventfd when the group runs out of memory, which is just before it kills."""

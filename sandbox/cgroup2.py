@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from sandbox import cgroupfs, syscalls
@@ -101,6 +102,12 @@ class V2Group:
                 "max" if limits.cpus is None else max(int(limits.cpus * _PERIOD_US), 1000)
             )  # the kernel's least is 1 ms
             cgroupfs.write(self._path / "cpu.max", f"{quota} {_PERIOD_US}")
+
+    def limit_memory(self, limit_bytes: int) -> None:
+        """Have another limit on memory from now on."""
+        assert self._limits is not None, "a group has limits from the first"
+        cgroupfs.write(self._path / "memory.max", str(limit_bytes))
+        self._limits = replace(self._limits, memory_bytes=limit_bytes)
 
     def renew(self, limits: Limits) -> bool:
         """Make it as new, with these limits; `False` if that cannot be done, as where the peak stays for ever."""

@@ -142,6 +142,29 @@ class Confined:
             return self._group.used_bytes()
         return 0 if self._watched is None else self._watched.used_bytes
 
+    async def measure_memory(self) -> int:
+        """The memory that its tree uses now, measured for this."""
+        if self._group is None and self._watched is not None:
+            await asyncio.to_thread(self._watched.look)
+        return self.memory_bytes()
+
+    def cpu_time_s(self) -> float:
+        """The seconds of cpu that its tree has used so far; without a cgroup, what was seen of them."""
+        counted_s = None if self._group is None else self._group.cpu_time_s()
+        return cpu_time_s(self.pid) if counted_s is None else counted_s
+
+    def limit_memory(self, limit_bytes: int) -> bool:
+        """Give the tree another limit on its memory, above what it uses; whether that was to be had."""
+        if self._group is None:
+            if self._watched is not None:
+                self._watched.limit_bytes = limit_bytes
+            return self._watched is not None
+        try:
+            self._group.limit_memory(limit_bytes)
+        except OSError:  # it has grown to more meanwhile
+            return False
+        return True
+
     async def memory_killed(self) -> None:
         """Return once something of the tree was killed for memory."""
         loop = asyncio.get_running_loop()

@@ -22,6 +22,7 @@ class Watched:
     """One tree.
 
     Attributes:
+        limit_bytes: on what it may use; may be changed while it is watched.
         used_bytes: what it used at the last look.
         peak_bytes: the most that was seen in use at once.
         cpu_time_s: that was seen, user and system.
@@ -30,16 +31,17 @@ class Watched:
     def __init__(self, tree: Tree, limit_bytes: int, on_excess: Callable[[], object]) -> None:
         self.used_bytes = self.peak_bytes = 0
         self.cpu_time_s = 0.0
-        self._tree, self._limit, self._on_excess = tree, limit_bytes, on_excess
+        self.limit_bytes = limit_bytes
+        self._tree, self._on_excess = tree, on_excess
 
     def look(self) -> bool:
         """Measure it; whether it has to be watched no more."""
         if not self._tree.is_alive():
             return True
-        self.used_bytes = self._tree.used_bytes(self._limit)
+        self.used_bytes = self._tree.used_bytes(self.limit_bytes)
         self.peak_bytes = max(self.peak_bytes, self.used_bytes)
         self.see_cpu_time(self._tree.cpu_time_s())
-        if self.used_bytes <= self._limit:
+        if self.used_bytes <= self.limit_bytes:
             return False
         with contextlib.suppress(RuntimeError):  # whoever it would be told has ended, with its event loop
             self._on_excess()

@@ -172,11 +172,12 @@ def cancel(target: Target, runs: tuple[str, ...]) -> None:
 
 @command.command("retry")
 @_several
+@click.option("--force", is_flag=True, help="Repeat also what succeeded.")
 @click.pass_obj
-def retry(target: Target, runs: tuple[str, ...]) -> None:
+def retry(target: Target, runs: tuple[str, ...], *, force: bool) -> None:
     """Run the same again: makes new runs and prints their ids."""
     server = target.connect()
-    _each(runs, lambda run: say(server.retry(run)["id"]))
+    _each(runs, lambda run: say(server.retry(run, force=force)["id"]))
 
 
 @command.command("delete")

@@ -1,14 +1,14 @@
 """Answers what a running task asks: schedule runs, look at one, wait for one.
 
-While a task waits, its attempt is parked (`Capacity`), and its time does not count. One with several waits at once
-stays parked until the last of them is over: it may be waiting for all of them, and the runs that it waits for need the
-room.
+A task sees the runs that its own run led to, and those that were returned to it when it scheduled; whether there are
+others it is not told. So whoever trusts neither of two tasks can schedule both, and pass on what the one shall know of
+the other.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
 from traceback import format_exception
 from typing import Any
 
@@ -16,17 +16,21 @@ from runner.domain.documents import Document
 from runner.domain.masking import Mask
 from runner.domain.run import Claim, NewRun, Run, RunDetail
 from runner.domain.status import Status
+from runner.engine.parking import Parking
 from runner.engine.parts import Parts
 from runner.engine.patience import patiently
 from runner.engine.presenter import Presenter, unstored
+from runner.engine.timelimit import TimeLimit
 from runner.errors import (
     DeadlockError,
     ExposedSecretError,
     InvalidOptionError,
     InvariantError,
     LimitExceededError,
+    NotFoundError,
     RunnerError,
 )
+from runner.units import rfc3339
 
 #: What the parameters of runs that wait for their parent's success may take up in the runner.
 _EFFECTS_BYTES = 16 << 20
@@ -44,12 +48,13 @@ class Calls:
         claim: Claim,
         mask: Mask,
         *,
-        park: Callable[[], Awaitable[None]],
-        resume: Callable[[], Awaitable[None]],
+        time: TimeLimit,
+        parking: Parking,
     ) -> None:
         self._parts, self._presenter, self._claim, self._mask = parts, presenter, claim, mask
-        self._park, self._resume = park, resume
-        self._waits = 0
+        self._time, self._parking = time, parking
+        self._family: frozenset[str] | None = None  # its run and the runs that led to it
+        self._shown: set[str] = set()  # runs that it may see
         self._effects_bytes = 0
         #: Runs that appear in the same commit as this attempt's success, or never.
         self.effects: list[NewRun] = []
@@ -85,11 +90,11 @@ class Calls:
     async def _schedule(self, requests: object) -> list[Document]:
         if not isinstance(requests, list):
             raise InvalidOptionError("runs must be a list")
-        app, parent = self._claim.run.app, self._claim.run.id
+        parent = self._claim.run
         most = self._parts.settings.limits.children_per_run
         if len(requests) > most:
             raise LimitExceededError(f"a run may schedule {most} others (limits.children_per_run): got {len(requests)}")
-        prepared = self._parts.submission.prepare(app, requests, parent=parent)
+        prepared = self._parts.submission.prepare(parent.app, requests, parent=parent)
         for (new, _), request in zip(prepared, requests, strict=True):
             self._refuse_secrets(new, request)
         effects = [new for new, with_success in prepared if with_success]
@@ -101,6 +106,7 @@ class Calls:
             for new, with_success in prepared
         ]
         self.effects += effects
+        self._shown |= {detail.run.id for detail in details}
         return await self._presenter.documents(details)
 
     def _refuse_secrets(self, new: NewRun, request: object) -> None:
@@ -121,31 +127,63 @@ class Calls:
         self._effects_bytes += size
 
     async def _get(self, run: object) -> RunDetail:
-        return await self._parts.store.get(self._claim.run.app, _run_id(run))
+        run = _run_id(run)
+        with contextlib.suppress(NotFoundError):
+            if await self._may_see(run):
+                return await self._parts.store.get(self._claim.run.app, run)
+        # In the same words whether there is one or not.
+        raise NotFoundError(
+            f"no run {run} among those that this run has led to: a task sees what it scheduled and what came of that; "
+            "whoever scheduled both can pass on results"
+        )
+
+    async def _may_see(self, run: str) -> bool:
+        own = self._claim.run
+        if run not in self._shown:
+            if all(led_to.id != own.id for led_to in await self._parts.store.ancestors(own.app, run)):
+                return False
+            self._shown.add(run)
+        return True
 
     async def _wait(self, run: object, timeout_s: object) -> Document:
         if timeout_s is not None and (not isinstance(timeout_s, int | float) or not 0 <= timeout_s < 1e9):
             raise InvalidOptionError("timeout must be a number of seconds, or null")
+        family = await self._own_family()
+        if run in family:
+            raise DeadlockError(f"run {run} cannot end while this run, which it led to, waits for it")
+        if any(effect.id == run for effect in self.effects):
+            raise DeadlockError(f"run {run} appears with the success of this run, which waits for it")
         detail = await self._get(run)
         if detail.run.status.is_final or timeout_s == 0:
             return await self._presenter.document(detail)
-        await self._refuse_deadlock(detail.run)
-        self._waits += 1
-        if self._waits == 1:
-            await self._park()
-        try:
+        await self._refuse_deadlock(detail.run, family)
+        if timeout_s is None:
+            self._refuse_too_late(detail.run)
+        async with self._parking.waiting():
             detail = await self._parts.endings.wait(detail.run.app, detail.run.id, timeout_s)
-        finally:
-            self._waits -= 1
-        if self._waits == 0:
-            await self._resume()
-        return await self._presenter.document(detail)
+            # Before it has its time again: from then on it waits for this answer alone.
+            return await self._presenter.document(detail)
 
-    async def _refuse_deadlock(self, awaited: Run) -> None:
+    async def _own_family(self) -> frozenset[str]:
+        if self._family is None:
+            own = self._claim.run
+            self._family = frozenset(run.id for run in await self._parts.store.ancestors(own.app, own.id))
+        return self._family
+
+    def _refuse_too_late(self, awaited: Run) -> None:
+        """A wait without an end of its own, for what is due when this attempt's time would be over."""
+        due_at = awaited.due_at if awaited.next_attempt_at is None else awaited.next_attempt_at
+        if self._time.left_s == float("inf") or awaited.status in (Status.RUNNING, Status.QUEUED):
+            return
+        over_at = self._parts.now() + round(self._time.left_s * 1e6)
+        if due_at > over_at:
+            raise DeadlockError(
+                f"run {awaited.id} is due at {rfc3339(due_at)}, and the time of this run would be over before, at "
+                f"{rfc3339(over_at)}: give the wait a timeout, this task a longer one, or do not wait for it"
+            )
+
+    async def _refuse_deadlock(self, awaited: Run, family: frozenset[str]) -> None:
         waiter = self._claim.run
-        family = {run.id for run in await self._parts.store.ancestors(waiter.app, waiter.id)}
-        if awaited.id in family:
-            raise DeadlockError(f"run {awaited.id} cannot end while this run, which it led to, waits for it")
         if awaited.queue is None or awaited.status is Status.RUNNING:
             return
         queue = await self._parts.store.queue(awaited.app, awaited.queue)

@@ -1,8 +1,9 @@
 """What a node has room for: slots, and memory that the limits of running attempts must stay below.
 
-An attempt that waits for another run is *parked*: it gives back its slot, and of memory counts only what it uses. When
-its waiting is over it *resumes*, ahead of new attempts. Were every attempt parked and none could resume for want of
-memory, all would wait for ever; so the first in line resumes anyway while nothing runs.
+An attempt that only waits for another run is *parked*: it gives back its slot, and of memory counts only what it has
+kept (`runner.engine.parking`). When its waiting is over it *resumes*, ahead of new attempts. Were every attempt parked
+and none could resume for want of memory, all would wait for ever; so the first in line resumes anyway while nothing
+runs. So many may be parked and no more; one that works while it waits takes its slot back, also where none is free.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ class _Tenant:
 class Capacity:
     """The slots and the memory of one node. Lives on the event loop; `freed` is called when room appears."""
 
-    def __init__(self, slots: int, memory_bytes: int, freed: Callable[[], None]) -> None:
+    def __init__(self, slots: int, memory_bytes: int, freed: Callable[[], None], *, most_parked: int = 100) -> None:
         self.slots = slots
         self.memory_bytes = memory_bytes
+        self._most_parked = most_parked
         self._freed = freed
         self._tenants: dict[str, _Tenant] = {}
         self._resuming: OrderedDict[str, asyncio.Future[None]] = OrderedDict()
@@ -47,6 +49,11 @@ class Capacity:
     def has_parked(self) -> bool:
         """Whether anyone waits for another run, and may resume once that has ended."""
         return any(tenant.parked for tenant in self._tenants.values())
+
+    @property
+    def may_park(self) -> bool:
+        """Whether one more may be parked."""
+        return sum(tenant.parked for tenant in self._tenants.values()) < self._most_parked
 
     def room(self, needs: Mapping[TaskKey, int], *, without: str | None = None) -> Room:
         """What may be claimed now, or once the attempt `without` has left."""
@@ -70,14 +77,24 @@ class Capacity:
             waiting.cancel()
         self._settle()
 
-    def park(self, key: str, uses_bytes: int) -> None:
-        """An attempt waits for another run."""
+    def park(self, key: str, keeps_bytes: int) -> None:
+        """An attempt only waits for another run, and cannot use more memory than this meanwhile."""
         tenant = self._tenants[key]
-        tenant.parked, tenant.counted_bytes = True, min(uses_bytes, tenant.limit_bytes)
+        tenant.parked, tenant.counted_bytes = True, min(keeps_bytes, tenant.limit_bytes)
         self._settle()
 
+    def take_back(self, key: str) -> bool:
+        """A parked attempt takes its slot at once, since it uses it; whether there is room for its memory, too."""
+        tenant = self._tenants[key]
+        tenant.parked = False
+        fits = self._missing(tenant) <= self.memory_free_bytes
+        if fits:
+            tenant.counted_bytes = tenant.limit_bytes
+        self._settle()  # it may be in line already, for a slot
+        return fits
+
     async def resume(self, key: str) -> None:
-        """Return once the parked attempt has its slot and its memory again."""
+        """Return once an attempt that was parked has its slot and its memory again."""
         self._resuming[key] = asyncio.get_running_loop().create_future()
         waiting = self._resuming[key]
         self._settle()
@@ -93,9 +110,10 @@ class Capacity:
         while self._resuming:
             key, waiting = next(iter(self._resuming.items()))
             tenant = self._tenants[key]
-            running = self._running()
+            others = self._running() - (not tenant.parked)
+            has_slot = not tenant.parked or others < self.slots
             fits = self._counted() + self._missing(tenant) <= self.memory_bytes
-            if running and (running >= self.slots or not fits):
+            if others and not (has_slot and fits):
                 break
             del self._resuming[key]
             tenant.parked, tenant.counted_bytes = False, tenant.limit_bytes
@@ -104,7 +122,7 @@ class Capacity:
         self._freed()
 
     def _slots_left(self) -> int:
-        return self.slots - self._running() - len(self._resuming)
+        return self.slots - self._running() - sum(self._tenants[key].parked for key in self._resuming)
 
     def _running(self) -> int:
         return sum(not tenant.parked for tenant in self._tenants.values())

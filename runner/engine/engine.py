@@ -49,7 +49,8 @@ class Engine:
         self._store, self._sandbox = store, sandbox
         keeper = Keeper(sandbox)
         self._catalog = Catalog(settings, keeper)
-        capacity = Capacity(settings.runner.concurrency, settings.runner.memory_bytes, self._wake)
+        node = settings.runner
+        capacity = Capacity(node.concurrency, node.memory_bytes, self._wake, most_parked=node.waiting_parents)
         self.parts = Parts(
             settings=settings,
             store=store,

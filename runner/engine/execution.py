@@ -23,6 +23,7 @@ from runner.engine.calls import Calls
 from runner.engine.conversation import Conversation
 from runner.engine.logbook import Logbook
 from runner.engine.output import OutputReader
+from runner.engine.parking import Parking
 from runner.engine.parts import Parts
 from runner.engine.presenter import Presenter
 from runner.engine.record import Finish, record
@@ -53,12 +54,10 @@ class Execution:
         self._finish = finish
         self._run = claim.run
         self._mask = Mask()
-        self._calls = Calls(parts, presenter, claim, self._mask, park=self._park, resume=self._resume)
         self._confined: Confined | None = None
         self._decision: Decision | None = None
         self._conversation: Conversation | None = None
         self._killing: asyncio.TimerHandle | None = None
-        self._parking = asyncio.Lock()
         self._logbook = Logbook(
             parts.store,
             self._run.app,
@@ -71,6 +70,14 @@ class Execution:
         timeout_s = entry.options.timeout_s if self._run.timeout_s is None else self._run.timeout_s
         self._timeout_s = timeout_s
         self._time = TimeLimit(timeout_s, self._on_timeout)
+        self._parking = Parking(
+            parts.capacity,
+            self._time,
+            token=claim.token,
+            memory_bytes=entry.options.memory_bytes,
+            cpus=entry.options.cpus,
+        )
+        self._calls = Calls(parts, presenter, claim, self._mask, time=self._time, parking=self._parking)
 
     @property
     def code(self) -> str:
@@ -96,6 +103,7 @@ class Execution:
         if self._decision is not None or self._response is not None:
             return
         self._decision = Decision(reason=reason, why=why)
+        self._parking.end()
         self._time.pause()
         if self._confined is not None:
             self._end(self._confined, grace_s)
@@ -127,6 +135,7 @@ class Execution:
         except (SandboxError, SecretError, OSError) as error:
             return self._unlaunched(error)
         self._confined = confined
+        self._parking.begin(confined)
         confined.watch_network(self._logbook.mark)
         if self._decision is not None:
             confined.kill()
@@ -152,6 +161,7 @@ class Execution:
 
     async def _bury(self, confined: Confined, readers: list[OutputReader]) -> Outcome | SandboxError:
         """Kill what is left of it, and return how it ended once nothing of it is alive."""
+        self._parking.end()
         self._time.pause()
         confined.kill()
         if self._killing is not None:
@@ -177,7 +187,8 @@ class Execution:
     def _conclude(self, outcome: Outcome, fault: str | None) -> Ending:
         # A response that came after a decision, from a task that was being stopped, does not change it.
         response = self._response if self._decision is None else None
-        reason, why = judge(response, self._decision, outcome, fault, self._entry.options.memory_bytes)
+        limit, kept = self._memory()
+        reason, why = judge(response, self._decision, outcome, fault, limit, kept_bytes=kept)
         return Ending(
             reason=reason,
             why=why,
@@ -194,7 +205,12 @@ class Execution:
 
     async def _watch_memory(self, confined: Confined) -> None:
         await confined.memory_killed()
-        self.stop(Reason.OUT_OF_MEMORY, killed_for_memory(self._entry.options.memory_bytes), grace_s=0)
+        self.stop(Reason.OUT_OF_MEMORY, killed_for_memory(*self._memory()), grace_s=0)
+
+    def _memory(self) -> tuple[int, int]:
+        """Its limit, and what it has kept of that, or 0 where it has given back nothing."""
+        own, now = self._entry.options.memory_bytes, self._parking.limit_bytes
+        return own, now if now < own else 0
 
     async def _read_secrets(self) -> dict[str, str]:
         task, names = self._run.task, self._entry.options.secrets
@@ -220,6 +236,7 @@ class Execution:
             "limits": {"parameters_bytes": limits.parameters_bytes, "result_bytes": limits.result_bytes},
             "context": {
                 "run": run.id,
+                "root": run.root or run.id,
                 "attempt": self._claim.attempt,
                 "fence": self._claim.fence,
                 "task": run.task,
@@ -231,15 +248,3 @@ class Execution:
                 "started_at": now_s,
             },
         }
-
-    async def _park(self) -> None:
-        assert self._confined is not None
-        async with self._parking:
-            self._time.pause()
-            self._parts.capacity.park(self._claim.token, self._confined.memory_bytes())
-
-    async def _resume(self) -> None:
-        async with self._parking:
-            await self._parts.capacity.resume(self._claim.token)
-            if self._decision is None:
-                self._time.run()

@@ -20,7 +20,7 @@ from runner.engine.nodes import find_node, node_document
 from runner.engine.parts import Parts
 from runner.engine.patience import patiently
 from runner.engine.presenter import Presenter
-from runner.errors import StoreError, StoreFullError, UnknownTaskError
+from runner.errors import ConflictError, StoreError, StoreFullError, UnknownTaskError
 from runner.store.records import LogPage, Notice, RunFilter
 from runner.uuid7 import uuid7
 
@@ -64,16 +64,16 @@ class Operations:
 
     # --- runs ---------------------------------------------------------------------------------------------------
 
-    async def schedule(self, app: str, requests: Sequence[object], *, parent: str | None = None) -> list[Document]:
-        """Schedule runs, all or none; durable when it returns."""
+    async def schedule(self, app: str, requests: Sequence[object]) -> list[Document]:
+        """Schedule runs from outside, all or none; durable when it returns."""
         try:
-            prepared = self._parts.submission.prepare(app, requests, parent=parent)
+            prepared = self._parts.submission.prepare(app, requests)
         except UnknownTaskError:
             # Somebody saved a file and schedules its task at once: faster than the watch over the folder. A file that
             # hangs while it is imported keeps nobody waiting for long.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._reload(), _RELOAD_S)
-            prepared = self._parts.submission.prepare(app, requests, parent=parent)
+            prepared = self._parts.submission.prepare(app, requests)
         new = [run for run, _ in prepared]
         try:
             stored = await patiently(self._parts, lambda: self._parts.store.enqueue(new))
@@ -107,9 +107,15 @@ class Operations:
         await self._parts.store.cancel(app, run, self._parts.now())
         return await self.show(app, run)
 
-    async def retry(self, app: str, run: str) -> Document:
-        """Run the same again: a new run with the old one's task, parameters, queue and tags."""
+    async def retry(self, app: str, run: str, *, force: bool = False) -> Document:
+        """Run the same again: a new run with the old one's task, parameters, queue and tags.
+
+        Raises:
+            ConflictError: it succeeded, and what it did would be done twice; unless `force`.
+        """
         old = await self._parts.store.get(app, run)
+        if old.run.status is Status.SUCCEEDED and not force:
+            raise ConflictError(f"run {run} succeeded: to do it a second time all the same, say force (--force)")
         now = self._parts.now()
         new = NewRun(
             app=app,
@@ -122,6 +128,7 @@ class Operations:
             priority=old.run.priority,
             tags=old.run.tags,
             replay_of=old.run.id,
+            root=old.run.root or old.run.id,
             retry=old.run.retry,
             timeout_s=old.run.timeout_s,
         )

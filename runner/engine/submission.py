@@ -16,7 +16,7 @@ from runner.catalog import Catalog, TaskEntry
 from runner.config import Settings
 from runner.domain.names import check_queue, check_tag
 from runner.domain.retry import Retry
-from runner.domain.run import NewRun
+from runner.domain.run import NewRun, Run
 from runner.errors import InvalidError, InvalidOptionError, RunnerError
 from runner.units import instant, seconds
 from runner.uuid7 import uuid7
@@ -86,8 +86,10 @@ class Submission:
     def __init__(self, settings: Settings, catalog: Catalog, now: Callable[[], int]) -> None:
         self._settings, self._catalog, self._now = settings, catalog, now
 
-    def prepare(self, app: str, requests: Sequence[object], *, parent: str | None = None) -> list[tuple[NewRun, bool]]:
+    def prepare(self, app: str, requests: Sequence[object], *, parent: Run | None = None) -> list[tuple[NewRun, bool]]:
         """The runs that the requests ask for, each with whether it waits for its parent's success.
+
+        `parent` is the run whose task asks, `None` for outside.
 
         Raises:
             InvalidError: (one of its kinds) names what is wrong; of a batch, also where in it.
@@ -102,8 +104,11 @@ class Submission:
                 raise RunnerError.rebuild(error.code, f"runs[{index}]: {error}") from None
         return prepared
 
-    def _prepare(self, app: str, document: object, parent: str | None) -> tuple[NewRun, bool]:
+    def _prepare(self, app: str, document: object, parent: Run | None) -> tuple[NewRun, bool]:
         request = _parse(document)
+        if parent is not None:
+            self._settings.bounds.check_scheduling(parent.task, request.task, request.queue)
+        self._settings.bounds.check_run(request.task, request.queue, request.timeout)
         entry = self._catalog.find(app, request.task)
         if request.with_success and parent is None:
             raise InvalidOptionError("with_success works inside a task only: it ties a run to its parent's success")
@@ -112,7 +117,7 @@ class Submission:
         self._catalog.check_parameters(entry, parameters)
         return self._new_run(app, entry, request, text, parent), request.with_success
 
-    def _new_run(self, app: str, entry: TaskEntry, request: _Request, parameters: str, parent: str | None) -> NewRun:
+    def _new_run(self, app: str, entry: TaskEntry, request: _Request, parameters: str, parent: Run | None) -> NewRun:
         options, now = entry.options, self._now()
         due_at = request.at if request.at is not None else now + round((request.after or 0) * 1e6)
         expires_s = options.expires_s if request.expires is None else request.expires
@@ -128,7 +133,8 @@ class Submission:
             tags=tuple(dict.fromkeys((*options.tags, *request.tags))),
             idempotency_key=request.idempotency_key,
             expires_at=None if expires_s is None else max(due_at, now) + round(expires_s * 1e6),
-            parent=parent,
+            parent=None if parent is None else parent.id,
+            scheduled_by=None if parent is None else parent.task,
             retry=None if request.retry is None else _merge(options.retry, request.retry),
             timeout_s=request.timeout,
         )

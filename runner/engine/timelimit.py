@@ -16,6 +16,17 @@ class TimeLimit:
         self._started_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def left_s(self) -> float:
+        """Seconds that are left."""
+        return self._left_s - (0.0 if self._timer is None else self._loop.time() - self._started_at)
+
+    def spend(self, seconds: float) -> None:
+        """Count these seconds, too, while it is paused."""
+        self._left_s -= seconds
+        if self._left_s <= 0:
+            self._expired()
+
     def run(self) -> None:
         """Let the time run."""
         if self._timer is None and self._left_s != float("inf"):

@@ -49,7 +49,13 @@ def read_error(document: object, mask: Mask) -> TaskError | None:
 
 
 def judge(
-    response: Response | None, decision: Decision | None, outcome: Outcome, fault: str | None, memory_bytes: int
+    response: Response | None,
+    decision: Decision | None,
+    outcome: Outcome,
+    fault: str | None,
+    memory_bytes: int,
+    *,
+    kept_bytes: int = 0,
 ) -> tuple[Reason, str]:
     """The reason and the sentence for an attempt that ended as `outcome`.
 
@@ -59,6 +65,7 @@ def judge(
         outcome: how the sandbox saw it end.
         fault: what was wrong with what came over the channel, where something was.
         memory_bytes: the attempt's limit.
+        kept_bytes: what it had kept of that, where it had given back the rest while it waited.
     """
     if response is not None:
         if response.error is None:
@@ -71,19 +78,24 @@ def judge(
     if outcome.lease_over:
         return Reason.LOST, "its node could not renew its lease in time, so that its attempt was ended"
     if outcome.memory_kills:
-        return Reason.OUT_OF_MEMORY, killed_for_memory(memory_bytes)
+        return Reason.OUT_OF_MEMORY, killed_for_memory(memory_bytes, kept_bytes)
     if fault is not None:
         return Reason.CRASH, f"its process {fault}, and was ended without a response"
     return Reason.CRASH, f"its process {outcome.describe_exit()} without a response"
 
 
-def killed_for_memory(memory_bytes: int) -> str:
+def killed_for_memory(memory_bytes: int, kept_bytes: int = 0) -> str:
     """Why an attempt ended of which the kernel, or the watchdog, killed a process for memory."""
+    if kept_bytes:
+        return (
+            f"was killed for taking more memory while it waited for another run: it had given back all but "
+            f"{_mb(kept_bytes)} of {_mb(memory_bytes)}"
+        )
     return f"was killed for using more memory than its limit of {_mb(memory_bytes)}"
 
 
 def _mb(size: int) -> str:
-    return f"{size / (1 << 20):g} MB"
+    return f"{round(size / (1 << 20), 1):g} MB"
 
 
 def _headline(error: TaskError) -> str:

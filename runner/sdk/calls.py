@@ -77,9 +77,10 @@ def cancel(run: str) -> Call[Document]:
     return Call(method="POST", path=f"/runs/{_part(run)}/cancel", read=_document)
 
 
-def retry(run: str) -> Call[Document]:
-    """Run a final run's task once more: a new run with the same parameters."""
-    return Call(method="POST", path=f"/runs/{_part(run)}/retry", read=_document, repeatable=False)
+def retry(run: str, *, force: bool = False) -> Call[Document]:
+    """Run a final run's task once more: a new run with the same parameters; one that succeeded only with `force`."""
+    path = f"/runs/{_part(run)}/retry{'?force=true' if force else ''}"
+    return Call(method="POST", path=path, read=_document, repeatable=False)
 
 
 def delete(run: str) -> Call[None]:

@@ -22,6 +22,8 @@ class Context:
 
     Attributes:
         run: the run's id; also `id`.
+        root: the id of the first run of a chain of runs that were retried by hand, each of which has an id of its own:
+            the key that makes what is done once by them all count once (`Idempotency-Key: context.root`).
         attempt: its number, from 1.
         fence: grows with every attempt of all runs: a system that keeps the highest it saw can refuse a late writer.
         task: the task's name.
@@ -30,10 +32,23 @@ class Context:
         tags: the run's labels.
     """
 
-    __slots__ = ("_deadline_s", "_ends_at", "_secrets", "app", "attempt", "fence", "queue", "run", "tags", "task")
+    __slots__ = (
+        "_deadline_s",
+        "_ends_at",
+        "_secrets",
+        "app",
+        "attempt",
+        "fence",
+        "queue",
+        "root",
+        "run",
+        "tags",
+        "task",
+    )
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.run: str = document["run"]
+        self.root: str = document["root"]
         self.attempt: int = document["attempt"]
         self.fence: int = document["fence"]
         self.task: str = document["task"]

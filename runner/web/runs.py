@@ -106,8 +106,8 @@ async def _cancel(request: web.Request) -> web.Response:
 
 
 async def _retry(request: web.Request) -> web.Response:
-    Query(request)
-    return answer(await operations(request).retry(caller(request), request.match_info["id"]), 201)
+    force = Query(request, "force").flag("force")
+    return answer(await operations(request).retry(caller(request), request.match_info["id"], force=force), 201)
 
 
 async def _delete(request: web.Request) -> web.Response:

@@ -7,8 +7,11 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from runner.app import APP
-from support.nodes import Node, running_node
+from runner.errors import ConflictError
+from support.nodes import Document, Node, running_node
 from support.processes import launchers
 from support.projects import CONFIG, write_project
 from support.waiting import eventually_async
@@ -28,6 +31,14 @@ TASKS = """
     @task
     def well():
         return "well"
+
+    @task
+    def charges(parameters, context):
+        raise ValueError(context.root)
+
+    @task
+    def crashes():
+        os._exit(3)
 
     @task
     def sleeps(parameters, context):
@@ -130,10 +141,40 @@ async def test_a_run_not_started_in_time_expires(tmp_path: Path) -> None:
 async def test_a_run_is_repeated_by_hand_as_a_new_one(tmp_path: Path) -> None:
     async with running_node(project(tmp_path)) as node:
         first = await node.run("control.well", tags=["a"])
-        again = await node.operations.retry(APP, first["id"])
+        with pytest.raises(ConflictError, match=r"succeeded: .* force"):
+            await node.operations.retry(APP, first["id"])
+        again = await node.operations.retry(APP, first["id"], force=True)
 
         assert (again["replay_of"], again["tags"]) == (first["id"], ["a"])
         assert (await node.ended(again["id"]))["result"] == "well"
+
+
+async def test_the_first_of_a_chain_of_repeats_is_the_key_for_what_is_done_once(tmp_path: Path) -> None:
+    async with running_node(project(tmp_path)) as node:
+        first = await node.run("control.charges")
+        second = await node.operations.retry(APP, first["id"])
+        await node.ended(second["id"])
+        third = await node.operations.retry(APP, second["id"])
+        runs = [await node.ended(run["id"]) for run in (first, second, third)]
+
+        assert [run["error"]["message"] for run in runs] == [first["id"]] * 3  # `context.root`
+        assert [run["root"] for run in runs] == [first["id"]] * 3
+        assert [run["replay_of"] for run in runs] == [None, first["id"], second["id"]]
+
+
+async def test_when_a_run_was_first_due_is_shown_beside_when_it_is_tried_again(tmp_path: Path) -> None:
+    config = (CONFIG + MOUNT).replace('first = "10ms"', 'first = "1h"')
+    async with running_node(project(tmp_path, config)) as node:
+        run = await node.schedule("control.crashes")
+        retrying = await eventually_async(lambda: _retrying(node, run))
+
+        assert retrying["due_at"] == run["due_at"] < retrying["next_attempt_at"]
+        assert f"attempt 2 is due at {retrying['next_attempt_at'].split('.')[0]}" in retrying["why"]
+
+
+async def _retrying(node: Node, run: Document) -> Document | None:
+    document = await node.operations.show(APP, run["id"])
+    return document if document["status"] == "retrying" else None
 
 
 async def test_a_draining_node_lets_attempts_end_and_gives_back_the_rest(tmp_path: Path) -> None:

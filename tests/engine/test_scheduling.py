@@ -157,3 +157,41 @@ def _children_of(run: str) -> object:
     from runner.store.records import RunFilter
 
     return RunFilter(app=APP, parent=run)
+
+
+TOGETHER = """
+    import os, time
+    from pathlib import Path
+    from runner import scheduleTasks, task
+
+    @task
+    def parent():
+        handles = scheduleTasks([{"task": "together.child"}] * 4)
+        return [handle.result() for handle in handles]
+
+    @task
+    def child(parameters, context):
+        Path("/shared", context.run).touch()
+        while len(os.listdir("/shared")) < 4:  # until all are there
+            time.sleep(0.01)
+        return "met"
+"""
+
+
+async def test_four_children_of_a_waiting_parent_run_at_once_with_the_defaults_of_a_small_machine(
+    tmp_path: Path,
+) -> None:
+    """Issue 11, row 9: each reserved 1 GB of 2 GB."""
+    (tmp_path / "shared").mkdir()
+    # What "auto" is on two cores with 4 GB, and no [defaults].
+    config = """
+        [runner]
+        concurrency = 4
+        memory = "3GB"
+        [[mounts]]
+        source = "shared"
+        target = "/shared"
+        writable = true
+    """
+    async with running_node(write_project(tmp_path, {"together.py": TOGETHER}, config)) as node:
+        assert (await node.run("together.parent"))["result"] == ["met"] * 4

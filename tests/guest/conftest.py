@@ -26,6 +26,7 @@ _CONTEXT = {
     "run": "019a0000-0000-7000-8000-000000000000",
     "attempt": 2,
     "fence": 17,
+    "root": "run-0",
     "task": "job",
     "queue": "lane",
     "app": "main",

@@ -107,3 +107,43 @@ async def test_an_attempt_that_dies_while_it_resumes_leaves_nothing() -> None:
     await asyncio.gather(resuming, return_exceptions=True)
     node.leave("child")
     assert (node.slots_free, node.memory_free_bytes) == (1, 100)
+
+
+async def test_who_works_while_it_waits_takes_its_slot_whether_one_is_free_or_not() -> None:
+    node, _ = capacity(slots=1)
+    node.enter("parent", 60)
+    node.park("parent", 10)
+    node.enter("child", 50)
+
+    assert not node.take_back("parent")  # there is no room for its memory
+    assert (node.slots_free, node.memory_free_bytes) == (0, 40)
+    node.leave("child")
+    assert node.slots_free == 0
+    assert node.take_back("parent")
+    assert node.memory_free_bytes == 40
+
+
+async def test_who_took_its_slot_back_resumes_once_its_memory_fits() -> None:
+    node, _ = capacity(slots=1)
+    node.enter("parent", 60)
+    node.park("parent", 10)
+    node.enter("child", 50)
+    resuming = await resumes(node, "parent")
+    assert not node.take_back("parent")
+    assert not resuming.done()
+
+    node.leave("child")
+
+    await resuming
+    assert (node.slots_free, node.memory_free_bytes) == (0, 40)
+
+
+def test_only_so_many_are_parked_at_once() -> None:
+    node = Capacity(4, 100, lambda: None, most_parked=1)
+    for key in "ab":
+        node.enter(key, 10)
+    assert node.may_park
+    node.park("a", 1)
+    assert not node.may_park
+    node.take_back("a")
+    assert node.may_park
