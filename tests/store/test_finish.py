@@ -58,7 +58,7 @@ async def test_an_error_is_kept_until_a_later_attempt_ends_otherwise(desk) -> No
 async def test_a_run_that_retries_comes_back_when_it_is_due(desk) -> None:
     run = await desk.enqueue()
     retried = await desk.retry(await desk.claim_one(), due_in_s=5, reason=Reason.TIMEOUT)
-    assert (retried.status, retried.failures, retried.due_at) == (Status.RETRYING, 1, desk.now + 5_000_000)
+    assert (retried.status, retried.failures, retried.next_attempt_at) == (Status.RETRYING, 1, desk.now + 5_000_000)
     assert await desk.claim() == []
 
     desk.pass_s(5)
