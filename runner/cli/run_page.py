@@ -39,6 +39,7 @@ def print_run(run: dict[str, Any]) -> None:
             ("schedule", run["schedule"]),
             ("created", instant(run["created_at"])),
             ("due", instant(run["due_at"])),
+            ("next attempt", instant(run["next_attempt_at"])),
             ("expires", None if run["started_at"] else instant(run["expires_at"])),
             ("started", instant(run["started_at"])),
             ("finished", instant(run["finished_at"])),

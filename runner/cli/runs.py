@@ -93,7 +93,8 @@ def _print_runs(runs: list[dict[str, Any]]) -> None:
 
 def _when(run: dict[str, Any]) -> str:
     """When the newest thing happened to it, or will: it ended, it began, it is due."""
-    return ago(run["finished_at"] or (run["started_at"] if run["status"] == "running" else run["due_at"]))
+    due = run["next_attempt_at"] or run["due_at"]
+    return ago(run["finished_at"] or (run["started_at"] if run["status"] == "running" else due))
 
 
 @command.command("show")

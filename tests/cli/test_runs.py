@@ -137,6 +137,19 @@ def test_a_retry_is_a_new_run(project):
     again = project("runs", "retry", run).stdout.strip()
 
     assert again != run
+    shown = project.json("runs", "show", again)
+    assert (shown["replay_of"], shown["root"]) == (run, run)
+
+
+def test_to_repeat_what_succeeded_takes_force(project):
+    run = project.schedule(*GREET)
+    project("runs", "wait", run)
+
+    refused = project("runs", "retry", run)
+    again = project("runs", "retry", run, "--force").stdout.strip()
+
+    assert refused.returncode == 1
+    assert "succeeded: to do it a second time all the same, say force (--force)" in refused.stderr
     assert project.json("runs", "show", again)["replay_of"] == run
 
 

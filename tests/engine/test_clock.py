@@ -127,7 +127,7 @@ async def test_a_retry_waits_its_time_anew_when_a_clock_that_was_ahead_is_right_
         await clock.chores.once()
 
         detail = await node.store.get(APP, run["id"])
-        assert detail.run.due_at <= node.store.now() + 3600 * SECOND
+        assert detail.run.next_attempt_at <= node.store.now() + 3600 * SECOND
 
 
 async def _runs(node: Node) -> int:
