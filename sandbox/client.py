@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from sandbox import cgroup, lock, private, probe
+from sandbox import cgroup, lock, private, probe, setid
 from sandbox.belongings import Belongings
 from sandbox.cells import Inmate
 from sandbox.confined import Confined
@@ -81,6 +81,7 @@ class Sandbox:
         self._watchdog = Watchdog()
         self._zygotes = Zygotes(self._start_zygote, keep_s=keep_warm_s, most=_MOST_ZYGOTES)
         self._burial: asyncio.Task[None] | None = None
+        self._harmless: set[str] = set()  # folders that may be mounted to be written
 
     async def start(self) -> None:
         """Wait until everything launched under the lock file earlier is dead, clean up after it, and be ready.
@@ -173,6 +174,8 @@ class Sandbox:
         return outcome.walls
 
     async def _launch(self, spec: Spec, level: Level, lease: Lease | None = None) -> Confined:
+        if level is not Level.BASIC:
+            await self._look_at_mounts(spec)
         self._start_relay(spec, level)
         number = self._roster.new_number()
         belongings = self._provide(spec)
@@ -235,10 +238,25 @@ class Sandbox:
     def _watch(self, spec: Spec, pid: int, on_excess: Callable[[], object], *, has_network: bool) -> Watched:
         return self._watchdog.watch(Tree(pid, has_network=has_network), spec.limits.memory_bytes, on_excess)
 
+    async def _look_at_mounts(self, spec: Spec) -> None:
+        for source in (mount.source for mount in spec.mounts if mount.writable):
+            if source not in self._harmless:
+                if program := await asyncio.to_thread(setid.find, source):
+                    raise SetupError(
+                        "mounts",
+                        f"{program} has a set-user-id or set-group-id bit, so whoever may write it may become another "
+                        f"user; take the bit away (chmod ug-s), or do not mount {source} writable",
+                    )
+                self._harmless.add(source)
+
     async def _start_zygote(self, spec: Spec, lease: Lease | None) -> Zygote | str:
         number = self._roster.new_number()
         if self.level is not Level.FULL:
             return f"needs level full, and this is {self.level}"
+        try:
+            await self._look_at_mounts(spec)
+        except SetupError as error:
+            return f"needs other {error}"
         group = self._create_group(spec)
         if group is None:
             return "needs a cgroup, and none can be had here"

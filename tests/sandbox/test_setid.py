@@ -1,0 +1,61 @@
+"""Programs with a set-user-id bit in a folder that tasks may write: none is made, none is changed."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from sandbox import Level, Mount, SetupError, setid
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "shared" / "deep").mkdir(parents=True)
+    (tmp_path / "shared" / "deep" / "program").write_text("#!/bin/true\n")
+    return tmp_path / "shared"
+
+
+@pytest.mark.parametrize(("mode", "found"), [(0o755, False), (0o4755, True), (0o2755, True), (0o2644, False)])
+def test_what_gives_another_identity_is_found(folder, mode, found):
+    (folder / "deep" / "program").chmod(mode)
+
+    assert setid.find(str(folder)) == (str(folder / "deep" / "program") if found else "")
+    assert setid.find(str(folder / "deep" / "program")) == setid.find(str(folder))
+
+
+def test_links_are_not_followed(folder, tmp_path):
+    (tmp_path / "program").write_text("")
+    (tmp_path / "program").chmod(0o4755)
+    (folder / "link").symlink_to(tmp_path)
+    (folder / "loop").symlink_to(folder)
+
+    assert setid.find(str(folder)) == ""
+
+
+@pytest.mark.parametrize("level", [Level.FULL, Level.RESTRICTED])
+async def test_a_folder_with_one_is_mounted_read_only_or_not_at_all(tmp_path, actor, folder, level):
+    program = folder / "deep" / "program"
+    program.chmod(0o4755)
+    sandbox = await actor.start(tmp_path, level)
+    try:
+        for writable in (False, True):
+            spec = actor.spec("nothing", mounts=(Mount(source=str(folder), target="/shared", writable=writable),))
+            if writable:
+                with pytest.raises(SetupError, match=f"{program} has a set-user-id"):
+                    await sandbox.launch(spec)
+                program.chmod(0o755)
+            await actor.finish(await sandbox.launch(spec))
+    finally:
+        await sandbox.close()
+
+
+@pytest.mark.parametrize("place", ["/shared", "/tmp", "/dev/shm", "/code", "/", "/proc", "/usr"])
+async def test_no_mount_heeds_such_bits(sandbox, actor, folder, place):
+    mounts = (Mount(source=str(folder), target="/shared", writable=True),)
+    confined = await sandbox.launch(actor.spec("evaluate", mounts=mounts))
+
+    assert await actor.Inside(confined)(f"os.statvfs({place!r}).f_flag") & os.ST_NOSUID
+
+    confined.kill()
+    await actor.finish(confined)
