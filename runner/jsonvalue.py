@@ -59,7 +59,7 @@ def dumps(value: object, name: str = "parameters", *, limit_bytes: int, must_be_
         except RecursionError:
             raise InvalidValueError(f"{name} is nested too deeply for the room left on the stack") from None
     if len(text) > limit_bytes or (not text.isascii() and len(text.encode()) > limit_bytes):
-        raise _too_large(name, limit_bytes)
+        raise too_large(name, limit_bytes)
     return text
 
 
@@ -156,7 +156,7 @@ class _Walk:
             raise InvalidValueError(f"{self.place()} is nested deeper than {MAX_DEPTH}")
         self.left -= len(value)
         if self.left < 0:
-            raise _too_large(self.name, self.limit)
+            raise too_large(self.name, self.limit)
         self.open.append(id(value))
         result: Any
         if isinstance(value, dict):
@@ -234,7 +234,8 @@ def _fix(value: object) -> str:
     return f"; {fix}" if fix else ""
 
 
-def _too_large(name: str, limit: int) -> InvalidValueError:
+def too_large(name: str, limit: int) -> InvalidValueError:
+    """The error that `dumps` raises for what takes more than `limit` bytes."""
     return InvalidValueError(
         f"{name} takes more than {limit} bytes as JSON, the limit; keep large data elsewhere and pass its place"
     )

@@ -21,14 +21,17 @@ if TYPE_CHECKING:
     from sandbox.errors import LauncherError, SandboxError, SetupError, WireError
     from sandbox.lease import Lease
     from sandbox.outcome import Outcome
+    from sandbox.share import Share
     from sandbox.spec import Level, Limits, Mount, Spec, WarmUp
     from sandbox.standalone import Sandbox
+    from sandbox.wire import JsonText
 
 __all__ = [
     "BlockingSandbox",
     "Completed",
     "Confined",
     "Error",
+    "JsonText",
     "LauncherError",
     "Lease",
     "Level",
@@ -39,6 +42,7 @@ __all__ = [
     "Sandbox",
     "SandboxError",
     "SetupError",
+    "Share",
     "Spec",
     "WarmUp",
     "WireError",
@@ -49,6 +53,7 @@ _HOMES = {
     "Completed": "completed",
     "Confined": "confined",
     "Error": "completed",
+    "JsonText": "wire",
     "LauncherError": "errors",
     "Lease": "lease",
     "Level": "spec",
@@ -59,6 +64,7 @@ _HOMES = {
     "Sandbox": "standalone",
     "SandboxError": "errors",
     "SetupError": "errors",
+    "Share": "share",
     "Spec": "spec",
     "WarmUp": "spec",
     "WireError": "errors",

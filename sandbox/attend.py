@@ -48,10 +48,11 @@ async def attend(
         finally:
             ending.cancel()
             output.close()
+    texts = await confined.share.go_through(output.texts())
     return complete(
         outcome,
         answer,
-        output,
+        texts,
         is_program="script" in request,
         timed_out_s=timeout_s if timer.expired() or outcome.lease_over else None,
         memory_bytes=limits.memory_bytes,

@@ -21,14 +21,15 @@ class Channel:
         self._sending = allocate_lock()
         self._receiving = allocate_lock()
 
-    def send(self, frame: Mapping[str, Any]) -> None:
+    def send(self, frame: Mapping[str, Any], most_values: int | None = None) -> None:
         """Send one frame; blocks while the other side does not read.
 
         Raises:
-            WireError: `frame` is not strict JSON or too large; nothing was sent.
+            WireError: `frame` is not strict JSON, too large, or long with more values than `most_values`; nothing was
+                sent.
             ConnectionError: the other side is gone.
         """
-        data = encode(frame)
+        data = encode(frame, most_values)
         with self._sending:
             self._stream.sendall(data)
 

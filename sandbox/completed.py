@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from sandbox.outcome import Outcome
-from sandbox.output import Output
+from sandbox.output import Texts
 
 _TYPE_CHARS = 200
 _MESSAGE_CHARS = 8 << 10
@@ -94,7 +94,7 @@ class Answer:
 
 
 def complete(
-    outcome: Outcome, answer: Answer, output: Output, *, is_program: bool, timed_out_s: float | None, memory_bytes: int
+    outcome: Outcome, answer: Answer, output: Texts, *, is_program: bool, timed_out_s: float | None, memory_bytes: int
 ) -> Completed:
     """All that is to be told of a process that ended as `outcome`.
 
@@ -117,7 +117,7 @@ def complete(
         output=output.both,
         stdout=output.stdout,
         stderr=output.stderr,
-        is_truncated=output.dropped_bytes > 0,
+        is_truncated=output.is_cut,
     )
 
 

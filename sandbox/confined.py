@@ -19,6 +19,7 @@ from sandbox.line import read_pid
 from sandbox.memory import cpu_time_s
 from sandbox.outcome import Outcome
 from sandbox.report import MESSAGE_BYTES, End, Ended, Listening, Standing, read
+from sandbox.share import Share
 from sandbox.stream import FrameStream
 from sandbox.supervisor import TERMINATE
 from sandbox.watchdog import Watched
@@ -94,6 +95,27 @@ class Confined:
             WireError: what came is no frame; do not call again.
         """
         return await self._stream.receive()
+
+    async def receive_body(self) -> bytes | None:
+        """Wait for the next frame, and leave it unread: then `read` it, or `leave` it. As `receive`."""
+        return await self._stream.receive_body()
+
+    async def read(self, body: bytes) -> dict[str, Any]:
+        """The frame that was received last, whose body this is. Raises `WireError`, as `receive`."""
+        return await self._stream.read(body)
+
+    def leave(self) -> None:
+        """The frame that was received last needs no reading."""
+        self._stream.leave()
+
+    def expect(self, longest: Callable[[bytes], int], most_values: int) -> None:
+        """Be told how long a frame may be that begins with these bytes, and how many values a long one may hold."""
+        self._stream.longest, self._stream.most_values = longest, most_values
+
+    @property
+    def share(self) -> Share:
+        """Its share of the event loop: for whatever is done there for it, at what it says."""
+        return self._stream.share
 
     @property
     def frame_bytes(self) -> int:
@@ -185,6 +207,11 @@ class Confined:
     def watch_network(self, told: Callable[[str], None]) -> None:
         """Have `told` be called with a line for each granted host that could not be connected to, and why; once."""
         self.hosts.watch(told)
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether everything of it is dead; what it sent before may still be received."""
+        return self._outcome.done()
 
     async def wait(self) -> Outcome:
         """Wait until everything of it is dead.

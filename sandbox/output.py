@@ -8,9 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import os
+from codecs import getincrementaldecoder
+from collections.abc import Generator
+from dataclasses import dataclass
 
 _CHUNK_BYTES = 1 << 16
+_STEP_BYTES = 8 << 10
 _REST_S = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What was kept of the output, as text: of both streams as they came in, and of each."""
+
+    both: str
+    stdout: str
+    stderr: str
+    is_cut: bool
 
 
 class Output:
@@ -32,20 +46,12 @@ class Output:
         for descriptor in (stdout, stderr):
             self._loop.add_reader(descriptor, self._on_readable, descriptor)
 
-    @property
-    def stdout(self) -> str:
-        """What was kept of it; every `str` of this class marks at its end that something is missing."""
-        return self._text(self._kept[self._stdout])
-
-    @property
-    def stderr(self) -> str:
-        """As `stdout`."""
-        return self._text(self._kept[self._stderr])
-
-    @property
-    def both(self) -> str:
-        """Both as they came in."""
-        return self._text(self._both)
+    def texts(self) -> Generator[None, None, Texts]:
+        """What was kept, in steps: what is no UTF-8 takes long to be written as text."""
+        both = yield from self._text(self._both)
+        stdout = yield from self._text(self._kept[self._stdout])
+        stderr = yield from self._text(self._kept[self._stderr])
+        return Texts(both, stdout, stderr, is_cut=self.dropped_bytes > 0)
 
     def note(self, line: str) -> None:
         """Add a line about the process to what it wrote to stderr."""
@@ -91,6 +97,13 @@ class Output:
         os.close(descriptor)
         self._open.discard(descriptor)
 
-    def _text(self, kept: bytearray) -> str:
-        mark = f"\n[cut here: {self.dropped_bytes} bytes more]\n" if self.dropped_bytes else ""
-        return kept.decode(errors="backslashreplace") + mark
+    def _text(self, kept: bytearray) -> Generator[None, None, str]:
+        """Marks at its end that something is missing."""
+        decoder, parts = getincrementaldecoder("utf-8")(errors="backslashreplace"), list[str]()
+        for start in range(0, len(kept), _STEP_BYTES):
+            parts.append(decoder.decode(kept[start : start + _STEP_BYTES]))
+            yield
+        parts.append(decoder.decode(b"", final=True))
+        if self.dropped_bytes:
+            parts.append(f"\n[cut here: {self.dropped_bytes} bytes more]\n")
+        return "".join(parts)

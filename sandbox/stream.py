@@ -1,27 +1,45 @@
 """The runner's end of a channel: frames over a socket, asynchronously, with nothing read ahead.
 
 Bytes are read only while someone waits in `receive`, so a flood from inside fills a socket buffer, not the runner's
-memory. Cancelling `receive` loses nothing, and a `send` that was cancelled halfway is completed by the next one.
+memory; and only as much as the other side's share of the event loop allows (`sandbox.share`), so it does not fill the
+loop either. A long frame is read piece by piece. Cancelling `receive` loses nothing, and a `send` that was cancelled
+halfway is completed by the next one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from sandbox.wire import Decoder, encode
+from sandbox.share import Share
+from sandbox.wire import FRAME_LIMIT, PIECE_BYTES, Decoder, encode, parse, parse_slowly
 
+#: How many values a frame may hold that is read piece by piece, unless whoever receives says so: they are in the way
+#: of the garbage collector, which stops everything else as well.
+MOST_VALUES = 2_000_000
 _CHUNK_BYTES = 64 << 10
+#: What is kept of what a dead process sent, beside the frame that had begun: no socket's buffer has to hold more.
+_LAST_BYTES = 512 << 10
 
 
 class FrameStream:
-    """Frames over a non-blocking socket. One reader at a time; senders may be many."""
+    """Frames over a non-blocking socket. One reader at a time; senders may be many.
+
+    Attributes:
+        share: of the event loop, for whatever is done for the other side.
+        longest: how many bytes a frame may have that begins with these; may be set at any time.
+        most_values: how many values a long frame may hold.
+    """
 
     def __init__(self, stream: socket.socket) -> None:
+        self.share = Share()
+        self.longest: Callable[[bytes], int] | None = None
+        self.most_values = MOST_VALUES
         self._stream = stream
-        self._decoder = Decoder()
+        self._decoder = Decoder(lambda beginning: FRAME_LIMIT if self.longest is None else self.longest(beginning))
+        self._body: bytes | None = None  # of the frame that is being read
         self._ended = False  # nothing more comes in
         self._unsent = memoryview(b"")
         self._sending = asyncio.Lock()
@@ -58,14 +76,37 @@ class FrameStream:
 
     async def receive(self) -> dict[str, Any] | None:
         """Wait for one frame; `None` when no more can come. Raises `WireError`."""
+        body = await self.receive_body()
+        return None if body is None else await self.read(body)
+
+    async def receive_body(self) -> bytes | None:
+        """Wait for one frame, and leave it as it is; `None` when no more can come. Raises `WireError`."""
         loop = asyncio.get_running_loop()
-        while (frame := self._decoder.next_frame()) is None:
-            if self._ended:
-                self._decoder.finish()
-                return None
-            if not self._take_in():
+        while self._body is None:
+            await self.share.rest()
+            with self.share:
+                self._body = self._decoder.next_body()
+                is_more = self._body is not None or (not self._ended and self._take_in())
+            if not is_more:
+                if self._ended:
+                    self._decoder.finish()
+                    return None
                 await self._until_ready(loop.add_reader, loop.remove_reader)
+        return self._body
+
+    async def read(self, body: bytes) -> dict[str, Any]:
+        """The frame that was received last; this is its body. Raises `WireError`."""
+        if len(body) <= PIECE_BYTES:
+            with self.share:
+                frame = parse(body)
+        else:
+            frame = await self.share.go_through(parse_slowly(body, self.most_values))
+        self._body = None
         return frame
+
+    def leave(self) -> None:
+        """The frame that was received last needs no reading."""
+        self._body = None
 
     def _take_in(self) -> bool:
         """Feed the decoder what is there; `False` if nothing is there now."""
@@ -94,11 +135,12 @@ class FrameStream:
                 forget(descriptor)
 
     def finish(self) -> None:
-        """The process is dead: keep what it sent (bounded by the socket's buffer) for `receive`, close the socket."""
+        """The process is dead: keep for `receive` what it sent, as far as it can matter, and close the socket."""
         if self._stream.fileno() < 0:
             return
-        while not self._ended and self._take_in():
-            pass
+        left = self._decoder.missing_bytes() + _LAST_BYTES
+        while not self._ended and left > 0 and self._take_in():
+            left -= _CHUNK_BYTES
         self._ended = True
         loop = asyncio.get_running_loop()
         descriptor = self._stream.fileno()  # a socket would be described, at length, where it is not registered

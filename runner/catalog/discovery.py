@@ -15,6 +15,7 @@ from typing import Protocol
 
 from runner.catalog.manifest import TaskManifest, read_manifest
 from runner.catalog.snapshot import PACKAGE, Snapshot
+from runner.domain.messages import MOST_VALUES, Longest
 from runner.domain.run import TaskError
 from runner.errors import InvalidError
 from sandbox import Confined, Level, Limits, Mount, Outcome, SandboxError, Spec, WireError
@@ -138,6 +139,7 @@ async def ask(
         confined = await launcher.launch(spec)
     except (SandboxError, OSError) as error:
         return _error(UNASKED, f"it could not be looked at: {error}")
+    confined.expect(Longest("module"), MOST_VALUES)
     output = _Output(confined)
     answer: tuple[TaskManifest, ...] | TaskError | None = None
     timed_out = False
@@ -163,22 +165,19 @@ async def ask(
 
 
 async def _answer(confined: Confined, module: str) -> tuple[TaskManifest, ...] | TaskError | None:
-    """Its manifest or its error; `None` where it ended without either."""
-    while (frame := await confined.receive()) is not None:
-        match frame:
-            case {"type": "manifest", "tasks": tasks}:
-                try:
-                    # Elsewhere: what hostile code declares may take its time.
-                    return await asyncio.to_thread(read_manifest, tasks, module)
-                except InvalidError as error:
-                    return _error(type(error).__name__, str(error))
-            case {"type": "response", "error": {"type": str(kind), "message": str(message), "traceback": str(lines)}}:
-                return _error(kind, message, lines)
-            case {"type": "log" | "progress"}:
-                pass
-            case _:
-                return _error("ProtocolError", "it sent something else than what it declares")
-    return None
+    """Its manifest or its error; `None` where it ended without either. It has no more than one thing to say."""
+    match await confined.receive():
+        case {"type": "manifest", "tasks": tasks}:
+            try:
+                # Elsewhere: what hostile code declares may take its time.
+                return await asyncio.to_thread(read_manifest, tasks, module)
+            except InvalidError as error:
+                return _error(type(error).__name__, str(error))
+        case {"type": "response", "error": {"type": str(kind), "message": str(message), "traceback": str(lines)}}:
+            return _error(kind, message, lines)
+        case None:
+            return None
+    return _error("ProtocolError", "it sent something else than what it declares")
 
 
 async def _outcome(confined: Confined) -> Outcome | SandboxError:
@@ -201,11 +200,12 @@ def _error(kind: str, message: str, traceback: str = "") -> TaskError:
 
 
 class _Output:
-    """Empties both streams of a process, so that it never waits for a reader, and keeps the end of what it wrote."""
+    """Empties both streams of a process, so that it never waits for long, and keeps the end of what it wrote."""
 
     def __init__(self, confined: Confined) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._share = asyncio.get_running_loop(), confined.share
         self._open = {confined.stdout, confined.stderr}
+        self._resting: dict[int, asyncio.Task[None]] = {}
         self._tail = b""
         for descriptor in self._open:
             self._loop.add_reader(descriptor, self._on_readable, descriptor)
@@ -221,17 +221,29 @@ class _Output:
     def _on_readable(self, descriptor: int) -> None:
         if self._read(descriptor) == b"":
             self._end(descriptor)
+        elif self._share.is_used_up:
+            self._loop.remove_reader(descriptor)
+            self._resting[descriptor] = self._loop.create_task(self._rest(descriptor))
+
+    async def _rest(self, descriptor: int) -> None:
+        await self._share.rest()
+        del self._resting[descriptor]
+        self._loop.add_reader(descriptor, self._on_readable, descriptor)
 
     def _read(self, descriptor: int) -> bytes | None:
         """What there is now; `None` for nothing yet, empty at the end."""
-        try:
-            chunk = os.read(descriptor, _CHUNK_BYTES)
-        except BlockingIOError:
-            return None
-        self._tail = (self._tail + chunk)[-_OUTPUT_BYTES:]
+        with self._share:
+            try:
+                chunk = os.read(descriptor, _CHUNK_BYTES)
+            except BlockingIOError:
+                return None
+            self._tail = (self._tail + chunk)[-_OUTPUT_BYTES:]
         return chunk
 
     def _end(self, descriptor: int) -> None:
         self._open.discard(descriptor)
-        self._loop.remove_reader(descriptor)
+        if (resting := self._resting.pop(descriptor, None)) is not None:
+            resting.cancel()
+        else:
+            self._loop.remove_reader(descriptor)
         os.close(descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from runner.domain.run import Attempt, LogLine, QueueState, RunDetail
@@ -11,8 +12,8 @@ from runner.units import rfc3339
 Document = dict[str, Any]
 
 
-def run_document(detail: RunDetail, why: str | None) -> Document:
-    """The whole run; `why` says why it waits or why it ended."""
+def run_document(detail: RunDetail, why: str | None, value: Callable[[str], Any] = json.loads) -> Document:
+    """The whole run; `why` says why it waits or why it ended, `value` makes something of the JSON that it holds."""
     run, error = detail.run, detail.error
     return {
         "id": run.id,
@@ -21,8 +22,8 @@ def run_document(detail: RunDetail, why: str | None) -> Document:
         "queue": run.queue,
         "status": run.status.value,
         "reason": run.reason and run.reason.value,
-        "parameters": json.loads(detail.parameters),
-        "result": None if detail.result is None else json.loads(detail.result),
+        "parameters": value(detail.parameters),
+        "result": None if detail.result is None else value(detail.result),
         "error": error and {"type": error.type, "message": error.message, "traceback": error.traceback},
         "why": why,
         "attempt_count": run.attempt_count,

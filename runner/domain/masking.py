@@ -8,7 +8,7 @@ that means to give away what it was given.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 
 #: A shorter line of a value is left as it is: it would be found in every other word.
 SHORTEST = 4
@@ -46,6 +46,14 @@ class Mask:
     def find(self, text: str) -> str | None:
         """The name of a secret that the text holds, if it holds one."""
         return next((name for form, name in self._names.items() if form in text), None)
+
+    def look_for(self, text: str) -> Generator[None, None, str | None]:
+        """What `find` gives, of a long text, in steps."""
+        for form, name in self._names.items():
+            if form in text:
+                return name
+            yield
+        return None
 
     def locate(self, value: object, name: str) -> str | None:
         """Where a value of JSON, called `name`, holds which secret, as the beginning of a sentence."""

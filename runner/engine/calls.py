@@ -7,13 +7,14 @@ the other.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from traceback import format_exception
 from typing import Any
 
-from runner.domain.documents import Document
 from runner.domain.masking import Mask
+from runner.domain.messages import CALLS_AT_ONCE
 from runner.domain.run import Claim, NewRun, Run, RunDetail
 from runner.domain.status import Status
 from runner.engine.parking import Parking
@@ -31,9 +32,12 @@ from runner.errors import (
     RunnerError,
 )
 from runner.units import rfc3339
+from sandbox import JsonText, Share
 
 #: What the parameters of runs that wait for their parent's success may take up in the runner.
 _EFFECTS_BYTES = 16 << 20
+#: Where in longer parameters a secret stands is not looked for.
+_LOCATED_CHARS = 64 << 10
 
 _logger = logging.getLogger(__name__)
 
@@ -53,6 +57,8 @@ class Calls:
     ) -> None:
         self._parts, self._presenter, self._claim, self._mask = parts, presenter, claim, mask
         self._time, self._parking = time, parking
+        self._share = Share()
+        self._working = asyncio.Semaphore(CALLS_AT_ONCE)
         self._family: frozenset[str] | None = None  # its run and the runs that led to it
         self._shown: set[str] = set()  # runs that it may see
         self._effects_bytes = 0
@@ -79,24 +85,29 @@ class Calls:
             raise InvalidOptionError("arguments must be an object")
         match method:
             case "schedule":
-                return await self._schedule(arguments.get("runs"))
+                async with self._working:
+                    return await self._schedule(arguments.get("runs"))
             case "show":
-                return await self._presenter.document(await self._get(arguments.get("run")))
+                async with self._working:
+                    return await self._document(await self._get(arguments.get("run")))
             case "wait":
                 return await self._wait(arguments.get("run"), arguments.get("timeout"))
             case _:
                 raise InvalidOptionError(f"there is no call {method!r:.80}")
 
-    async def _schedule(self, requests: object) -> list[Document]:
+    async def _schedule(self, requests: object) -> list[JsonText]:
         if not isinstance(requests, list):
             raise InvalidOptionError("runs must be a list")
         parent = self._claim.run
         most = self._parts.settings.limits.children_per_run
         if len(requests) > most:
             raise LimitExceededError(f"a run may schedule {most} others (limits.children_per_run): got {len(requests)}")
-        prepared = self._parts.submission.prepare(parent.app, requests, parent=parent)
+        steps = self._parts.submission.preparing(parent.app, requests, parent=parent)
+        prepared = await self._share.go_through(steps)
         for (new, _), request in zip(prepared, requests, strict=True):
-            self._refuse_secrets(new, request)
+            await self._share.rest()
+            with self._share:
+                self._refuse_secrets(new, request)
         effects = [new for new, with_success in prepared if with_success]
         self._hold(effects)
         now = [new for new, with_success in prepared if not with_success]
@@ -107,13 +118,17 @@ class Calls:
         ]
         self.effects += effects
         self._shown |= {detail.run.id for detail in details}
-        return await self._presenter.documents(details)
+        return await self._presenter.written(details, self._share)
+
+    async def _document(self, detail: RunDetail) -> JsonText:
+        return (await self._presenter.written([detail], self._share))[0]
 
     def _refuse_secrets(self, new: NewRun, request: object) -> None:
         """Nothing of the request is stored if it holds a secret; a task that needs one names it itself."""
         stored = (new.parameters, new.queue or "", new.idempotency_key or "", *new.tags)
         if any(self._mask.find(text) is not None for text in stored):
-            found = self._mask.locate(request, "request")
+            is_long = len(new.parameters) > _LOCATED_CHARS
+            found = "parameters hold a secret" if is_long else self._mask.locate(request, "request")
             if found is not None:
                 raise ExposedSecretError(f'{found}, and it is stored: let task {new.task} name it in its own "secrets"')
 
@@ -145,24 +160,26 @@ class Calls:
             self._shown.add(run)
         return True
 
-    async def _wait(self, run: object, timeout_s: object) -> Document:
+    async def _wait(self, run: object, timeout_s: object) -> JsonText:
         if timeout_s is not None and (not isinstance(timeout_s, int | float) or not 0 <= timeout_s < 1e9):
             raise InvalidOptionError("timeout must be a number of seconds, or null")
-        family = await self._own_family()
-        if run in family:
-            raise DeadlockError(f"run {run} cannot end while this run, which it led to, waits for it")
-        if any(effect.id == run for effect in self.effects):
-            raise DeadlockError(f"run {run} appears with the success of this run, which waits for it")
-        detail = await self._get(run)
-        if detail.run.status.is_final or timeout_s == 0:
-            return await self._presenter.document(detail)
-        await self._refuse_deadlock(detail.run, family)
-        if timeout_s is None:
-            self._refuse_too_late(detail.run)
+        run = _run_id(run)
+        async with self._working:
+            family = await self._own_family()
+            if run in family:
+                raise DeadlockError(f"run {run} cannot end while this run, which it led to, waits for it")
+            if any(effect.id == run for effect in self.effects):
+                raise DeadlockError(f"run {run} appears with the success of this run, which waits for it")
+            detail = await self._get(run)
+            if detail.run.status.is_final or timeout_s == 0:
+                return await self._document(detail)
+            await self._refuse_deadlock(detail.run, family)
+            if timeout_s is None:
+                self._refuse_too_late(detail.run)
         async with self._parking.waiting():
             detail = await self._parts.endings.wait(detail.run.app, detail.run.id, timeout_s)
             # Before it has its time again: from then on it waits for this answer alone.
-            return await self._presenter.document(detail)
+            return await self._document(detail)
 
     async def _own_family(self) -> frozenset[str]:
         if self._family is None:

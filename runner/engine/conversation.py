@@ -1,6 +1,8 @@
 """The conversation with one task over its channel: from its parameters to its response.
 
-Whatever comes from inside is hostile: a frame that is none, or of the wrong shape, is a fault that ends it.
+Whatever comes from inside is hostile: a frame that is none, longer than its kind may be (`runner.domain.messages`) or
+of the wrong shape is a fault that ends it. All that is done here for a task is done in steps, within its share of the
+event loop. A long result is looked at piece by piece and kept as it came: nobody here needs its values.
 """
 
 from __future__ import annotations
@@ -12,15 +14,18 @@ from typing import Any
 
 from runner import jsonvalue
 from runner.domain.masking import Mask
+from runner.domain.messages import CALLS_OPEN, MOST_VALUES, RESPONSE_BEGINS, RESPONSE_ENDS, Longest
 from runner.domain.run import Claim, TaskError
 from runner.engine.calls import Calls, is_call
 from runner.engine.logbook import Logbook
 from runner.engine.parts import Parts
+from runner.engine.progress import Progress
 from runner.engine.verdict import Response, read_error
-from runner.errors import ExposedSecretError, InvalidError, StoreError
+from runner.errors import ExposedSecretError, InvalidError, LimitExceededError
 from sandbox import Confined, SandboxError, WireError
+from sandbox.pieces import check
+from sandbox.wire import PIECE_BYTES
 
-_CALLS_AT_ONCE = 256
 _CALLS_BYTES = 4 << 20  # of those, as they came; what they take up in memory may be twenty times that
 _EXIT_S = 0.5  # for a process that closed its channel to come to its end by itself
 _LOG_LEVELS = frozenset({"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"})
@@ -39,16 +44,28 @@ class Conversation:
     ) -> None:
         self._parts, self._claim, self._confined = parts, claim, confined
         self._calls, self._logbook, self._mask = calls, logbook, mask
+        self._share = confined.share
+        self._progress = Progress(parts.store, claim)
         self.response: Response | None = None
         self.fault: str | None = None
 
     async def hold(self, start: dict[str, Any], on_silence: Callable[[], None]) -> None:
         """Talk until the task responds, faults, or is no more; `on_silence` is called when it closed its channel."""
         replies: dict[asyncio.Task[None], int] = {}
+        self._confined.expect(Longest("task", self._parts.settings.limits.result_bytes), MOST_VALUES)
         try:
             await self._confined.send(start)
-            while (frame := await self._confined.receive()) is not None:
+            while (body := await self._confined.receive_body()) is not None:
+                if len(body) > PIECE_BYTES and body.startswith(RESPONSE_BEGINS):
+                    await self._respond_at_length(body)
+                    return
+                frame = await self._confined.read(body)
+                if len(body) > PIECE_BYTES and "result" in frame:
+                    self.fault = "sent a response of the wrong shape"  # a long one has one shape
+                    return
                 if is_call(frame):
+                    if self._confined.is_dead:
+                        continue  # nobody waits for the reply
                     reply = asyncio.create_task(self._reply(frame))
                     replies[reply] = self._confined.frame_bytes
                     reply.add_done_callback(replies.pop)
@@ -63,6 +80,7 @@ class Conversation:
         except (OSError, SandboxError):
             pass  # it died in the middle of a message: how it ended tells why
         finally:
+            await self._progress.finish()
             if replies:
                 for reply in replies:
                     reply.cancel()
@@ -87,7 +105,11 @@ class Conversation:
     async def _reply(self, frame: dict[str, Any]) -> None:
         reply = await self._calls.answer(frame)
         with contextlib.suppress(OSError, SandboxError):
-            await self._confined.send(reply)
+            try:
+                await self._confined.send(reply)
+            except WireError as error:
+                refusal = {"code": LimitExceededError.code, "message": f"the answer is too much for one reply: {error}"}
+                await self._confined.send({"type": "reply", "id": reply["id"], "error": refusal})
 
     async def _take(self, frame: dict[str, Any]) -> bool:
         """Take one frame; whether the conversation goes on."""
@@ -95,16 +117,15 @@ class Conversation:
             case {"type": "log", "level": str(level), "message": str(message), "at": int(at), **rest}:
                 name = rest.get("logger")
                 text = f"{name}: {message}" if isinstance(name, str) and name != "root" else message
-                self._logbook.record(
-                    level if level in _LOG_LEVELS else "INFO", text, max(0, min(at, self._parts.now()))
-                )
+                level = level if level in _LOG_LEVELS else "INFO"
+                await self._share.go_through(self._logbook.record(level, text, max(0, min(at, self._parts.now()))))
             case {"type": "progress", "fraction": int() | float() as fraction, "text": str() | None as text}:
-                words = text and self._mask.text(text)[:1000]
-                progress = {"fraction": float(min(max(fraction, 0), 1)), "text": words}
-                with contextlib.suppress(StoreError):
-                    await self._parts.store.progress(self._claim, jsonvalue.dumps(progress, limit_bytes=1 << 16))
+                with self._share:
+                    words = text and self._mask.text(text)[:1000]
+                    self._progress.show({"fraction": float(min(max(fraction, 0), 1)), "text": words})
             case {"type": "response", **rest}:
-                self._respond(rest)
+                with self._share:
+                    self._respond(rest)
                 return False
             case _:
                 self.fault = "sent a message of no known kind"
@@ -124,8 +145,36 @@ class Conversation:
         try:
             self.response = Response(result=self._result(frame.get("result")))
         except InvalidError as error:
-            message = self._mask.text(str(error))
-            self.response = Response(error=TaskError(type=type(error).__name__, message=message, traceback=""))
+            self.response = self._refusal(error)
+
+    async def _respond_at_length(self, body: bytes) -> None:
+        """Take a result that is too long to be taken at once."""
+        self._confined.leave()
+        result = body[len(RESPONSE_BEGINS) : -len(RESPONSE_ENDS)]
+        if not body.endswith(RESPONSE_ENDS) or result[:1].isspace():
+            self.fault = "sent a response of the wrong shape"
+            return
+        try:
+            await self._share.go_through(check(result, _read_piece, depth=jsonvalue.MAX_DEPTH))
+        except (ValueError, InvalidError) as error:
+            self.fault = f"sent what is no message ({error!s:.200})"
+            return
+        text = result.decode()
+        secret = await self._share.go_through(self._mask.look_for(text))
+        if self._confined.memory_kills():
+            return  # as in `_respond`
+        limit = self._parts.settings.limits.result_bytes
+        if len(result) > limit:
+            self.response = self._refusal(jsonvalue.too_large("result", limit))
+        elif secret is not None:
+            found = f"result holds the secret {secret}"
+            self.response = self._refusal(ExposedSecretError(f"{found}, and results are stored: return something else"))
+        else:
+            self.response = Response(result=text)
+
+    def _refusal(self, error: InvalidError) -> Response:
+        message = self._mask.text(str(error))
+        return Response(error=TaskError(type=type(error).__name__, message=message, traceback=""))
 
     def _result(self, value: object) -> str:
         text = jsonvalue.dumps(value, "result", limit_bytes=self._parts.settings.limits.result_bytes)
@@ -134,5 +183,9 @@ class Conversation:
         return text
 
 
+def _read_piece(text: bytes) -> object:
+    return jsonvalue.loads(text, "its result")
+
+
 def _is_full(replies: dict[asyncio.Task[None], int]) -> bool:
-    return len(replies) >= _CALLS_AT_ONCE or sum(replies.values()) > _CALLS_BYTES
+    return len(replies) >= CALLS_OPEN or sum(replies.values()) > _CALLS_BYTES

@@ -14,9 +14,9 @@ import logging
 import time
 from typing import Any
 
-from runner import jsonvalue
 from runner.catalog import TaskEntry
 from runner.domain.masking import Mask
+from runner.domain.messages import MOST_VALUES
 from runner.domain.run import Claim, Ending
 from runner.domain.status import Reason
 from runner.engine.calls import Calls
@@ -25,7 +25,7 @@ from runner.engine.logbook import Logbook
 from runner.engine.output import OutputReader
 from runner.engine.parking import Parking
 from runner.engine.parts import Parts
-from runner.engine.presenter import Presenter
+from runner.engine.presenter import Presenter, embedded
 from runner.engine.record import Finish, record
 from runner.engine.timelimit import TimeLimit
 from runner.engine.verdict import Decision, Response, judge, killed_for_memory
@@ -140,8 +140,8 @@ class Execution:
         if self._decision is not None:
             confined.kill()
         readers = [
-            OutputReader(confined.stdout, "stdout", self._logbook),
-            OutputReader(confined.stderr, "stderr", self._logbook),
+            OutputReader(confined.stdout, "stdout", self._logbook, confined.share),
+            OutputReader(confined.stderr, "stderr", self._logbook, confined.share),
         ]
         self._conversation = conversation = Conversation(
             self._parts, self._claim, confined, self._calls, self._logbook, mask=self._mask
@@ -172,7 +172,7 @@ class Execution:
             return error
         finally:
             for reader in readers:
-                reader.close()
+                await reader.finish()
 
     def _unlaunched(self, error: Exception) -> Ending:
         if self._lease is not None and self._lease.is_over and self._confined is None:
@@ -231,9 +231,13 @@ class Execution:
             "type": "start",
             "module": self._entry.module,
             "function": self._entry.function,
-            "parameters": jsonvalue.loads(self._claim.parameters, "parameters"),
+            "parameters": embedded(self._claim.parameters),
             "network": network if isinstance(network, bool) else list(network),
-            "limits": {"parameters_bytes": limits.parameters_bytes, "result_bytes": limits.result_bytes},
+            "limits": {
+                "parameters_bytes": limits.parameters_bytes,
+                "result_bytes": limits.result_bytes,
+                "values": MOST_VALUES,
+            },
             "context": {
                 "run": run.id,
                 "root": run.root or run.id,

@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 from runner.domain.masking import Mask
 from runner.domain.run import LogLine
@@ -27,6 +27,8 @@ _LINE_BYTES = 16 << 10  # a longer line is kept in pieces
 _HELD_BYTES = 16 << 20  # what lines that wait for the store may take in memory, for one attempt
 _LINE_OVERHEAD = 200  # what a line takes in memory beside its text
 _LEAST_BYTES = 64  # what a line counts at least: a million empty ones are no small log
+_STEP_LINES = 200  # how many are taken before others may have the event loop
+_BATCH_LINES = 1000  # how many are written at once
 _BATCH_S = 0.05  # how long lines are gathered before they are written
 _DELAY_S = (0.05, 2.0)  # first and longest pause after the store failed
 #: Everything that a terminal or a log viewer could take for a control: C0 and C1, DEL, line and paragraph separators.
@@ -80,16 +82,21 @@ class Logbook:
         for line in whole:
             self._keep_line(stream, line)
 
-    def record(self, level: str, message: str, at: int) -> None:
-        """Take a record of `logging`; each line of its message becomes a line of the log."""
+    def record(self, level: str, message: str, at: int) -> Generator[None, None, None]:
+        """Take a record of `logging`, in steps; each line of its message becomes a line of the log."""
         message = self._mask.text(message)
         left = len(message) + 1
-        for line in message.split("\n"):
-            if self.is_dropping:  # of millions of lines not each has to be looked at
+        for number, line in enumerate(message.split("\n")):
+            if self.is_dropping:  # of thousands of lines not each has to be looked at
                 self._drop(left)
                 return
             left -= len(line) + 1
-            self._keep("logging", line, at, level)
+            for start in range(0, max(len(line), 1), _LINE_BYTES):
+                self._keep("logging", line[start : start + _LINE_BYTES], at, level)
+                if len(line) > _LINE_BYTES:
+                    yield
+            if number % _STEP_LINES == _STEP_LINES - 1:
+                yield
 
     def mark(self, text: str) -> None:
         """Add a line of isolane's own, whatever the bound."""
@@ -141,9 +148,11 @@ class Logbook:
     async def _write(self) -> None:
         try:
             while self._lines:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._hurry.wait(), _BATCH_S)
-                lines, self._lines = self._lines, []
+                if len(self._lines) < _BATCH_LINES:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._hurry.wait(), _BATCH_S)
+                lines = self._lines[:_BATCH_LINES]
+                del self._lines[:_BATCH_LINES]
                 is_kept = await self._store_in_the_end(lines)
                 self._held_bytes -= sum(map(_held, lines))
                 if is_kept and self._missed_bytes:

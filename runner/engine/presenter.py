@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any
 
 from runner.domain.documents import Document, run_document
-from runner.domain.run import NewRun, Run, RunDetail
+from runner.domain.run import NewRun, QueueState, Run, RunDetail
 from runner.domain.status import Status
 from runner.domain.why import NodeView, explain
 from runner.engine.parts import Parts
 from runner.store.records import TaskKey
+from sandbox import JsonText, Share
+from sandbox.wire import text_of
+
+#: Longer JSON goes into a frame as it was stored: to take it apart and write it again would take long.
+_EMBEDDED_CHARS = 16 << 10
+_STEP_DOCUMENTS = 50
 
 
 class Presenter:
@@ -25,17 +33,41 @@ class Presenter:
 
     async def documents(self, details: Sequence[RunDetail]) -> list[Document]:
         """The documents of several runs of one app, in order."""
+        queues, views = await self._surroundings(details)
+        return [self._document(detail, queues, views) for detail in details]
+
+    async def _surroundings(
+        self, details: Sequence[RunDetail]
+    ) -> tuple[Mapping[str, QueueState], Mapping[str, NodeView]]:
+        """What a run may wait for: the queues that they stand in, and the node as their tasks see it."""
         names = {name for detail in details if (name := _waits_in(detail.run)) is not None}
         queues = await self._parts.store.named_queues(details[0].run.app, names) if names else {}
         tasks = {TaskKey(detail.run.app, detail.run.task) for detail in details}
-        views = {key.task: self._node_view(key) for key in tasks}
-        now = self._parts.now()
-        return [
-            run_document(
-                detail, explain(detail.run, queues.get(_waits_in(detail.run) or ""), views[detail.run.task], now)
-            )
-            for detail in details
-        ]
+        return queues, {key.task: self._node_view(key) for key in tasks}
+
+    async def written(self, details: Sequence[RunDetail], share: Share) -> list[JsonText]:
+        """The same for a frame, within the share of the event loop of whoever asked."""
+        queues, views = await self._surroundings(details)
+
+        def write() -> Generator[None, None, list[JsonText]]:
+            written = []
+            for number, detail in enumerate(details):
+                written.append(JsonText(text_of(self._document(detail, queues, views, embedded))))
+                if number % _STEP_DOCUMENTS == _STEP_DOCUMENTS - 1:
+                    yield
+            return written
+
+        return await share.go_through(write())
+
+    def _document(
+        self,
+        detail: RunDetail,
+        queues: Mapping[str, QueueState],
+        views: Mapping[str, NodeView],
+        value: Callable[[str], Any] = json.loads,
+    ) -> Document:
+        queue = queues.get(_waits_in(detail.run) or "")
+        return run_document(detail, explain(detail.run, queue, views[detail.run.task], self._parts.now()), value)
 
     def _node_view(self, task: TaskKey) -> NodeView:
         capacity = self._parts.capacity
@@ -56,6 +88,11 @@ class Presenter:
 def _waits_in(run: Run) -> str | None:
     """The queue that may keep a run waiting."""
     return None if run.status.is_final or run.status is Status.RUNNING else run.queue
+
+
+def embedded(text: str) -> Any:
+    """Stored JSON as a value of a frame."""
+    return JsonText(text) if len(text) > _EMBEDDED_CHARS else json.loads(text)
 
 
 def unstored(new: NewRun) -> RunDetail:

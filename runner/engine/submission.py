@@ -6,7 +6,7 @@ A request is refused whole, at the call, with an error that names the place and 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -94,6 +94,18 @@ class Submission:
         Raises:
             InvalidError: (one of its kinds) names what is wrong; of a batch, also where in it.
         """
+        steps = self.preparing(app, requests, parent=parent)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                prepared: list[tuple[NewRun, bool]] = end.value
+                return prepared
+
+    def preparing(
+        self, app: str, requests: Sequence[object], *, parent: str | None = None
+    ) -> Generator[None, None, list[tuple[NewRun, bool]]]:
+        """The same in steps, of a request each."""
         prepared = []
         for index, request in enumerate(requests):
             try:
@@ -102,6 +114,7 @@ class Submission:
                 if len(requests) == 1:
                     raise
                 raise RunnerError.rebuild(error.code, f"runs[{index}]: {error}") from None
+            yield
         return prepared
 
     def _prepare(self, app: str, document: object, parent: Run | None) -> tuple[NewRun, bool]:

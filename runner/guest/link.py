@@ -25,8 +25,9 @@ Deliver = Callable[[Frame | None], None]
 class ChannelLink:
     """What `runner.sdk.link.Link` asks for, over a channel."""
 
-    def __init__(self, channel: Channel, *, parameters_bytes: int) -> None:
+    def __init__(self, channel: Channel, *, parameters_bytes: int, most_values: int | None = None) -> None:
         self.parameters_bytes = parameters_bytes
+        self._most_values = most_values  # of a long call
         self._channel, self._owner = channel, os.getpid()
         self._sending, self._sender = allocate_lock(), 0
         self._asking = allocate_lock()
@@ -92,7 +93,7 @@ class ChannelLink:
                 if self._finished:
                     raise TransportError("the task has responded; nothing more can be sent")
                 self._finished = is_last
-                self._channel.send(frame)
+                self._channel.send(frame, None if is_last else self._most_values)
             except WireError as error:
                 raise LimitExceededError(f"this is too much for one call: {error}") from None
             except OSError as error:

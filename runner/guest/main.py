@@ -63,7 +63,7 @@ def main(channel: Channel) -> None:
     process.prepare(frame["module"])
     owner = os.getpid()
     limits = frame.get("limits", {})
-    here = ChannelLink(channel, parameters_bytes=limits.get("parameters_bytes", 0))
+    here = ChannelLink(channel, parameters_bytes=limits.get("parameters_bytes", 0), most_values=limits.get("values"))
     if frame["type"] == "start":
         link.attach(here)
         logwatch.watch()

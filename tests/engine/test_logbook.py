@@ -67,7 +67,7 @@ async def test_lines_wait_for_a_store_that_is_away_for_long_and_are_kept_once(
         logbook.write("stdout", b"during\nand more\n")
         # It gave the lines up once: that is what used to lose them.
         await eventually_async(lambda: "wait for the store" in caplog.text, within_s=60)
-        logbook.record("INFO", "logged", store.now())
+        list(logbook.record("INFO", "logged", store.now()))
         logbook.write("stderr", b"no end")
         flushed = asyncio.create_task(logbook.flush())
     async with asyncio.timeout(60):

@@ -1,0 +1,161 @@
+"""Attempts that say more than anybody can listen to: the event loop goes on, timeouts come, and others have their turn."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from support.loop_pauses import watched_loop
+from support.nodes import Node, running_node
+from support.projects import write_project
+
+CONFIG = """
+[runner]
+concurrency = 6
+memory = "4GB"
+stop_grace = "0s"
+[defaults]
+timeout = "2s"
+memory = "256MB"
+[defaults.retry]
+attempts = 1
+[limits]
+result = "{result}"
+"""
+FLOOD = r"""
+import json, os, socket, threading, time
+from pathlib import Path
+
+def framed(body):
+    return len(body).to_bytes(4, "big") + body
+
+def say(message):
+    return framed(json.dumps(message, separators=(",", ":")).encode())
+
+def log(text):
+    return say({"type": "log", "level": "INFO", "message": text, "at": 1})
+
+def call(method, **arguments):
+    return say({"type": "call", "id": 1, "method": method, "arguments": arguments})
+
+def long(kind, inside, size):
+    begins = {
+        "response": b'{"type":"response","result":[',
+        "call": b'{"type":"call","id":1,"method":"schedule","arguments":{"runs":[{"task":"flood.flood","parameters":{"a":[',
+        "log": b'{"type":"log","level":"INFO","at":1,"message":"x","more":[',
+        "progress": b'{"type":"progress","fraction":0,"text":"x","more":[',
+        "none": b'{"what":[',
+    }[kind]
+    closes = {"call": b"]}}]}}"}.get(kind, b"]}")
+    return framed(begins + inside * ((size - len(begins) - len(closes)) // len(inside)) + inside.rstrip(b",") + closes)
+
+NESTED = b"[" * 90 + b"]" * 90 + b","
+UNITS = {
+    "lists": b"[],", "objects": b"{},", "nested": NESTED, "numbers": b"1,", "digits": b"9" * 4000 + b",",
+    "floats": b"0.1e1,", "escapes": b'"' + b"\\u0041" * 100 + b'",', "keys": b'{"a":1,"b":2,"a":3},',
+    "twice": b'{"a":' * 50 + b"1" + b"}" * 50 + b",", "text": b'"' + b"[,{" * 1000 + b'",', "one": b'"\\n\\"' + b'\\n' * 1000000 + b'",',
+}
+LINES = "\n" * 60_000
+FLOODS = {
+    "logs": lambda: log("") * 4000,
+    "long logs": lambda: log("x" * 60_000) * 20,
+    "many lines": lambda: log(LINES) * 20,
+    "controls": lambda: log("\x7f" * 60_000) * 20,
+    "empty frames": lambda: framed(b"") * 100_000,
+    "empty objects": lambda: framed(b"{}") * 100_000,
+    "progress": lambda: say({"type": "progress", "fraction": 0.5, "text": "x"}) * 1000,
+    "show": lambda: call("show", run="00000000-0000-7000-8000-000000000000") * 1000,
+    "wait": lambda: call("wait", run="00000000-0000-7000-8000-000000000000") * 1000,
+    "schedule": lambda: call("schedule", runs=[{"task": "flood.flood", "after": "1h"}]) * 1000,
+    "batches": lambda: call("schedule", runs=[{"task": "flood.honest", "after": "1h"}] * 5000) * 3,
+    "refused": lambda: call("schedule", runs=[{"task": "flood.honest", "after": "1h"}] * 9999 + [{}]) * 10,
+    "nonsense": lambda: call("x" * 1000) * 1000,
+}
+for kind, size in (("response", 15 << 20), ("response", 1 << 20), ("call", 15 << 20), ("call", 490_000), ("log", 390 << 10),
+                   ("progress", 15 << 20), ("none", 15 << 20)):
+    for name, unit in UNITS.items():
+        FLOODS[f"{kind} of {size} {name}"] = lambda kind=kind, unit=unit, size=size: long(kind, unit, size)
+
+def flood(parameters):
+    stream = socket.socket(fileno=os.dup(3))
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 30)
+    data = FLOODS[parameters["of"]]()
+    while True:
+        stream.sendall(data)
+
+def pipes(parameters):
+    data = parameters["line"].encode() * (1 << 20)
+    import fcntl
+    for pipe in (1, 2):
+        try:
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)
+        except OSError:
+            pass
+        threading.Thread(target=lambda pipe=pipe: [os.write(pipe, data) for _ in iter(int, 1)]).start()
+
+def honest(parameters):
+    return "honest"
+"""
+DECLARED = """
+from runner import task
+import flood_of_words as f
+"""
+OF = [
+    "logs", "long logs", "many lines", "controls", "empty frames", "empty objects", "progress", "show", "wait", "schedule",
+    "batches", "refused", "nonsense",
+]  # fmt: skip
+SHAPES = ["lists", "objects", "nested", "numbers", "digits", "floats", "escapes", "keys", "twice", "text", "one"]
+KINDS = [f"response of {15 << 20}", f"response of {1 << 20}", f"call of {15 << 20}", "call of 490000"]
+
+
+def project(folder: Path, result: str = "15MB") -> Path:
+    source = FLOOD.replace("def flood(", "@task()\ndef flood(").replace("def pipes(", "@task()\ndef pipes(")
+    source = "from runner import task\n" + source.replace("def honest(", "@task()\ndef honest(")
+    return write_project(folder, {"flood.py": source}, CONFIG.format(result=result))
+
+
+@pytest.fixture
+async def node(tmp_path: Path):
+    async with running_node(project(tmp_path)) as node:
+        yield node
+
+
+async def flooded(node: Node, *floods: tuple[str, object]) -> list[dict]:
+    """The runs of these floods, all at once, while an honest one runs beside them; the loop never stood still."""
+    async with watched_loop() as pauses:
+        runs = [await node.schedule(task, parameters) for task, parameters in floods]
+        honest = await node.run("flood.honest", timeout="30s", within_s=30)
+        ended = await asyncio.gather(*(node.ended(run["id"], within_s=30) for run in runs))
+    assert honest["result"] == "honest"
+    assert pauses.longest_s < 0.1
+    return list(ended)
+
+
+@pytest.mark.parametrize("of", OF)
+async def test_a_flood_of_messages_holds_up_nobody(node: Node, of: str) -> None:
+    [document] = await flooded(node, ("flood.flood", {"of": of}))
+
+    assert document["reason"] in ("timeout", "crash")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_long_message_of_whatever_shape_holds_up_nobody(node: Node, kind: str, shape: str) -> None:
+    [document] = await flooded(node, ("flood.flood", {"of": f"{kind} {shape}"}))
+
+    assert document["reason"] in ("timeout", "crash", "success", "error")
+
+
+@pytest.mark.parametrize("line", ["\n", "x", "\x7f\n", "\x1b", "line of text\n"])
+async def test_a_flood_of_output_holds_up_nobody(node: Node, line: str) -> None:
+    [document] = await flooded(node, ("flood.pipes", {"line": line}))
+
+    assert document["reason"] == "timeout"
+
+
+async def test_several_floods_at_once_hold_up_nobody(node: Node) -> None:
+    shapes = ["logs", "many lines", f"response of {15 << 20} nested", f"call of {15 << 20} text", "show"]
+
+    await flooded(node, *(("flood.flood", {"of": of}) for of in shapes))
