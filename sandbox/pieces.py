@@ -52,14 +52,17 @@ def check(text: bytes, parse: Parse, *, depth: int) -> Generator[None, None, Non
         yield
 
 
-def read(text: bytes, parse: Parse, *, depth: int, most: int) -> Generator[None, None, Any]:
+def read(
+    text: bytes, parse: Parse, *, depth: int, most_values: int, most_containers: int
+) -> Generator[None, None, Any]:
     """The value of a text, piece by piece.
 
     Args:
         text: JSON.
         parse: reads a text at once, and refuses what is nested deeper than `depth`. Raises `ValueError`.
         depth: how many containers may stand inside each other.
-        most: how many values there may be.
+        most_values: how many values there may be.
+        most_containers: how many of them may be arrays and objects.
 
     Raises:
         ValueError: it is none, or more than that; or one of its objects has a key twice, at an unlucky place.
@@ -68,8 +71,10 @@ def read(text: bytes, parse: Parse, *, depth: int, most: int) -> Generator[None,
     whole: Any = None
     standing: list[Any] = []  # the containers that are open, from the outermost
     for piece in cutter.values(parse):
-        if cutter.counted > most:
-            raise ValueError(f"it holds more than {most} values")
+        if cutter.counted > most_values:
+            raise ValueError(f"it holds more than {most_values} values")
+        if cutter.containers > most_containers:
+            raise ValueError(f"it holds more than {most_containers} arrays and objects")
         spine = [piece] if cutter.open else []
         while spine and len(spine) < len(cutter.open):
             spine.append(_last(spine[-1]))
@@ -90,13 +95,14 @@ class _Cutter:
 
     Attributes:
         counted: values so far, about.
+        containers: of those.
         open: the brackets that are open after the piece.
         kept: how many of those were open before it.
     """
 
     def __init__(self, text: bytes, depth: int) -> None:
         self._text, self._depth = text, depth
-        self.counted = 0
+        self.counted = self.containers = 0
         self.open = b""
         self.kept = 0
 
@@ -145,7 +151,9 @@ class _Cutter:
     def _follow(self, piece: bytes) -> None:
         """Take in which brackets the piece opens and closes."""
         separators = _STRING.sub(b"", piece).translate(None, _ALL_BUT_SEPARATORS)
-        self.counted += separators.count(b",") + separators.count(b"[") + separators.count(b"{") + 1
+        containers = separators.count(b"[") + separators.count(b"{")
+        self.containers += containers
+        self.counted += separators.count(b",") + containers + 1
         brackets, rounds = separators.replace(b",", b""), 0
         while b"[]" in brackets or b"{}" in brackets:
             brackets, rounds = brackets.replace(b"[]", b"").replace(b"{}", b""), rounds + 1

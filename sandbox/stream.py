@@ -16,9 +16,9 @@ from typing import Any
 from sandbox.share import Share
 from sandbox.wire import FRAME_LIMIT, PIECE_BYTES, Decoder, encode, parse, parse_slowly
 
-#: How many values a frame may hold that is read piece by piece, unless whoever receives says so: they are in the way
-#: of the garbage collector, which stops everything else as well.
-MOST_VALUES = 2_000_000
+#: How many values a frame may hold that is read piece by piece, unless whoever receives says so, and how many arrays
+#: and objects: the garbage collector looks at all of them at once, and so they go.
+MOST_VALUES, MOST_CONTAINERS = 2_000_000, 250_000
 _CHUNK_BYTES = 64 << 10
 #: What is kept of what a dead process sent, beside the frame that had begun: no socket's buffer has to hold more.
 _LAST_BYTES = 512 << 10
@@ -100,7 +100,7 @@ class FrameStream:
             with self.share:
                 frame = parse(body)
         else:
-            frame = await self.share.go_through(parse_slowly(body, self.most_values))
+            frame = await self.share.go_through(parse_slowly(body, self.most_values, MOST_CONTAINERS))
         self._body = None
         return frame
 

@@ -137,8 +137,7 @@ class Decoder:
         end = _HEADER_BYTES + length
         if len(buffer) < end:
             return None
-        with memoryview(buffer) as view:
-            body = bytes(view[_HEADER_BYTES:end])
+        body = bytes(buffer[_HEADER_BYTES:end])
         del buffer[:end]
         self.frame_bytes = length
         return body
@@ -167,25 +166,27 @@ class Decoder:
 def parse(body: bytes) -> dict[str, Any]:
     """The frame that has this body. Raises `WireError`."""
     try:
-        return _checked(_value(body))
+        frame = _value(body)
     except (ValueError, RecursionError) as error:
         raise WireError(f"a frame is not strict JSON: {type(error).__name__}") from error
+    return frame if type(frame) is dict else _refuse_other(frame)
 
 
-def parse_slowly(body: bytes, most_values: int) -> Generator[None, None, dict[str, Any]]:
-    """The same, piece by piece, of a frame that holds no more values than that. Raises `WireError`."""
+def parse_slowly(body: bytes, most_values: int, most_containers: int) -> Generator[None, None, dict[str, Any]]:
+    """The same, piece by piece, of a frame that holds no more values and containers than that. Raises `WireError`."""
     from sandbox.pieces import read  # noqa: PLC0415 - those inside never need it
 
     try:
-        return _checked((yield from read(body, _value, depth=DEPTH_LIMIT, most=most_values)))
+        frame = yield from read(
+            body, _value, depth=DEPTH_LIMIT, most_values=most_values, most_containers=most_containers
+        )
     except (ValueError, RecursionError) as error:
         raise WireError(f"a frame is not strict JSON, or more than may be sent: {error!s:.200}") from error
+    return frame if type(frame) is dict else _refuse_other(frame)
 
 
-def _checked(frame: Any) -> dict[str, Any]:
-    if not isinstance(frame, dict):
-        raise WireError(f"a frame is not an object but {type(frame).__name__}")
-    return frame
+def _refuse_other(frame: object) -> NoReturn:
+    raise WireError(f"a frame is not an object but {type(frame).__name__}")
 
 
 def _value(text: bytes) -> Any:

@@ -1,8 +1,9 @@
 """Checks parameters against the JSON Schema of a task. The schema comes from task code, and is hostile.
 
 What the runner checks is a plain copy: references are unrolled, and only keywords are kept whose cost is the size of
-the schema times the size of the value, whatever both hold. What is left out (recursion below its first turn, `not`,
-formats, all that lies beyond the size limits) is left to the task's own process, which converts its parameters anyway.
+the schema times the size of the value, whatever both hold; where that product is large, nothing is checked here, since
+nothing else of the runner goes on meanwhile. What is left out (that, recursion below its first turn, `not`, formats,
+all that lies beyond the size limits) is left to the task's own process, which converts its parameters anyway.
 Each thing left out makes the copy accept more, never less: `oneOf` becomes `anyOf` for that reason. Patterns
 are matched in linear time; one that needs backtracking is refused, and so is a reference to elsewhere: nothing is ever
 fetched.
@@ -26,6 +27,10 @@ _DEEPEST = 64
 _NODE_COST = 32
 _PATTERN_COST = 16 << 10
 _PATTERN_BYTES = 256 << 10  # a compiled one
+#: Of the size of a schema times that of a value, in bytes each: what takes some 50 ms at worst.
+_MOST_WORK = 400_000_000
+#: Of a value: to hand it over takes time as well.
+_MOST_VALUE_BYTES = 1 << 20
 _LONGEST_MESSAGE = 300
 #: Compiled schemas that are kept; more tasks than this in use at once only cost time.
 _KEPT = 128
@@ -61,6 +66,11 @@ def prepare(schema: object) -> str:
         reason = error.message if isinstance(error, ValidationError) else str(error)
         raise InvalidValueError(f"the schema of the parameters is no JSON Schema: {_cut(reason)}") from None
     raise InvalidValueError(f"a schema may have at most {_MOST_BYTES} bytes: got {size}")
+
+
+def is_quick(prepared: str, value_bytes: int) -> bool:
+    """Whether `check` of a value of so many bytes of JSON takes no time that anybody else would notice."""
+    return value_bytes <= _MOST_VALUE_BYTES and len(prepared) * value_bytes <= _MOST_WORK
 
 
 def check(prepared: str, value: object, name: str = "parameters") -> None:

@@ -49,7 +49,7 @@ MESSAGES = (
     Message("progress", "task", 8 << 10),
     Message("call", "task", FRAME_LIMIT, often=f"{CALLS_OPEN} without a reply, {CALLS_AT_ONCE} worked on"),
     Message("response", "task", 512 << 10, adds_result=True, often="one"),
-    Message("manifest", "module", 1 << 20, often="one"),
+    Message("manifest", "module", 2 << 20, often="one"),
     Message("response", "module", 512 << 10, often="one"),
     Message("start", "runner", FRAME_LIMIT, often="one"),
     Message("discover", "runner", FRAME_LIMIT, often="one"),

@@ -127,7 +127,7 @@ class Submission:
             raise InvalidOptionError("with_success works inside a task only: it ties a run to its parent's success")
         parameters = {} if request.parameters is None else request.parameters
         text = jsonvalue.dumps(parameters, limit_bytes=self._settings.limits.parameters_bytes, must_be_object=True)
-        self._catalog.check_parameters(entry, parameters)
+        self._catalog.check_parameters(entry, parameters, size_bytes=len(text))
         return self._new_run(app, entry, request, text, parent), request.with_success
 
     def _new_run(self, app: str, entry: TaskEntry, request: _Request, parameters: str, parent: Run | None) -> NewRun:

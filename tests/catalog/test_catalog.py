@@ -274,7 +274,7 @@ async def test_whatever_a_module_declares_it_harms_only_itself(write, new_catalo
 
 async def test_an_honest_declaration_by_hand_is_taken(write, new_catalog):
     """So that the attacks above fail for what they do, not for how they do it."""
-    write({"hostile.py": HOSTILE.format(attack="send({'type': 'log'}); manifest(task())")})
+    write({"hostile.py": HOSTILE.format(attack="manifest(task())")})
     catalog = new_catalog()
     await catalog.load()
 

@@ -1,4 +1,4 @@
-"""Attempts that say more than anybody can listen to: the event loop goes on, timeouts come, and others have their turn."""
+"""Attempts that say more than anybody can listen to: the loop goes on, timeouts come, and others have their turn."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def call(method, **arguments):
 def long(kind, inside, size):
     begins = {
         "response": b'{"type":"response","result":[',
-        "call": b'{"type":"call","id":1,"method":"schedule","arguments":{"runs":[{"task":"flood.flood","parameters":{"a":[',
+        "call": b'{"type":"call","id":1,"method":"schedule","arguments":{"runs":[{"task":"flood.honest",'
+                b'"parameters":{"a":[',
         "log": b'{"type":"log","level":"INFO","at":1,"message":"x","more":[',
         "progress": b'{"type":"progress","fraction":0,"text":"x","more":[',
         "none": b'{"what":[',
@@ -55,7 +56,8 @@ NESTED = b"[" * 90 + b"]" * 90 + b","
 UNITS = {
     "lists": b"[],", "objects": b"{},", "nested": NESTED, "numbers": b"1,", "digits": b"9" * 4000 + b",",
     "floats": b"0.1e1,", "escapes": b'"' + b"\\u0041" * 100 + b'",', "keys": b'{"a":1,"b":2,"a":3},',
-    "twice": b'{"a":' * 50 + b"1" + b"}" * 50 + b",", "text": b'"' + b"[,{" * 1000 + b'",', "one": b'"\\n\\"' + b'\\n' * 1000000 + b'",',
+    "twice": b'{"a":' * 50 + b"1" + b"}" * 50 + b",", "text": b'"' + b"[,{" * 1000 + b'",',
+    "one": b'"\\n\\"' + b'\\n' * 200_000 + b'",',
 }
 LINES = "\n" * 60_000
 FLOODS = {
@@ -73,8 +75,8 @@ FLOODS = {
     "refused": lambda: call("schedule", runs=[{"task": "flood.honest", "after": "1h"}] * 9999 + [{}]) * 10,
     "nonsense": lambda: call("x" * 1000) * 1000,
 }
-for kind, size in (("response", 15 << 20), ("response", 1 << 20), ("call", 15 << 20), ("call", 490_000), ("log", 390 << 10),
-                   ("progress", 15 << 20), ("none", 15 << 20)):
+for kind, size in (("response", 15 << 20), ("response", 1 << 20), ("call", 15 << 20), ("call", 490_000),
+                   ("log", 390 << 10), ("progress", 15 << 20), ("none", 15 << 20)):
     for name, unit in UNITS.items():
         FLOODS[f"{kind} of {size} {name}"] = lambda kind=kind, unit=unit, size=size: long(kind, unit, size)
 
@@ -98,14 +100,8 @@ def pipes(parameters):
 def honest(parameters):
     return "honest"
 """
-DECLARED = """
-from runner import task
-import flood_of_words as f
-"""
-OF = [
-    "logs", "long logs", "many lines", "controls", "empty frames", "empty objects", "progress", "show", "wait", "schedule",
-    "batches", "refused", "nonsense",
-]  # fmt: skip
+OF = ["logs", "long logs", "many lines", "controls", "empty frames", "empty objects", "progress", "show", "wait"]
+OF += ["schedule", "batches", "refused", "nonsense"]
 SHAPES = ["lists", "objects", "nested", "numbers", "digits", "floats", "escapes", "keys", "twice", "text", "one"]
 KINDS = [f"response of {15 << 20}", f"response of {1 << 20}", f"call of {15 << 20}", "call of 490000"]
 
@@ -153,6 +149,57 @@ async def test_a_flood_of_output_holds_up_nobody(node: Node, line: str) -> None:
     [document] = await flooded(node, ("flood.pipes", {"line": line}))
 
     assert document["reason"] == "timeout"
+
+
+#: What a module says while it is asked for its tasks.
+DECLARES = """
+import json, os, socket
+stream = socket.socket(fileno=os.dup(3))
+stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 30)
+
+def say(body):
+    stream.sendall(len(body).to_bytes(4, "big") + body)
+
+def declare(schema, name="speak", times=1):
+    document = {{"name": name, "module": name, "function": "run", "async": False, "arguments": 1, "schema": schema,
+                 "description": "x", "options": {{}}}}
+    say(json.dumps({{"type": "manifest", "tasks": [document] * times}}).encode())
+
+deep = {{}}
+for _ in range(90):
+    deep = {{"properties": {{"a": deep}}}}
+{flood}
+def run(parameters): ...
+"""
+DECLARATIONS = {
+    "logs": 'while True: say(b\'{"type":"log"}\')',
+    "empty frames": "while True: say(b'')",
+    "output": "while True: os.write(1, b'\\n' * 65536)",
+    "thousands of tasks": "declare(None, times=15_000)",
+    "many tasks": "declare({'type': 'object'}, times=500)",
+    "lists": "say(b'{\"type\":\"manifest\",\"tasks\":[' + b'[],' * 600_000 + b'[]]}')",
+    "a huge schema": "declare({'enum': list(range(120_000))})",
+    "alternatives": "declare({'anyOf': [{'const': str(each)} for each in range(12_000)]})",
+    "patterns": "declare({'anyOf': [{'pattern': '(a{1,99}|b){1,99}' + str(each)} for each in range(15)]})",
+    "references": "declare({'$defs': {str(i): {'anyOf': [{'$ref': f'#/$defs/{i + 1}'}] * 9} for i in range(60)}"
+    " | {'60': {}}, '$ref': '#/$defs/0'})",
+    "a deep schema": "declare({'allOf': [deep] * 100})",
+    "numbers": "say(b'{\"type\":\"manifest\",\"tasks\":[' + b'9' * 1_900_000 + b']}')",
+}
+
+
+@pytest.mark.parametrize("flood", DECLARATIONS.values(), ids=DECLARATIONS)
+async def test_a_module_that_floods_while_it_is_asked_holds_up_nobody(node: Node, tmp_path: Path, flood: str) -> None:
+    (tmp_path / "tasks" / "speak.py").write_text(DECLARES.format(flood=flood))
+
+    async with watched_loop() as pauses:
+        node.engine.parts.catalog._import_timeout_s = 3.0
+        loading = asyncio.create_task(node.engine.parts.catalog.load())
+        honest = await node.run("flood.honest", timeout="30s", within_s=30)
+        await loading
+
+    assert honest["result"] == "honest"
+    assert pauses.longest_s < 0.1
 
 
 async def test_several_floods_at_once_hold_up_nobody(node: Node) -> None:
