@@ -57,6 +57,10 @@ class Say(Protocol):
         """Print to stdout, or to stderr."""
 
 
+#: How long a thread that computes keeps the others waiting, where it is Python: the event loop, and the heartbeat, ask
+#: again after every call to the kernel. Unless said it would be ten times as long.
+_SWITCH_S = 0.0005
+
 _logger = logging.getLogger(__name__)
 
 
@@ -158,6 +162,7 @@ async def running_engine(
     settings: Settings, store_url: str, lock_file: Path, *, periodic: bool = True, patience_s: float | None = None
 ) -> AsyncIterator[Engine]:
     """An engine that works, and is drained at the end; `periodic` and `patience_s` as in `Engine.start`."""
+    sys.setswitchinterval(_SWITCH_S)
     settings.secrets.check()
     limits = StoreLimits(
         waiting_per_app=settings.limits.waiting_per_app,

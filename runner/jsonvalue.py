@@ -69,11 +69,28 @@ def loads(text: str | bytes, name: str = "value") -> Any:
     Raises:
         InvalidValueError: not JSON in UTF-8; NaN, Infinity or a number out of range; a lone surrogate; depth over 100.
     """
+    text, value = _read(text, name)
+    # Only escapes bring lone surrogates past what was checked, and only more brackets than this bring depth.
+    suspect = "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH
+    if suspect and _encode_plain(value, len(text)) is None:
+        _Walk(name, len(text)).plain(value)
+    return value
+
+
+def loads_shallow(text: bytes, name: str = "value") -> Any:
+    """As `loads`, of what is known to be nested no deeper than it may be."""
+    decoded, value = _read(text, name)
+    if "\\u" in decoded and _encode_plain(value, len(decoded)) is None:
+        _Walk(name, len(decoded)).plain(value)
+    return value
+
+
+def _read(text: str | bytes, name: str) -> tuple[str, Any]:
     try:
         text = text if isinstance(text, str) else text.decode()
         if not text.isascii():
             text.encode()
-        value = _decode(text)
+        return text, _decode(text)
     except UnicodeError as error:
         raise InvalidValueError(f"{name} is not UTF-8: {error}") from None
     except json.JSONDecodeError as error:
@@ -82,11 +99,6 @@ def loads(text: str | bytes, name: str = "value") -> Any:
         raise InvalidValueError(f"{name} holds a number out of range: {error}") from None
     except RecursionError:
         raise InvalidValueError(f"{name} is nested deeper than {MAX_DEPTH}") from None
-    # Only escapes bring lone surrogates past the check above, and only more brackets than this bring depth.
-    suspect = "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH
-    if suspect and _encode_plain(value, len(text)) is None:
-        _Walk(name, len(text)).plain(value)
-    return value
 
 
 def _encode_plain(value: object, limit: int) -> str | None:

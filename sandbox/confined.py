@@ -209,6 +209,11 @@ class Confined:
         self.hosts.watch(told)
 
     @property
+    def is_killed(self) -> bool:
+        """Whether it was decided here to kill it."""
+        return self._killed
+
+    @property
     def is_dead(self) -> bool:
         """Whether everything of it is dead; what it sent before may still be received."""
         return self._outcome.done()

@@ -42,7 +42,7 @@ def check(text: bytes, parse: Parse, *, depth: int) -> Generator[None, None, Non
 
     Args:
         text: JSON.
-        parse: reads a text at once, and refuses what is nested deeper than `depth`. Raises `ValueError`.
+        parse: reads a text at once, whatever its depth. Raises `ValueError`.
         depth: how many containers may stand inside each other.
 
     Raises:
@@ -59,7 +59,7 @@ def read(
 
     Args:
         text: JSON.
-        parse: reads a text at once, and refuses what is nested deeper than `depth`. Raises `ValueError`.
+        parse: reads a text at once, whatever its depth. Raises `ValueError`.
         depth: how many containers may stand inside each other.
         most_values: how many values there may be.
         most_containers: how many of them may be arrays and objects.
@@ -150,23 +150,30 @@ class _Cutter:
 
     def _follow(self, piece: bytes) -> None:
         """Take in which brackets the piece opens and closes."""
-        separators = _STRING.sub(b"", piece).translate(None, _ALL_BUT_SEPARATORS)
+        outside = _STRING.sub(b"", piece) if b'"' in piece else piece
+        separators = outside.translate(None, _ALL_BUT_SEPARATORS)
         containers = separators.count(b"[") + separators.count(b"{")
         self.containers += containers
         self.counted += separators.count(b",") + containers + 1
-        brackets, rounds = separators.replace(b",", b""), 0
+        brackets, before = separators.replace(b",", b""), self.open
+        rest, rounds = self._reduce(brackets)
+        opened = rest.lstrip(b"]}")
+        closed = rest[: len(rest) - len(opened)]
+        self.kept = len(before) - len(closed)
+        if self.kept < 0 or closed != _closers(before[self.kept :]) or opened.strip(b"[{"):
+            raise ValueError("its brackets do not match")
+        self.open = before[: self.kept] + opened
+        if len(before) + len(opened) + rounds > self._depth:  # perhaps: so all of it together
+            self._reduce(before + brackets + _closers(self.open))
+
+    def _reduce(self, brackets: bytes) -> tuple[bytes, int]:
+        """The brackets without those that close each other, and how deep these were. Refuses more than the depth."""
+        rounds = 0
         while b"[]" in brackets or b"{}" in brackets:
             brackets, rounds = brackets.replace(b"[]", b"").replace(b"{}", b""), rounds + 1
             if rounds > self._depth:
-                raise ValueError("it is nested too deeply")
-        opened = brackets.lstrip(b"]}")
-        closed = brackets[: len(brackets) - len(opened)]
-        self.kept = len(self.open) - len(closed)
-        if self.kept < 0 or closed != _closers(self.open[self.kept :]) or opened.strip(b"[{"):
-            raise ValueError("its brackets do not match")
-        self.open = self.open[: self.kept] + opened
-        if len(self.open) > self._depth:
-            raise ValueError("it is nested too deeply")
+                raise ValueError(f"it is nested deeper than {self._depth}")
+        return brackets, rounds
 
 
 def _closers(opened: bytes) -> bytes:

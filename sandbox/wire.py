@@ -137,7 +137,11 @@ class Decoder:
         end = _HEADER_BYTES + length
         if len(buffer) < end:
             return None
-        body = bytes(buffer[_HEADER_BYTES:end])
+        if length <= PIECE_BYTES:
+            body = bytes(buffer[_HEADER_BYTES:end])
+        else:
+            with memoryview(buffer) as view:  # a copy less
+                body = bytes(view[_HEADER_BYTES:end])
         del buffer[:end]
         self.frame_bytes = length
         return body
@@ -167,6 +171,8 @@ def parse(body: bytes) -> dict[str, Any]:
     """The frame that has this body. Raises `WireError`."""
     try:
         frame = _value(body)
+        if body.count(b"[") + body.count(b"{") > DEPTH_LIMIT and _is_too_deep(frame):
+            raise WireError(f"a frame is nested deeper than {DEPTH_LIMIT}")
     except (ValueError, RecursionError) as error:
         raise WireError(f"a frame is not strict JSON: {type(error).__name__}") from error
     return frame if type(frame) is dict else _refuse_other(frame)
@@ -194,8 +200,6 @@ def _value(text: bytes) -> Any:
     value = _from_text(text.decode())
     if b"\\u" in text:  # only an escape can smuggle a lone surrogate through UTF-8
         _to_text(value).encode()
-    if text.count(b"[") + text.count(b"{") > DEPTH_LIMIT and _is_too_deep(value):
-        raise ValueError(f"it is nested deeper than {DEPTH_LIMIT}")
     return value
 
 

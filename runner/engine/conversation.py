@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 from runner import jsonvalue
@@ -64,7 +64,7 @@ class Conversation:
                     self.fault = "sent a response of the wrong shape"  # a long one has one shape
                     return
                 if is_call(frame):
-                    if self._confined.is_dead:
+                    if self._confined.is_dead or self._confined.is_killed:
                         continue  # nobody waits for the reply
                     reply = asyncio.create_task(self._reply(frame))
                     replies[reply] = self._confined.frame_bytes
@@ -155,7 +155,8 @@ class Conversation:
             self.fault = "sent a response of the wrong shape"
             return
         try:
-            await self._share.go_through(check(result, _read_piece, depth=jsonvalue.MAX_DEPTH))
+            if not await self._share.go_through(self._check(result)):
+                return
         except (ValueError, InvalidError) as error:
             self.fault = f"sent what is no message ({error!s:.200})"
             return
@@ -172,6 +173,14 @@ class Conversation:
         else:
             self.response = Response(result=text)
 
+    def _check(self, result: bytes) -> Generator[None, None, bool]:
+        """Make sure that it is JSON; whether that came to its end before it was decided to kill its process."""
+        for _ in check(result, _read_piece, depth=jsonvalue.MAX_DEPTH):
+            if self._confined.is_killed:
+                return False
+            yield
+        return True
+
     def _refusal(self, error: InvalidError) -> Response:
         message = self._mask.text(str(error))
         return Response(error=TaskError(type=type(error).__name__, message=message, traceback=""))
@@ -184,7 +193,7 @@ class Conversation:
 
 
 def _read_piece(text: bytes) -> object:
-    return jsonvalue.loads(text, "its result")
+    return jsonvalue.loads_shallow(text, "its result")
 
 
 def _is_full(replies: dict[asyncio.Task[None], int]) -> bool:

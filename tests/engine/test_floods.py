@@ -25,8 +25,7 @@ attempts = 1
 result = "{result}"
 """
 FLOOD = r"""
-import json, os, socket, threading, time
-from pathlib import Path
+import fcntl, json, os, socket, threading
 
 def framed(body):
     return len(body).to_bytes(4, "big") + body
@@ -89,13 +88,13 @@ def flood(parameters):
 
 def pipes(parameters):
     data = parameters["line"].encode() * (1 << 20)
-    import fcntl
     for pipe in (1, 2):
         try:
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)
         except OSError:
             pass
         threading.Thread(target=lambda pipe=pipe: [os.write(pipe, data) for _ in iter(int, 1)]).start()
+    threading.Event().wait()
 
 def honest(parameters):
     return "honest"
