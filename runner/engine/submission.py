@@ -103,7 +103,7 @@ class Submission:
                 return prepared
 
     def preparing(
-        self, app: str, requests: Sequence[object], *, parent: str | None = None
+        self, app: str, requests: Sequence[object], *, parent: Run | None = None
     ) -> Generator[None, None, list[tuple[NewRun, bool]]]:
         """The same in steps, of a request each."""
         prepared = []
