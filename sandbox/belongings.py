@@ -10,7 +10,7 @@ import contextlib
 import os
 import socket
 
-from sandbox import cgroup
+from sandbox import cgroup, footprint
 from sandbox.confined import Confined
 
 
@@ -32,6 +32,15 @@ class Belongings:
         self._group = group
         self.far = [far_channel.detach(), far_stdout, far_stderr]
         self.procs = group.procs if group is not None else ()
+
+    def are_idle(self) -> bool:
+        """Whether who has them, and is no attempt yet, does nothing but wait."""
+        return self._group is None or footprint.is_idle(self._group)
+
+    def admit(self, memory_bytes: int) -> None:
+        """Who waited with them becomes an attempt, and may use so much memory. Raises `OSError`."""
+        if self._group is not None:
+            self._group.limit_memory(memory_bytes)
 
     def close_far(self) -> None:
         """They have been handed over, or never will be."""

@@ -29,6 +29,9 @@ class Group(Protocol):
     #: Readable when it may be that the kernel killed something for memory; `kills` says whether.
     alarm: int
 
+    def limit(self, limits: Limits) -> None:
+        """Hold it to other limits. Raises `OSError`."""
+
     def kills(self) -> int:
         """How many processes the kernel has killed for memory."""
 
@@ -46,6 +49,12 @@ class Group(Protocol):
 
     def cpu_time_s(self) -> float | None:
         """User and system time of all that was in it, `None` if it was not counted."""
+
+    def processes(self) -> int:
+        """How many processes and threads there are in it, until they are buried."""
+
+    def kill(self) -> None:
+        """Let nothing more be forked in it, and kill all that there is."""
 
     def remove(self) -> None:
         """Have done with the group, in which nothing lives any more."""

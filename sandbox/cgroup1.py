@@ -93,14 +93,14 @@ class V1Group:
     def __init__(self, paths: dict[str, Path], limits: Limits, pool: Pool[V1Group]) -> None:
         self._paths = paths
         self._pool = pool
-        self._has_swap = (paths["memory"].parent / "memory.memsw.limit_in_bytes").exists()
         self._limits: Limits | None = None
         self._open: list[int] = []
         self.procs: tuple[int, ...] = ()
         try:
             for path in dict.fromkeys(paths.values()):  # cpu and cpuacct may be one hierarchy
                 path.mkdir()
-            self._limit(limits)
+            self._memory_limits = self._open_memory_limits()
+            self.limit(limits)
             self.alarm = self._arm()
             # By `tasks` a process of one thread moves at once; by `cgroup.procs` the kernel first waits, 10 ms on an
             # idle machine, until nobody on any processor forks.
@@ -124,15 +124,11 @@ class V1Group:
         self._open.append(descriptor)
         return descriptor
 
-    def _limit(self, limits: Limits) -> None:
+    def limit(self, limits: Limits) -> None:
+        """Hold it to other limits. Raises `OSError`."""
         before, self._limits = self._limits, limits
         if before is None or before.memory_bytes != limits.memory_bytes:
-            memory = self._paths["memory"]
-            if self._has_swap:  # never less than the memory alone, so it makes way first
-                cgroupfs.write(memory / "memory.memsw.limit_in_bytes", "-1")
-            cgroupfs.write(memory / "memory.limit_in_bytes", str(limits.memory_bytes))
-            if self._has_swap:  # no swap on top of it
-                cgroupfs.write(memory / "memory.memsw.limit_in_bytes", str(limits.memory_bytes))
+            self._write_memory_limit(grows=before is not None and before.memory_bytes < limits.memory_bytes)
         if before is None or before.processes != limits.processes:
             cgroupfs.write(self._paths["pids"] / "pids.max", str(limits.processes))
         was_limited = before is not None and before.cpus is not None
@@ -146,12 +142,21 @@ class V1Group:
     def limit_memory(self, limit_bytes: int) -> None:
         """Have another limit on memory from now on."""
         assert self._limits is not None, "a group has limits from the first"
-        files = ["memory.limit_in_bytes"]
-        if self._has_swap:  # no swap on top of it; and never less than the memory alone, so it makes way first
-            files.insert(int(limit_bytes < self._limits.memory_bytes), "memory.memsw.limit_in_bytes")
-        for file in files:
-            cgroupfs.write(self._paths["memory"] / file, str(limit_bytes))
+        grows = limit_bytes > self._limits.memory_bytes
         self._limits = replace(self._limits, memory_bytes=limit_bytes)
+        self._write_memory_limit(grows=grows)
+
+    def _write_memory_limit(self, *, grows: bool) -> None:
+        # What counts swap too is never less than memory alone, and no more than that: no swap on top of it.
+        assert self._limits is not None, "it is written"
+        for file in reversed(self._memory_limits) if grows else self._memory_limits:
+            os.pwrite(file, str(self._limits.memory_bytes).encode(), 0)
+
+    def _open_memory_limits(self) -> list[int]:
+        """Where the limit is written: of memory alone, and where the kernel counts swap, of both together."""
+        memory = self._paths["memory"]
+        files = [memory / "memory.limit_in_bytes", memory / "memory.memsw.limit_in_bytes"]
+        return [self._keep(os.open(file, os.O_WRONLY | os.O_CLOEXEC)) for file in files if file.exists()]
 
     def _arm(self) -> int:
         """Have the kernel signal an eventfd when the group runs out of memory, which is just before it kills."""
@@ -169,7 +174,7 @@ class V1Group:
         if cgroupfs.number(self._processes) or self.kills() or self.used_bytes() > LEFT_BEHIND_BYTES:
             return False
         self.clear_alarm()
-        self._limit(limits)
+        self.limit(limits)
         os.pwrite(self._peak, b"0", 0)
         if self._cpu is not None:
             os.pwrite(self._cpu, b"0", 0)
@@ -197,6 +202,16 @@ class V1Group:
     def cpu_time_s(self) -> float | None:
         """User and system time of all that was in it."""
         return None if self._cpu is None else cgroupfs.number(self._cpu) / 1e9
+
+    def processes(self) -> int:
+        """How many processes and threads there are in it, until they are buried."""
+        return cgroupfs.number(self._processes)
+
+    def kill(self) -> None:
+        """Let nothing more be forked in it, and kill all that there is."""
+        assert self._limits is not None, "it was limited when it was made"
+        self.limit(replace(self._limits, processes=1))
+        cgroupfs.kill(self._paths["pids"] / "cgroup.procs")
 
     def remove(self) -> None:
         """Have done with the group, in which nothing lives any more."""

@@ -65,13 +65,14 @@ class V2Group:
             if (path / "memory.swap.max").exists():
                 cgroupfs.write(path / "memory.swap.max", "0")
             cgroupfs.write(path / "memory.oom.group", "1")  # one killed, all killed: no crippled tree goes on
-            self._limit(limits)
+            self._memory_limit = self._keep(os.open(path / "memory.max", os.O_WRONLY | os.O_CLOEXEC))
+            self.limit(limits)
             self.alarm = self._keep(syscalls.inotify_modified(str(path / "memory.events")))
             self.procs = (self._keep(os.open(path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)),)
             # Open as long as the group is there: what is asked for each attempt takes longer to open than to read.
-            self._events, self._used, self._population, self._cpu = (
+            self._events, self._used, self._population, self._processes, self._cpu = (
                 self._keep(os.open(path / name, os.O_RDONLY | os.O_CLOEXEC))
-                for name in ("memory.events", "memory.current", "cgroup.events", "cpu.stat")
+                for name in ("memory.events", "memory.current", "cgroup.events", "pids.current", "cpu.stat")
             )
             self._peak = self._open_peak()
         except OSError:
@@ -89,10 +90,11 @@ class V2Group:
         except OSError:
             return None
 
-    def _limit(self, limits: Limits) -> None:
+    def limit(self, limits: Limits) -> None:
+        """Hold it to other limits. Raises `OSError`."""
         before, self._limits = self._limits, limits
         if before is None or before.memory_bytes != limits.memory_bytes:
-            cgroupfs.write(self._path / "memory.max", str(limits.memory_bytes))
+            os.pwrite(self._memory_limit, str(limits.memory_bytes).encode(), 0)
         if before is None or before.processes != limits.processes:
             cgroupfs.write(self._path / "pids.max", str(limits.processes))
         was_limited = before is not None and before.cpus is not None
@@ -106,7 +108,7 @@ class V2Group:
     def limit_memory(self, limit_bytes: int) -> None:
         """Have another limit on memory from now on."""
         assert self._limits is not None, "a group has limits from the first"
-        cgroupfs.write(self._path / "memory.max", str(limit_bytes))
+        os.pwrite(self._memory_limit, str(limit_bytes).encode(), 0)
         self._limits = replace(self._limits, memory_bytes=limit_bytes)
 
     def renew(self, limits: Limits) -> bool:
@@ -116,7 +118,7 @@ class V2Group:
         if cgroupfs.table(self._population)[b"populated"] or self.kills() or self.used_bytes() > LEFT_BEHIND_BYTES:
             return False
         self.clear_alarm()
-        self._limit(limits)
+        self.limit(limits)
         if self._peak is not None:
             os.write(self._peak, b"reset")
         self._earlier_cpu_time_s = self._cpu_time_s()
@@ -153,6 +155,16 @@ class V2Group:
     def _cpu_time_s(self) -> float:
         # There without the cpu controller too.
         return cgroupfs.table(self._cpu)[b"usage_usec"] / 1e6
+
+    def processes(self) -> int:
+        """How many processes and threads there are in it, until they are buried."""
+        return cgroupfs.number(self._processes)
+
+    def kill(self) -> None:
+        """Let nothing more be forked in it, and kill all that there is."""
+        assert self._limits is not None, "it was limited when it was made"
+        self.limit(replace(self._limits, processes=1))
+        cgroupfs.kill(self._path / "cgroup.procs")
 
     def remove(self) -> None:
         """Have done with the group, in which nothing lives any more."""

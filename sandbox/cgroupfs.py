@@ -61,6 +61,22 @@ def sweep_folder(folder: Path) -> None:
         group.rmdir()
 
 
+def kill(procs: Path) -> None:
+    """Kill what this file lists, in which nothing can be forked."""
+    for pid in procs.read_text().split():
+        try:
+            pidfd = os.pidfd_open(int(pid))
+        except ProcessLookupError:
+            continue
+        try:
+            if pid in procs.read_text().split():  # and so it was that process all the time
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        finally:
+            os.close(pidfd)
+
+
 def remove_folder(folder: Path) -> None:
     """Remove a group or a folder of groups; one that is in use or gone already stays as it is."""
     try:

@@ -9,12 +9,13 @@ launch fails here and leaves nothing.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from sandbox import cgroup, lock, private, probe, setid
+from sandbox import cgroup, footprint, lock, private, probe, setid
 from sandbox.belongings import Belongings
 from sandbox.cells import Inmate
 from sandbox.confined import Confined
@@ -29,7 +30,8 @@ from sandbox.report import End
 from sandbox.roster import Roster
 from sandbox.spec import Level, Limits, Spec
 from sandbox.watchdog import Watchdog, Watched
-from sandbox.zygotes import Zygote, Zygotes
+from sandbox.zygote_handle import Zygote
+from sandbox.zygotes import Zygotes
 
 _PROBE_LIMITS = Limits(memory_bytes=128 << 20, processes=16, disk_bytes=1 << 20, open_files=64)
 _WARM_UP_PATIENCE_S = 60.0
@@ -79,7 +81,7 @@ class Sandbox:
         self._is_dead = False
         self._roster = Roster()
         self._watchdog = Watchdog()
-        self._zygotes = Zygotes(self._start_zygote, keep_s=keep_warm_s, most=_MOST_ZYGOTES)
+        self._zygotes = Zygotes(self._start_zygote, self._roster.zygotes, keep_s=keep_warm_s, most=_MOST_ZYGOTES)
         self._burial: asyncio.Task[None] | None = None
         self._harmless: set[str] = set()  # folders that may be mounted to be written
 
@@ -147,8 +149,9 @@ class Sandbox:
             except SetupError as error:
                 self._zygotes.give_up(zygote, f"left what no attempt could be forked from: {error}")
             except TimeoutError:
-                self._zygotes.give_up(zygote, f"left what takes longer than {_FORK_PATIENCE_S:g} s to fork")
-                zygote.end()
+                why = f"left what takes longer than {_FORK_PATIENCE_S:g} s to fork"
+                self._zygotes.give_up(zygote, why)
+                zygote.dismiss(why)
         return await self._launch(spec, self.level, lease)
 
     async def warm_up(self, spec: Spec, lease: Lease | None = None) -> str:
@@ -157,6 +160,19 @@ class Sandbox:
         Returns why they cannot, as the rest of "warming up, it …"; empty if they do.
         """
         return await self._zygotes.ensure(spec, lease)
+
+    def share_memory(self, free_bytes: Callable[[], int]) -> None:
+        """Have all that is kept warm hold no more together than this tells at any time; by default, no bound."""
+        self._zygotes.free_bytes = free_bytes
+
+    @property
+    def warm_bytes(self) -> int:
+        """Memory that is held by what running attempts were forked from, beside their own."""
+        return self._zygotes.used_bytes
+
+    async def make_room(self) -> None:
+        """Let go of what is kept warm, for now, until it holds no more than is free, or only what is in use is left."""
+        await self._zygotes.make_room()
 
     def retire_zygotes(self, is_current: Callable[[Spec], bool]) -> None:
         """Fork no more attempts from what warmed up for a spec that is not current any more."""
@@ -261,7 +277,7 @@ class Sandbox:
         if group is None:
             return "needs a cgroup, and none can be had here"
         try:
-            provide = partial(self._provide, spec)
+            provide = partial(self._provide, spec, most_bytes=footprint.WAITING_BYTES)
             launch = ZygoteLaunch(spec, group, self._roster.free_slot(), lease, provide)
         except OSError:
             group.remove()
@@ -281,8 +297,9 @@ class Sandbox:
             launch.kill()
         return unfit or launch.zygote
 
-    def _provide(self, spec: Spec) -> Belongings:
-        group = self._create_group(spec)
+    def _provide(self, spec: Spec, *, most_bytes: int | None = None) -> Belongings:
+        """What an attempt will have; its cgroup may be held to less until it begins."""
+        group = self._create_group(spec, most_bytes)
         try:
             return Belongings(group)
         except OSError as error:
@@ -290,11 +307,14 @@ class Sandbox:
                 group.remove()
             raise SetupError.caused_by("sockets and pipes", error) from error
 
-    def _create_group(self, spec: Spec) -> cgroup.Group | None:
+    def _create_group(self, spec: Spec, most_bytes: int | None = None) -> cgroup.Group | None:
+        limits = spec.limits
+        if most_bytes is not None:
+            limits = dataclasses.replace(limits, memory_bytes=min(limits.memory_bytes, most_bytes))
         if self._link is None or self._is_dead:
             raise LauncherError("the launcher is not running")
         try:
-            return self._groups.create(spec.limits) if self._groups is not None else None
+            return self._groups.create(limits) if self._groups is not None else None
         except OSError as error:
             raise SetupError.caused_by("cgroup", error) from error
 

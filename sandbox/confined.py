@@ -13,7 +13,7 @@ from typing import Any
 
 from sandbox.cgroup import Group
 from sandbox.endpoint import MOST
-from sandbox.errors import LauncherError, SandboxError, SetupError, WireError
+from sandbox.errors import LauncherError, SandboxError, SetupError, WireError, printable
 from sandbox.granted import GrantedHosts
 from sandbox.line import read_pid
 from sandbox.memory import cpu_time_s
@@ -29,6 +29,7 @@ _KILL_PATIENCE_S = 1.0
 _KILL_PAUSE_S = 0.005
 #: The kernel keeps a pid namespace until its dead are reaped, which is up to a zygote and so to what it imported.
 _REAP_PATIENCE_S = 10.0
+_COMPLAINT_CHARS = 300
 
 
 class Confined:
@@ -42,6 +43,8 @@ class Confined:
         hosts: that were granted to it.
         watch: begins to watch the memory of the tree of this pid, and calls back when it passes its limit; set by the
             `Sandbox` where the kernel does not limit it.
+        complaint: what an attempt of a zygote said of its beginning, escaped: its own word, since code of the spec was
+            run in it before; empty if nothing.
         last_resort: ends what keeps it from ending when it was killed, if anything can; set by the `Sandbox`.
     """
 
@@ -51,7 +54,7 @@ class Confined:
         self.stdout = stdout
         self.stderr = stderr
         self.limits_memory = group is not None
-        self.walls = ""
+        self.walls = self.complaint = ""
         self._group = group
         self._control = control
         self._stream = FrameStream(channel)
@@ -295,12 +298,14 @@ class Confined:
 
     def _understand(self, data: bytes, descriptors: list[int]) -> bool:
         """Take in one message; whether another may follow. Raises `WireError`."""
+        if not self._is_supervised:
+            self.complaint = _complaint(data)
+            self.kill()
+            return False
         match read(data):
-            case Ended() as last if self._is_supervised:
+            case Ended() as last:
                 self._report = last
                 return False  # more would only be a way to keep us busy
-            case Ended():
-                raise WireError("a task reports its own end")
             case _ if self._standing.done():
                 raise WireError("a report comes when the confinement stands already")
             case Listening():
@@ -376,5 +381,13 @@ class Confined:
                 wall_time_s=time.monotonic() - self._launched_at,
                 walls=self.walls,
                 lease_over=report.lease_over,
+                complaint=self.complaint,
             )
         )
+
+
+def _complaint(data: bytes) -> str:
+    try:
+        return printable(str(read(data)), _COMPLAINT_CHARS)
+    except WireError as error:
+        return str(error)

@@ -5,7 +5,8 @@ Every page that is written to after a fork has to be copied, on both sides of it
     cell ──"room", with the namespaces that inmates enter and the rules for their files──► zygote
     cell ──"fork", with the inmate's door and its ipc namespace──► zygote ──exit: how the inmate ended──► cell
     inmate ──"standing"──► cell, which then gives the near end of the door to the runner
-    runner ──"yours", with what will be the attempt's own──► inmate
+    runner ──"group", with the files by which processes join the attempt's cgroup──► cell
+    runner ──"yours", with what else will be the attempt's own──► inmate
     runner ──the name of the attempt that it is now──► inmate
 
 A cell trusts nothing of what it hears.
@@ -16,7 +17,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from sandbox.messages import MOST_DESCRIPTORS, send_at_once, send_bytes
@@ -26,6 +27,7 @@ STANDING = b"standing"
 #: What a cell asks of its zygote.
 ROOM = b"room"
 FORK = b"fork"
+_GROUP = b"group"
 _YOURS = b"yours"
 _NOT_FORKED = b"not forked"
 _EXIT = struct.Struct("=iQQ")
@@ -88,6 +90,16 @@ def read_exit(told: bytes) -> Exit:
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) <= 64:
         return Exit(None, os.WTERMSIG(status), cpu_us / 1e6, peak_bytes)
     return Exit()
+
+
+def give_group(send: Callable[[bytes, Sequence[int]], None], procs: Sequence[int]) -> None:
+    """Give the cell what its next inmate joins its cgroup by. Raises what `send` raises."""
+    send(_GROUP, procs)
+
+
+def take_group(line: socket.socket) -> list[int]:
+    """Wait for that; nothing if no attempt will come."""
+    return _receive(line, len(_GROUP))[1]
 
 
 def hand_over(door: socket.socket, given: Sequence[int]) -> None:

@@ -16,6 +16,11 @@ STEP_CHARS = 100
 REASON_CHARS = 1000
 
 
+def printable(text: str, most: int) -> str:
+    """What another process said, for people: at most so many characters, and none that a terminal or a log obeys."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[:most])[:most]
+
+
 class SandboxError(Exception):
     """Root of all errors of the sandbox."""
 

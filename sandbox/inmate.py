@@ -34,6 +34,9 @@ Confinement = Sequence[tuple[str, Prepared]]
 def confinement(attempt: Attempt) -> Confinement:
     """How an inmate confines itself ahead of need."""
     steps = [
+        # An open file has flags and an owner, which whoever shares it can change.
+        ("stdin", syscalls.prepared("close", 0)),
+        ("stdin", syscalls.prepared("open", b"/dev/null", os.O_RDONLY)),
         ("session", syscalls.prepared("setsid")),
         ("home", syscalls.prepared("chdir", os.fsencode(rootfs.SCRATCH[0]))),
         ("capabilities", syscalls.capabilities_call(0)),
@@ -71,10 +74,7 @@ class Inmate:
                 checked(call(), step)
             self._door.send(door.STANDING)
             if given := door.take_over(self._door):
-                channel, stdout, stderr, *cgroups = given
-                step = "cgroup"
-                for cgroup in cgroups:
-                    os.write(cgroup, b"0")
+                channel, stdout, stderr = given
                 step = "descriptors"
                 # What was given has higher numbers than these, which the zygote holds: it gave them to nothing.
                 os.dup2(channel, CHANNEL_DESCRIPTOR, inheritable=False)

@@ -17,13 +17,15 @@ from sandbox import cgroup
 from sandbox.belongings import Belongings, socket_pair
 from sandbox.cells import Inmate
 from sandbox.door import call
-from sandbox.errors import LauncherError
+from sandbox.errors import LauncherError, printable
 from sandbox.lease import Lease
 from sandbox.line import Line
 from sandbox.messages import Message
 from sandbox.report import End, Ended
 from sandbox.spec import Spec
-from sandbox.zygotes import Zygote
+from sandbox.zygote_handle import Zygote
+
+_REASON_CHARS = 300
 
 
 class AttemptLaunch:
@@ -83,17 +85,26 @@ class WarmLaunch:
 
     def __init__(self, number: int, zygote: Zygote, inmate: Inmate) -> None:
         self._number, self._zygote, self._inmate = number, zygote, inmate
-        self.confined = inmate.take_belongings().confined(inmate.door)
-        self.confined.last_resort = zygote.end
+        self._belongings = inmate.belongings
+        self.confined = inmate.belongings.confined(inmate.door)
+        self.confined.last_resort = self._end_for_sure
         self.confined.walls = f"{zygote.walls}; warm"
         zygote.attempts[number] = self.confined
+
+    def _end_for_sure(self) -> None:
+        """It was killed, and yet its cell does not say that it ended. Its siblings go on."""
+        self._inmate.kill_cell()
+        self._zygote.dismiss("left what does not let its attempts end")
 
     def begin(self, name: str) -> None:
         """Have the inmate become the attempt. Raises `LauncherError` if it is dead."""
         try:
+            self._belongings.admit(self._zygote.spec.limits.memory_bytes)
             call(self._inmate.door, name)
         except ConnectionError as error:
             raise LauncherError("the process that was prepared for it has died") from error
+        except OSError as error:
+            raise LauncherError(f"its cgroup cannot be had: {error.strerror}") from error
         self.confined.begun(self._inmate.pidfd, self._inmate.listeners)
 
     @property
@@ -108,6 +119,8 @@ class WarmLaunch:
     def ended(self, end: End) -> None:
         """All of it is dead."""
         self.confined.ended(end)
+        if self.confined.complaint:
+            self._zygote.dismiss(f"left what has its attempts say: {self.confined.complaint}")
         self._zygote.ended(self._number)
 
 
@@ -136,7 +149,7 @@ class ZygoteLaunch:
         self._group = group
         self._killed = self._lease_over = False
         line = Line(self._hear, self.kill)
-        self.zygote = Zygote(spec, lease, line, self.kill, provide)
+        self.zygote = Zygote(spec, lease, line, group, provide)
         leases = () if lease is None else (lease.descriptor,)
         self.handed_over = [line.far_end.fileno(), *leases, *group.procs]
 
@@ -170,8 +183,7 @@ class ZygoteLaunch:
     def ended(self, end: End) -> None:
         """All of it is dead."""
         self.zygote.line.drain()
-        self.zygote.ready = False
-        self.zygote.cells.close()
+        self.zygote.over()
         if self._lease_over:
             for confined in self.zygote.attempts.values():
                 confined.report(Ended(lease_over=True))
@@ -185,11 +197,17 @@ class ZygoteLaunch:
     def _hear(self, message: Message, _: list[int]) -> None:
         match message:
             case {"ready": True}:
-                self.zygote.ready = True
-                self._settle("")
+                try:
+                    self.zygote.warmed_up()
+                except OSError as error:
+                    self._settle(f"cannot be held to what it uses: {error.strerror}")
+                else:
+                    self._settle("")
             case {"unfit": str(why)}:
                 # What was imported may have said it.
-                self._settle("".join(each if each.isprintable() else " " for each in why).strip(" :"))
+                self._settle(printable(why.strip(" :"), _REASON_CHARS))
+            case {"zygote_ended": True}:
+                self.zygote.dismiss("made its zygote end")
             case {"step": str(step), "reason": str(reason)}:
                 self._settle(f"could not be confined: {step}: {reason}")
             case {"lease_over": True}:

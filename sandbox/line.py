@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -61,6 +62,18 @@ class Line:
                     raise SetupError.caused_by("launch", error) from error
                 else:
                     return
+
+    def send_now(self, data: bytes, descriptors: Sequence[int]) -> None:
+        """Send these bytes to one who reads at once. Raises `OSError`, having sent nothing."""
+        messages.send_at_once(self._socket, data, descriptors)
+
+    def is_over(self) -> bool:
+        """Whether the other process has closed its end, or this one has; what it said may still have to be heard."""
+        if self._socket.fileno() < 0:
+            return True
+        poller = select.poll()
+        poller.register(self._socket, 0)
+        return bool(poller.poll(0))
 
     async def first_message(self) -> Message | None:
         """Wait for one message; `None` at the end. Only before `listen`."""

@@ -19,6 +19,7 @@ class Outcome:
         cpu_time_s: of the tree, user and system, without a cgroup as far as it was seen; `None` if not known.
         wall_time_s: from the launch to the end.
         lease_over: whether it was ended because the lease that it was launched under was over.
+        complaint: what an attempt of a zygote said of its beginning; its own word, and not the sandbox's.
         walls: the level and the walls that stood, such as "full: user pid mount …; limits: cgroup-v1".
     """
 
@@ -30,6 +31,7 @@ class Outcome:
     wall_time_s: float
     walls: str
     lease_over: bool = False
+    complaint: str = ""
 
     @classmethod
     def unseen(cls, walls: str) -> Outcome:
@@ -46,6 +48,10 @@ class Outcome:
 
     def describe_exit(self) -> str:
         """How the process ended, as the rest of a sentence: "exited with code 3", "was killed by SIGSEGV"."""
+        said = f' and said, of itself, "{self.complaint}"' if self.complaint else ""
+        return f"{self._exit()}{said}"
+
+    def _exit(self) -> str:
         import signal as signals  # noqa: PLC0415 - rarely needed, and the attempt's own process imports this module
 
         if self.signal is not None:

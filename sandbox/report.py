@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from sandbox.errors import REASON_CHARS, STEP_CHARS, SandboxError, SetupError, WireError
+from sandbox.errors import REASON_CHARS, STEP_CHARS, SandboxError, SetupError, WireError, printable
 
 #: The longest message; what was longer arrives cut, and so is no JSON.
 MESSAGE_BYTES = 16 << 10
@@ -66,7 +66,7 @@ def read(data: bytes) -> Listening | Standing | SetupError | Ended:
             return Listening()
         case {"step": str(step), "reason": str(reason), "errno": errno, **more} if not more:
             if len(step) <= STEP_CHARS and len(reason) <= REASON_CHARS and _is_within(errno, 0, 4095):
-                return SetupError(_printable(step), _printable(reason), errno)
+                return SetupError(printable(step, STEP_CHARS), printable(reason, REASON_CHARS), errno)
         case {"exit_code": None, "signal": None, "lease_over": True, **more} if not more:
             return Ended(lease_over=True)
         case {"exit_code": code, "signal": signal, **more} if not more and (code is None) != (signal is None):
@@ -78,8 +78,3 @@ def read(data: bytes) -> Listening | Standing | SetupError | Ended:
 def _is_within(value: object, least: int, most: int) -> bool:
     """Whether it is a whole number in this range, or not given."""
     return value is None or (type(value) is int and least <= value <= most)
-
-
-def _printable(text: str) -> str:
-    """Without halves of characters, which no log and no store can hold."""
-    return text.encode(errors="backslashreplace").decode()

@@ -9,6 +9,7 @@ from sandbox.errors import LauncherError
 from sandbox.launches import AttemptLaunch, WarmLaunch, ZygoteLaunch
 from sandbox.line import until_readable
 from sandbox.report import End
+from sandbox.zygote_handle import Zygote
 
 Launch = AttemptLaunch | WarmLaunch | ZygoteLaunch
 
@@ -38,6 +39,10 @@ class Roster:
         """An identity on the host that none of them has."""
         slots = {launch.slot for launch in self._live.values()}
         return next(free for free in itertools.count() if free not in slots)
+
+    def zygotes(self) -> list[Zygote]:
+        """Those of which anything lives."""
+        return [launch.zygote for launch in self._live.values() if isinstance(launch, ZygoteLaunch)]
 
     def add(self, number: int, launch: Launch) -> None:
         """From now on it is under way."""

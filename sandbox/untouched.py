@@ -1,8 +1,9 @@
 """Whether anything was changed in the scratch space of an attempt: if not, it serves the next one as it is.
 
-Whatever is done to a folder, or to what it holds, moves its ctime, and nobody can set that. From Linux 6.13 on each
-change that follows a look at it has a date of its own. Older kernels date by a clock that moves in ticks of some
-milliseconds, so nothing can be said there until it has left the tick of the last change.
+Whatever is done to a folder, or to what it holds, moves its ctime, and nobody can set that. A file without a name takes
+room, and a socket in flight may hold one longer than any process lives. From Linux 6.13 on each change that follows a
+look at it has a date of its own. Older kernels date by a clock that moves in ticks of some milliseconds, so nothing can
+be said there until it has left the tick of the last change.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterable
 
 from sandbox.rootfs import SCRATCH
 
-#: When the folders of it were last changed, in nanoseconds.
+#: How much of it is free, blocks and files, and when the folders of it were last changed, in nanoseconds.
 State = tuple[int, ...]
 #: CLOCK_REALTIME_COARSE, which moves in ticks.
 _COARSE_CLOCK = 5
@@ -35,7 +36,8 @@ def state(of: Iterable[str]) -> State | None:
     each_change_is_dated = _dates_each_change()
     changed = tuple(os.stat(folder).st_ctime_ns for folder in of)
     if each_change_is_dated or max(changed) < time.clock_gettime_ns(_COARSE_CLOCK):
-        return changed
+        room = os.statvfs(SCRATCH[0])
+        return room.f_bfree, room.f_ffree, *changed
     return None
 
 

@@ -4,6 +4,10 @@ A zygote costs memory and a second import, so it is started when a spec comes up
 until it is ready, and where it turns out unfit, attempts are launched by themselves. It is retired when nothing was
 forked from it for `keep_s`, when it is old (what a module computed at import grows stale), when others need its place,
 when its lease is another than that of the next attempt, and when its owner says that its code is not current any more.
+
+What they hold together is no more than what attempts leave free: who shares out memory says how much that is. They are
+the first to go where attempts need it, and one is started only where there is room for it. A look every few seconds
+sees that each is still nothing but itself (`footprint`).
 """
 
 from __future__ import annotations
@@ -12,62 +16,20 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 
-from sandbox.belongings import Belongings
-from sandbox.cells import Cells
-from sandbox.confined import Confined
 from sandbox.errors import SandboxError
 from sandbox.lease import Lease
-from sandbox.line import Line
 from sandbox.spec import Spec
+from sandbox.zygote_handle import Zygote
 
 #: After this many seconds it is replaced.
 _OLD_S = 600.0
 _UNFIT_REMEMBERED = 1000
+#: How often it is looked whether they are nothing but themselves.
+_LOOK_S = 5.0
 
 _logger = logging.getLogger(__name__)
-
-
-class Zygote:
-    """One zygote, as the runner holds it.
-
-    Attributes:
-        spec: of its attempts, the name aside.
-        lease: under which it runs.
-        line: to its warden.
-        walls: around its attempts, in one line.
-        cells: where its attempts are.
-        attempts: those that are forked from it and not yet dead, by their numbers.
-        end: ends it now, with all its attempts.
-        ready: whether attempts can be forked from it.
-    """
-
-    def __init__(
-        self, spec: Spec, lease: Lease | None, line: Line, end: Callable[[], None], provide: Callable[[], Belongings]
-    ) -> None:
-        self.spec, self.lease, self.line, self.end = spec, lease, line, end
-        self.walls = ""
-        self.cells = Cells(line, end, provide)
-        self.attempts: dict[int, Confined] = {}
-        self.ready = False
-        self.used_at = self.born_at = time.monotonic()
-        self._retired = False
-
-    def retire(self) -> None:
-        """Take no more attempts; those that there are go on, then it ends."""
-        self.ready, self._retired = False, True
-        self._end_if_unused()
-
-    def ended(self, number: int) -> None:
-        """An attempt of it is dead."""
-        self.attempts.pop(number, None)
-        self.used_at = time.monotonic()
-        self._end_if_unused()
-
-    def _end_if_unused(self) -> None:
-        if self._retired and not self.attempts:
-            self.line.close()
 
 
 class Zygotes:
@@ -75,20 +37,50 @@ class Zygotes:
 
     Args:
         start: starts one; returns it once attempts can be forked from it, or why none can.
+        alive: those of which anything lives, also such that warm up or that were retired.
         keep_s: how long one is kept without use, in seconds; 0 for no zygotes.
         most: how many there may be at once.
+
+    Attributes:
+        free_bytes: how much they may hold together at the moment.
     """
 
     def __init__(
-        self, start: Callable[[Spec, Lease | None], Awaitable[Zygote | str]], *, keep_s: float, most: int
+        self,
+        start: Callable[[Spec, Lease | None], Awaitable[Zygote | str]],
+        alive: Callable[[], Sequence[Zygote]],
+        *,
+        keep_s: float,
+        most: int,
     ) -> None:
-        self._start = start
+        self._start, self._alive = start, alive
+        self.free_bytes: Callable[[], float] = lambda: float("inf")
         self._keep_s, self._most = keep_s, most
         self._known: dict[Hashable, Zygote] = {}
         self._starting: dict[Hashable, asyncio.Task[None]] = {}
         self._seen: dict[Hashable, float] = {}
         self._unfit: dict[Hashable, str] = {}
         self._sweeping: asyncio.TimerHandle | None = None
+        self._looking: asyncio.TimerHandle | None = None
+
+    @property
+    def used_bytes(self) -> int:
+        """What those can hold that attempts run from, which therefore cannot make room."""
+        return sum(zygote.bytes for zygote in self._alive() if zygote.is_used)
+
+    async def make_room(self, needed_bytes: int = 0) -> bool:
+        """Retire idle ones until the others hold no more than is free; whether so much more is free then."""
+        while sum(zygote.bytes for zygote in self._alive()) + needed_bytes > self.free_bytes():
+            going = [zygote for zygote in self._alive() if zygote.is_retired and not zygote.is_used]
+            if not going:
+                idle = [key for key, zygote in self._known.items() if not zygote.is_used]
+                if not idle:
+                    return False
+                key = min(idle, key=lambda each: self._known[each].used_at)
+                going = [self._known[key]]
+                self._forget(key)
+            await going[0].gone.wait()
+        return True
 
     def find(self, spec: Spec, lease: Lease | None) -> Zygote | None:
         """One to fork this attempt from, if there is; if not, one may be started for those that follow."""
@@ -129,9 +121,10 @@ class Zygotes:
 
     async def close(self) -> None:
         """Retire all, and forget what is known: after the next start all may be different."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            self._sweeping = None
+        for timer in (self._sweeping, self._looking):
+            if timer is not None:
+                timer.cancel()
+        self._sweeping = self._looking = None
         for task in self._starting.values():
             task.cancel()
         await asyncio.gather(*self._starting.values(), return_exceptions=True)
@@ -148,7 +141,7 @@ class Zygotes:
             return zygote
         self._forget(key)
         if not zygote.ready and (zygote.lease is None or not zygote.lease.is_over):
-            self._refuse(key, zygote.spec, "made its zygote end")  # it is not trusted to do better the next time
+            self._refuse(key, zygote.spec, zygote.fault or "made its zygote end")  # nor does it do better the next time
         return None
 
     def _is_worth_it(self, key: Hashable) -> bool:
@@ -171,6 +164,8 @@ class Zygotes:
                 if not idle:
                     return
                 self._forget(min(idle, key=lambda each: self._known[each].used_at))
+            if not await self.make_room(spec.limits.memory_bytes):
+                return
             zygote = await self._start(spec, lease)
         except (SandboxError, OSError) as error:
             self._refuse(key, spec, f"could not be started: {error}")
@@ -180,6 +175,7 @@ class Zygotes:
             else:
                 self._known[key] = zygote
                 self._sweep_later()
+                self._look_later()
         finally:
             del self._starting[key]
 
@@ -195,6 +191,17 @@ class Zygotes:
     def _sweep_later(self) -> None:
         if self._sweeping is None:
             self._sweeping = asyncio.get_running_loop().call_later(self._keep_s, self._sweep)
+
+    def _look_later(self) -> None:
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().call_later(_LOOK_S, self._look)
+
+    def _look(self) -> None:
+        self._looking = None
+        for zygote in self._known.values():
+            zygote.look()
+        if self._known:
+            self._look_later()
 
     def _sweep(self) -> None:
         self._sweeping = None

@@ -4,6 +4,9 @@ An attempt that only waits for another run is *parked*: it gives back its slot, 
 kept (`runner.engine.parking`). When its waiting is over it *resumes*, ahead of new attempts. Were every attempt parked
 and none could resume for want of memory, all would wait for ever; so the first in line resumes anyway while nothing
 runs. So many may be parked and no more; one that works while it waits takes its slot back, also where none is free.
+
+What the sandbox keeps warm for later attempts may hold what attempts leave. It makes room when they need that, except
+for what running attempts were forked from: that counts with them.
 """
 
 from __future__ import annotations
@@ -24,13 +27,30 @@ class _Tenant:
 
 
 class Capacity:
-    """The slots and the memory of one node. Lives on the event loop; `freed` is called when room appears."""
+    """The slots and the memory of one node. Lives on the event loop.
 
-    def __init__(self, slots: int, memory_bytes: int, freed: Callable[[], None], *, most_parked: int = 100) -> None:
+    Args:
+        slots: of the node.
+        memory_bytes: of the node.
+        freed: is called when room appears.
+        most_parked: so many may wait for another run at once.
+        warm_bytes: tells what is held by what running attempts were forked from.
+    """
+
+    def __init__(
+        self,
+        slots: int,
+        memory_bytes: int,
+        freed: Callable[[], None],
+        *,
+        most_parked: int = 100,
+        warm_bytes: Callable[[], int] = lambda: 0,
+    ) -> None:
         self.slots = slots
         self.memory_bytes = memory_bytes
         self._most_parked = most_parked
         self._freed = freed
+        self._warm_bytes = warm_bytes
         self._tenants: dict[str, _Tenant] = {}
         self._resuming: OrderedDict[str, asyncio.Future[None]] = OrderedDict()
 
@@ -43,7 +63,11 @@ class Capacity:
     def memory_free_bytes(self) -> int:
         """Memory for new attempts, less what those need that resume."""
         kept = sum(self._missing(self._tenants[key]) for key in self._resuming)
-        return self.memory_bytes - self._counted() - kept
+        return self.memory_bytes - self._counted() - self._warm() - kept
+
+    def unclaimed_bytes(self) -> int:
+        """Memory that is no attempt's, whatever is kept warm in it."""
+        return self.memory_bytes - self._counted()
 
     @property
     def has_parked(self) -> bool:
@@ -112,7 +136,7 @@ class Capacity:
             tenant = self._tenants[key]
             others = self._running() - (not tenant.parked)
             has_slot = not tenant.parked or others < self.slots
-            fits = self._counted() + self._missing(tenant) <= self.memory_bytes
+            fits = self._counted() + self._warm() + self._missing(tenant) <= self.memory_bytes
             if others and not (has_slot and fits):
                 break
             del self._resuming[key]
@@ -129,6 +153,10 @@ class Capacity:
 
     def _counted(self) -> int:
         return sum(tenant.counted_bytes for tenant in self._tenants.values())
+
+    def _warm(self) -> int:
+        # While nothing runs, what waits may have been forked from it, and could never go on for its sake.
+        return self._warm_bytes() if self._running() else 0
 
     @staticmethod
     def _missing(tenant: _Tenant) -> int:

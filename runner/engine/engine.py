@@ -50,7 +50,14 @@ class Engine:
         keeper = Keeper(sandbox)
         self._catalog = Catalog(settings, keeper)
         node = settings.runner
-        capacity = Capacity(node.concurrency, node.memory_bytes, self._wake, most_parked=node.waiting_parents)
+        capacity = Capacity(
+            node.concurrency,
+            node.memory_bytes,
+            self._wake,
+            most_parked=node.waiting_parents,
+            warm_bytes=lambda: sandbox.warm_bytes,
+        )
+        sandbox.share_memory(capacity.unclaimed_bytes)
         self.parts = Parts(
             settings=settings,
             store=store,

@@ -24,13 +24,14 @@ class Keeper:
         return self._sandbox.level
 
     async def launch(self, spec: Spec, lease: Lease | None = None) -> Confined:
-        """Launch confined, under a lease if there is one.
+        """Launch confined, under a lease if there is one; what is kept warm makes room for it first.
 
         Raises:
             SetupError: a step of the confinement failed.
             LauncherError: the launcher is dead and a new one cannot be started.
         """
         restarts = self._restarts
+        await self._sandbox.make_room()
         try:
             return await self._sandbox.launch(spec, lease)
         except LauncherError as error:

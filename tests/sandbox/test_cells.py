@@ -273,7 +273,7 @@ async def test_an_attempt_that_has_its_cell_does_not_mind_that_no_other_can_be_a
     async def fail(*_):
         raise LauncherError("the zygote has ended")
 
-    monkeypatch.setattr(zygote.cells._line, "send", fail)
+    monkeypatch.setattr(zygote.cells.line, "send", fail)
     ask = await warm(sandbox, actor, spec)
 
     assert await ask("6 * 7") == 42
@@ -283,17 +283,17 @@ async def test_an_attempt_that_has_its_cell_does_not_mind_that_no_other_can_be_a
 async def test_what_could_not_be_had_for_an_inmate_ahead_is_had_when_it_is_needed(sandbox, actor, spec, monkeypatch):
     [zygote] = sandbox._zygotes._known.values()
     await eventually_async(lambda: zygote.cells._spare)
-    provide, refused = zygote.cells._provide, []
+    provide, refused = zygote.cells.provide, []
 
     def refuse():
         refused.append(True)
         raise SetupError("sockets and pipes", "Too many open files")
 
-    monkeypatch.setattr(zygote.cells, "_provide", refuse)
+    monkeypatch.setattr(zygote.cells, "provide", refuse)
     ask = await warm(sandbox, actor, spec)
-    await eventually_async(lambda: refused and zygote.cells._spare)
-    monkeypatch.setattr(zygote.cells, "_provide", provide)
     await end(actor, ask)
+    await eventually_async(lambda: refused)
+    monkeypatch.setattr(zygote.cells, "provide", provide)
 
     for _ in range(3):
         ask = await warm(sandbox, actor, spec)

@@ -301,11 +301,28 @@ async def test_one_who_waits_for_it_may_give_up_and_another_gets_it(sandbox, act
 # --- whoever dies ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("of", [zygotes, wardens])
-async def test_a_killed_zygote_ends_its_attempts_at_once_and_the_next_launch_works(sandbox, warm, actor, of):
+async def test_a_killed_zygote_ends_none_of_its_attempts_and_the_next_launch_works(sandbox, warm, actor):
+    attempts = [await warm() for _ in range(3)]
+    [zygote] = zygotes(sandbox)
+
+    zygote.kill()
+    await eventually_async(lambda: not is_alive(zygote))
+
+    assert [await ask("6 * 7") for ask in attempts] == [42] * 3
+    assert not await run(sandbox, actor, importing(actor.spec("nothing"), ""))
+    assert await attempts[0]("os.fork() or os._exit(0)") is not None
+    for ask in attempts[1:]:
+        ask.confined.terminate()
+        assert (await actor.finish(ask.confined)).outcome.memory_kills == 0
+    assert await attempts[0]("6 * 7") == 42
+    await end(actor, attempts[0])
+    await eventually_async(lambda: not launcher(sandbox).children())
+
+
+async def test_a_killed_warden_ends_its_attempts_at_once_and_the_next_launch_works(sandbox, warm, actor):
     attempts = [await warm() for _ in range(3)]
     neighbour = await sandbox.launch(actor.spec("echo"))
-    [process] = of(sandbox)
+    [process] = wardens(sandbox)
 
     process.kill()
 
