@@ -236,7 +236,8 @@ class Cells:
         """Let go of what was not needed since the last look."""
         self._looking = None
         free = [cell for cell in self._cells if cell.is_free]
-        for cell in free[: max(0, len(self._cells) - self._busiest - _AHEAD)]:
+        used = sum(cell.is_used for cell in self._cells)  # those that are on their way out are neither
+        for cell in free[: max(0, used + len(free) - self._busiest - _AHEAD)]:
             cell.leave()
         self._busiest = self._wanted()
         if len(self._cells) > self._busiest + _AHEAD:
