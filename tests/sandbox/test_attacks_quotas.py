@@ -198,3 +198,16 @@ def test_88_a_range_of_users_is_claimed_once(monkeypatch):
     assert other.of(0).uid - one.of(0).uid == 4096
     one.close()
     other.close()
+
+
+@pytest.mark.usefixtures("who")
+async def test_88_where_the_count_would_be_the_runners_nothing_is_taken_of_it(tmp_path, actor):
+    sandbox = await actor.start(tmp_path, Level.RESTRICTED)
+    confined = await sandbox.launch(actor.spec("evaluate"))
+    inside = actor.Inside(confined)
+
+    assert await inside("__import__('quotas').fill_inotify()") == 0
+    assert await inside("__import__('quotas').fill_timers()") <= 1024
+    confined.kill()
+    await actor.finish(confined)
+    await sandbox.close()
