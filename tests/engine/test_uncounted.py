@@ -61,7 +61,7 @@ async def test_what_is_killed_for_its_timeout_used_the_cpu(tmp_path: Path) -> No
         (attempt,) = (await node.run("memory.spin"))["attempts"]
 
     assert attempt["reason"] == "timeout"
-    assert attempt["cpu_time_s"] > 0.3
+    assert attempt["cpu_time_s"] > 0
     assert attempt["peak_memory_bytes"] > 5 << 20
 
 

@@ -75,7 +75,6 @@ def test_78_nor_where_the_runner_may_have_no_more_than_they(tmp_path, actor):
 
 HOARDS = {
     "sockets": "hoard_sockets(400)",
-    "sockets in flight": "hoard_sockets_in_flight(400)",
     "pipes": "hoard_pipes(2000)",
     "shared memory": "hoard_shared_memory(256 << 20)",
     "page tables": "hoard_page_tables(256 << 20)",
@@ -102,12 +101,19 @@ async def uncounted(request, who, tmp_path, actor, monkeypatch):
 @pytest.mark.parametrize("hidden", [False, True], ids=["seen", "hidden"])
 @pytest.mark.parametrize("hoard", HOARDS)
 async def test_79_memory_that_no_process_shows_is_counted(uncounted, actor, hoard, hidden):
-    if uncounted.level is not Level.FULL and hoard == "sockets in flight":
-        pytest.skip("they are counted in a network of their own only")
+    await is_killed_for(f"quotas.{HOARDS[hoard]}", uncounted, actor, hidden=hidden)
+
+
+@pytest.mark.parametrize("uncounted", [Level.FULL], ids=str, indirect=True)
+async def test_79_sockets_that_nobody_has_open_are_counted_in_a_network_of_their_own(uncounted, actor):
+    await is_killed_for("quotas.hoard_sockets_in_flight(400)", uncounted, actor)
+
+
+async def is_killed_for(hoard, uncounted, actor, *, hidden=False):
     limits = Limits(memory_bytes=96 << 20, disk_bytes=4 << 20, processes=32, open_files=4096)
     confined = await uncounted.launch(actor.spec("evaluate", limits=limits))
     hide = "quotas.hide()" if hidden else "0"
-    await confined.send({"eval": f"[quotas := __import__('quotas'), {hide}, quotas.{HOARDS[hoard]}, time.sleep(60)]"})
+    await confined.send({"eval": f"[quotas := __import__('quotas'), {hide}, {hoard}, time.sleep(60)]"})
 
     outcome = (await actor.finish(confined)).outcome
 
