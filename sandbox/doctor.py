@@ -98,7 +98,7 @@ def _walls() -> list[Finding]:
     findings.append(_tried("granted hosts", user | syscalls.CLONE_NEWNET, _grant_hosts, remedies.for_namespaces))
     flags = user | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID
     findings.append(_tried("private root", flags, lambda: _enter_private_root(who), remedies.for_namespaces))
-    uid = "the runner's own" if who.own else f"{who.uid} and above"
+    uid = "the runner's own" if who.own else f"one for each attempt, from {identity.FIRST_UID} on"
     findings += [
         _tried("unprivileged uid", 0, lambda: _become_user(who), remedies.for_namespaces, uid),
         _tried("no_new_privs", 0, identity.forbid_new_privileges, remedies.for_seccomp),

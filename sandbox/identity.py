@@ -23,7 +23,7 @@ from sandbox import syscalls
 #: Who the task is inside, at level full.
 INNER_ID = 1000
 #: From 0x70000000 to 0x7fffffff: above every range that login.defs, subuid and systemd hand out.
-_FIRST_UID = 0x7000_0000
+FIRST_UID = 0x7000_0000
 _SLOTS = 1 << 12
 _CLAIMS = "/run/isolane-uids"
 _DRAWS = 100
@@ -94,7 +94,7 @@ def _draw() -> int:
 
 def _uid_of(number: int) -> int:
     """The first of a range."""
-    return _FIRST_UID + number * _SLOTS
+    return FIRST_UID + number * _SLOTS
 
 
 def become(identity: Identity) -> None:
