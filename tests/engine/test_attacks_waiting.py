@@ -136,6 +136,13 @@ ONE_SLOT = CONFIG.replace("concurrency = 4", "concurrency = 1")
 WORKERS = ["thread", "many_threads", "bursts", "child_process", "other_coroutine"]
 
 
+@pytest.fixture(params=["cgroup", "measured"])
+def limits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With whatever limits memory and counts cpu here, and where no cgroup can be had."""
+    if request.param == "measured":
+        monkeypatch.setattr("sandbox.cgroup.find", lambda _: None)
+
+
 def _node(tmp_path, config: str = CONFIG):
     return running_node(write_project(tmp_path, {"waits.py": TASKS}, config))
 
@@ -144,6 +151,7 @@ async def _hold(node: Node) -> None:
     await node.operations.pause_queue(APP, HELD)
 
 
+@pytest.mark.usefixtures("limits")
 @pytest.mark.parametrize("idle_s", [0, 0.3], ids=["at once", "once it is parked"])
 @pytest.mark.parametrize("worker", WORKERS)
 async def test_cpu_that_is_used_while_waiting_counts_as_time(tmp_path, worker: str, idle_s: float) -> None:
@@ -166,6 +174,7 @@ async def test_cpu_counts_as_time_in_warm_attempts_too(tmp_path) -> None:
         assert [run["reason"] for run in runs] == ["timeout"] * 4
 
 
+@pytest.mark.usefixtures("limits")
 async def test_who_works_while_it_waits_takes_its_slot_back(tmp_path) -> None:
     async with _node(tmp_path, ONE_SLOT) as node:
         await _hold(node)
@@ -192,6 +201,7 @@ async def test_an_attempt_whose_wait_failed_has_its_time_and_its_slot_again(tmp_
         assert (await node.ended(run["id"]))["reason"] == "timeout"
 
 
+@pytest.mark.usefixtures("limits")
 async def test_memory_that_was_given_back_cannot_be_taken_meanwhile(tmp_path) -> None:
     async with _node(tmp_path) as node:
         await _hold(node)
@@ -203,6 +213,7 @@ async def test_memory_that_was_given_back_cannot_be_taken_meanwhile(tmp_path) ->
         assert run["why"].endswith("of 128 MB")
 
 
+@pytest.mark.usefixtures("limits")
 @pytest.mark.parametrize("task", ["grows_later", "grows_between"])
 async def test_who_is_answered_has_its_memory_again(tmp_path, task: str) -> None:
     async with _node(tmp_path, ONE_SLOT) as node:
@@ -227,6 +238,7 @@ async def test_of_those_that_wait_so_many_give_back_their_slot(tmp_path) -> None
         assert sorted(run["status"] for run in documents) == ["failed", "succeeded"]
 
 
+@pytest.mark.usefixtures("limits")
 async def test_ten_levels_of_parents_wait_on_one_slot(tmp_path) -> None:
     async with _node(tmp_path, ONE_SLOT) as node:
         assert (await node.run("waits.level", {"left": 10}))["result"] == 10
