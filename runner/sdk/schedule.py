@@ -39,7 +39,8 @@ def scheduleTask(task: Task, parameters: Any = None, **options: Unpack[ScheduleO
             after: not before so long from now: a timedelta, a duration such as "90s", or a number of milliseconds.
             queue: runs of one queue go one at a time.
             priority: higher goes first; 0 where the task says nothing else.
-            idempotency_key: a second run of the task with the same key is the first one.
+            idempotency_key: a second run of the task with the same key is the first one. A key counts for the task that
+                schedules, whichever of its runs that is, and for all that schedule from outside together.
             expires: how long after its due time it may be started, a timedelta or a duration.
             tags: labels to find it by.
             retry: a `Retry`, or a dict of what differs from the task's own policy.
@@ -71,10 +72,10 @@ def scheduleTasks(runs: Sequence[RunRequest]) -> list[Handle]:  # noqa: N802
 
 
 def getRun(run: str) -> Handle:  # noqa: N802
-    """The handle of a run that was scheduled before, by its id.
+    """The handle of a run that was scheduled before, by its id; in a task, of one that its own run has led to.
 
     Raises:
-        NotFoundError: no such run.
+        NotFoundError: no such run, or, in a task, none that its own run scheduled or that came of those.
     """
     here = link.current()
     if here is None:
