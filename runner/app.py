@@ -47,7 +47,7 @@ _PACKAGES = ("runner", "sandbox")
 _PRELOAD = ("runner.guest.main", "runner.sdk.context", "runner.sdk.decorator", "runner.sdk.schedule", "dataclasses")
 APP = "main"
 #: For modules to say what they declare; those that take longer come into use later.
-_PATIENCE_S = 5.0
+_PATIENCE_S = 3.0
 
 
 class Say(Protocol):

@@ -9,8 +9,9 @@ hang, be it many, delay one another, and for a few seconds those that nobody kno
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from runner.catalog.discovery import UNASKED, Discovery, Launcher, ModuleProblem, Modules, ask
 from runner.catalog.manifest import TaskManifest
@@ -21,7 +22,7 @@ from sandbox import Limits
 _AT_ONCE = 4
 _SLOW_AT_ONCE = 2
 #: What a module that is not known yet has before it counts as slow.
-_QUICK_S = 3.0
+_QUICK_S = 1.5
 #: Types of problems that may be the machine's doing: they are remembered, but asked about again after a restart.
 _OF_CIRCUMSTANCE = frozenset({"TimeoutError", "MemoryError"})
 
@@ -43,6 +44,7 @@ class Remembered:
 class _Asking:
     make: str
     code: str
+    is_no_hurry: asyncio.Event  # it has answered, or is slow
     task: asyncio.Task[None]
 
 
@@ -84,8 +86,10 @@ class Inquiry:
         for module, make in sorted(makes.items()):
             if module in self._asking or self._knows(module, make):
                 continue
-            task = asyncio.create_task(self._ask(module, make, snapshot, launcher), name=f"what {module} declares")
-            self._asking[module] = _Asking(make, snapshot.hash, task)
+            is_no_hurry = asyncio.Event()
+            answering = self._ask(module, make, snapshot, launcher, is_no_hurry)
+            task = asyncio.create_task(answering, name=f"what {module} declares")
+            self._asking[module] = _Asking(make, snapshot.hash, is_no_hurry, task)
 
     def _knows(self, module: str, make: str) -> bool:
         known = self.answers.get(module)
@@ -93,9 +97,12 @@ class Inquiry:
         return is_same and module not in self._doubtful
 
     async def settle(self, patience_s: float | None) -> None:
-        """Wait until all have answered, for at most `patience_s`; for `None`, as long as it takes."""
-        if self._asking:
-            await asyncio.wait([asking.task for asking in self._asking.values()], timeout=patience_s)
+        """Wait until all have answered that are not slow, for at most `patience_s`; for `None`, until all have."""
+        asking = list(self._asking.values())
+        if patience_s is None:
+            await asyncio.gather(*(each.task for each in asking), return_exceptions=True)
+        else:
+            await _within(patience_s, [each.is_no_hurry.wait() for each in asking])
 
     def found(self, modules: Modules) -> Discovery:
         """What is known of these modules; who has not answered yet is a problem meanwhile."""
@@ -118,7 +125,9 @@ class Inquiry:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _ask(self, module: str, make: str, snapshot: Snapshot, launcher: Launcher) -> None:
+    async def _ask(
+        self, module: str, make: str, snapshot: Snapshot, launcher: Launcher, is_no_hurry: asyncio.Event
+    ) -> None:
         answer = None
         if module not in self._slow:
             known = self.answers.get(module)
@@ -130,6 +139,7 @@ class Inquiry:
                 except TimeoutError:
                     self._slow.add(module)  # it begins again where it is in nobody's way
         if answer is None:
+            is_no_hurry.set()
             async with self._slow_lane:
                 answer = await ask(module, snapshot, launcher, self._limits, timeout_s=self._timeout_s)
         self._doubtful.discard(module)
@@ -137,7 +147,16 @@ class Inquiry:
             self._slow.discard(module)
         self.answers[module] = Remembered(make, answer)
         del self._asking[module]
+        is_no_hurry.set()
         self._answered()
+
+
+async def _within(patience_s: float, waits: list[Coroutine[Any, Any, Any]]) -> None:
+    try:
+        async with asyncio.timeout(patience_s):
+            await asyncio.gather(*waits)
+    except TimeoutError:
+        pass
 
 
 def is_certain(answer: Answer) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from runner.domain.run import Claim, Ending, NewRun, Verdict
@@ -23,7 +24,7 @@ from runner.engine.parts import Parts
 from runner.engine.presenter import Presenter
 from runner.engine.recovery import close
 from runner.errors import StaleClaimError, StoreError
-from runner.store.records import Claims, Notice, TaskKey
+from runner.store.records import Claims, Notice, Room, TaskKey
 from sandbox import Lease
 
 _RETRY_S = (0.05, 5.0)  # first and longest pause after the store failed
@@ -117,7 +118,7 @@ class Dispatcher:
             parts, identity, needs = self._parts, self._parts.node.identity, self._needs()
             if not parts.node.may_claim:
                 return _NOTHING
-            claims = await parts.store.claim(identity.id, parts.capacity.room(needs), parts.now())
+            claims = await parts.store.claim(identity.id, self._in_turn(parts.capacity.room(needs)), parts.now())
             self._start(claims, needs, identity)
             return claims
 
@@ -131,7 +132,7 @@ class Dispatcher:
             return
         async with self._claiming:
             needs = self._needs()
-            room = parts.capacity.room(needs, without=claim.token)
+            room = self._in_turn(parts.capacity.room(needs, without=claim.token))
             asked = parts.store.finish_and_claim(claim, ending, verdict, node=identity.id, room=room, now=parts.now())
             _, claims = await self._whole(asked)
             self._start(claims, needs, identity)
@@ -145,6 +146,10 @@ class Dispatcher:
 
     def _needs(self) -> dict[TaskKey, int]:
         return {key: entry.options.memory_bytes for key, entry in self._parts.catalog.entries.items()}
+
+    def _in_turn(self, room: Room) -> Room:
+        """Slots go round among the files of tasks."""
+        return replace(room, files={key: entry.file for key, entry in self._parts.catalog.entries.items()})
 
     def _start(self, claims: Claims, needs: Mapping[TaskKey, int], identity: Identity) -> None:
         for claim in claims.claims:

@@ -49,6 +49,8 @@ class Room:
     memory_bytes: int  # free now
     memory_total_bytes: int  # a task that needs more never runs here
     needs: Mapping[TaskKey, int]  # the tasks this node has, and the memory limit of each
+    #: The file of each task: slots go round among files. Tasks that are not named count as of one file.
+    files: Mapping[TaskKey, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

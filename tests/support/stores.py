@@ -178,9 +178,10 @@ class Desk:
     async def end_and_claim(
         self, claim: Claim, status: Status = Status.SUCCEEDED, slots: int = 1, *, node: str = "node", **more: Any
     ) -> tuple[Run, list[Claim]]:
+        room = {"files": more.pop("files")} if "files" in more else {}
         ending, verdict = self._conclusion(claim, status, **more)
         ended, claims = await self.store.finish_and_claim(
-            claim, ending, verdict, node=node, room=self.room(slots), now=self.now
+            claim, ending, verdict, node=node, room=self.room(slots, **room), now=self.now
         )
         return ended, list(claims.claims)
 

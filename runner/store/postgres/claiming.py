@@ -1,10 +1,11 @@
 """Claiming: what time makes due, and which runs go next.
 
 A claim is one statement, and so a transaction by itself: it finds the oldest lane of each task that has something to
-claim, and starts runs one by one. Only where there is something, the node's row is locked against who would bury or
-drain it. Each lane's queue is locked, or passed where somebody else is busy with it; where nothing else was to be had,
-the claim waits for the first that was passed, holding nothing. What has come due is seen to before, by a transaction of
-its own. A claim that goes with the end of an attempt holds the queue of that, so it waits for nobody.
+claim, and starts runs one by one, in turn for each file. Only where there is something, the node's row is locked
+against who would bury or drain it. Each lane's queue is locked, or passed where somebody else is busy with it; where
+nothing else was to be had, the claim waits for the first that was passed, holding nothing. What has come due is seen to
+before, by a transaction of its own. A claim that goes with the end of an attempt holds the queue of that, so it waits
+for nobody.
 
 The tokens are made before the first try, so that a repeated one finds what a lost one had claimed.
 """
@@ -24,6 +25,7 @@ from runner.store.patience import Patience
 from runner.store.postgres.database import Database, Transaction
 from runner.store.records import Claims, Room, TaskKey
 from runner.store.rows import run_of
+from runner.store.turns import Turns
 
 #: Runs that one claim makes due at most.
 _RIPEN_AT_ONCE = 500
@@ -34,8 +36,8 @@ _BUSY_US = 20_000
 class Asking:
     """One claim: what is asked of the database, and what its answer comes to."""
 
-    def __init__(self, node: str, room: Room, now: int, patience: Patience) -> None:
-        self._node, self._room, self._now, self._patience = node, room, now, patience
+    def __init__(self, node: str, room: Room, now: int, patience: Patience, *, turns: Turns) -> None:
+        self._node, self._room, self._now, self._patience, self._turns = node, room, now, patience, turns
         #: Of the attempts that may begin.
         self.tokens = [secrets.token_hex(16) for _ in range(room.slots)]
 
@@ -44,7 +46,9 @@ class Asking:
         room = self._room
         needs = {task: need for task, need in room.needs.items() if need <= room.memory_total_bytes}
         tasks = [task.app for task in needs], [task.task for task in needs], list(needs.values())
-        return self._node, self._now, self.tokens, *tasks, room.memory_bytes, not self._patience.keeps(self._now)
+        files = self._turns.numbered(list(needs), room.files)
+        passes = not self._patience.keeps(self._now)
+        return self._node, self._now, self.tokens, *tasks, *files, room.memory_bytes, passes
 
     def answered(self, got: Mapping[str, Any]) -> Claims:
         """What was handed out, and when to ask again."""
@@ -53,6 +57,7 @@ class Asking:
         claims = [_claim_of(each) for each in json.loads(got["claims"] or "[]")]
         for each in claims:
             self._patience.started(TaskKey(each.run.app, each.run.task))
+            self._turns.serve(TaskKey(each.run.app, each.run.task), self._room.files)
         instants = [] if got["instant"] is None else [max(got["instant"], self._now)]
         reserved: TaskKey | None = None
         if got["waiting"]:
@@ -71,9 +76,9 @@ def found_again(started: str | None) -> Mapping[str, Any]:
     return {"outcome": "done", "claims": started, "waiting": None, "is_busy": True, "instant": None}
 
 
-async def claim(database: Database, node: str, room: Room, now: int, patience: Patience) -> Claims:
+async def claim(database: Database, node: str, room: Room, now: int, patience: Patience, *, turns: Turns) -> Claims:
     """Hand out runs within `room`."""
-    asking = Asking(node, room, now, patience)
+    asking = Asking(node, room, now, patience, turns=turns)
 
     async def work(tx: Transaction, *, ripens: bool) -> Any:
         if tx.repeated and (started := await tx.value("started", asking.tokens)):

@@ -41,6 +41,7 @@ from runner.store.records import (
     TaskKey,
 )
 from runner.store.rows import schedule_of
+from runner.store.turns import Turns
 
 _AT_ONCE = 200
 
@@ -61,6 +62,7 @@ class PostgresStore(Store):
         self._logs = Database(url, self._notices.tell, is_pooled=self._is_pooled)
         self._enqueuer = Enqueuer(self._database, policy)
         self._patience = Patience()
+        self._turns = Turns()
         self._node = ""
 
     # --- life ---------------------------------------------------------------------------------------------------
@@ -137,7 +139,9 @@ class PostgresStore(Store):
         return await self._enqueuer.enqueue(prepared(runs))
 
     async def claim(self, node: str, room: Room, now: int) -> Claims:
-        return await self._database.finish(claiming.claim(self._database, node, room, now, self._patience))
+        return await self._database.finish(
+            claiming.claim(self._database, node, room, now, self._patience, turns=self._turns)
+        )
 
     async def finish(
         self,
@@ -153,7 +157,7 @@ class PostgresStore(Store):
     async def finish_and_claim(
         self, claim: Claim, ending: Ending, verdict: Verdict, *, node: str, room: Room, now: int
     ) -> tuple[Run, Claims]:
-        asking = claiming.Asking(node, room, now, self._patience)
+        asking = claiming.Asking(node, room, now, self._patience, turns=self._turns)
         run, answer = await self._database.write_at_once(
             lambda tx: endings.finish_and_claim(tx, claim, ending, verdict, asking)
         )

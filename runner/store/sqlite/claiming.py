@@ -2,9 +2,9 @@
 
 A claim first does what time has brought, a bounded number at once: runs expire, runs ripen (`scheduled` becomes
 `queued`, a retry may start), queues that their rate kept shut open again. Then it picks. Every task with something to
-claim has a head: its open lane whose turn is the oldest. The oldest of all heads goes, gives its best run (priority,
-then age), and its queue goes to the end of the turns. What that costs depends on how many tasks have something to
-claim, not on how many runs or queues wait.
+claim has a head: its open lane whose turn is the oldest. Of the file that was served longest ago, see `turns`, the
+oldest head goes, gives its best run (priority, then age), and its queue goes to the end of the turns. What that costs
+depends on how many tasks have something to claim, not on how many runs or queues wait.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from runner.store.rows import run_of
 from runner.store.sqlite.lanes import refresh, refresh_all
 from runner.store.sqlite.statements import SQL
 from runner.store.sqlite.writer import Transaction
+from runner.store.turns import Turns
 
 #: Runs that one claim makes due at most, so that a crowd falling due does not hold up the writer.
 _RIPEN_AT_ONCE = 500
@@ -32,18 +33,22 @@ class _Head(NamedTuple):
     task: TaskKey
 
 
-def claim(tx: Transaction, node: str, room: Room, now: int, patience: Patience) -> Claims:
+def claim(tx: Transaction, node: str, room: Room, now: int, patience: Patience, *, turns: Turns) -> Claims:
     """Hand out runs within `room`."""
     is_all_ripe = _ripen(tx, now)
     heads = _heads(tx, room)
     passed: set[TaskKey] = set()  # they need more memory than is free, and none is kept for them
     reserved: TaskKey | None = None
     claims: list[Claim] = []
+
+    def turn(task: TaskKey) -> tuple[int, _Head]:
+        return turns.served(room.files.get(task, "")), heads[task]
+
     free = room.memory_bytes
     while heads and len(claims) < room.slots:
-        task = min(heads, key=heads.__getitem__)
+        task = min(heads, key=turn)
         if room.needs[task] > free:
-            waiting = [each for each in sorted(heads, key=heads.__getitem__) if room.needs[each] > free]
+            waiting = [each for each in sorted(heads, key=turn) if room.needs[each] > free]
             reserved = patience.reserved(waiting, now)
             if reserved is not None:
                 break
@@ -53,6 +58,7 @@ def claim(tx: Transaction, node: str, room: Room, now: int, patience: Patience) 
         queue = heads[task].queue
         claims.append(_start(tx, node, task, queue, now))
         patience.started(task)
+        turns.serve(task, room.files)
         free -= room.needs[task]
         following = refresh(tx, task.app, queue)
         _take_turn(tx, task, queue)

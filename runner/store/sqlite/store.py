@@ -51,6 +51,7 @@ from runner.store.sqlite.nodes import MemoryLease, Nodes
 from runner.store.sqlite.readers import Readers
 from runner.store.sqlite.statements import SQL
 from runner.store.sqlite.writer import Transaction, Writer
+from runner.store.turns import Turns
 
 _CACHE_BYTES = 256 << 20  # at most; taken as pages are used
 _AT_ONCE = 200
@@ -70,6 +71,7 @@ class SqliteStore(Store):
         self._readers = Readers(path)
         self._logs = Logs(path.with_name(f"{path.stem}-logs.db"), self._tell)
         self._patience = Patience()
+        self._turns = Turns()
         self._nodes = Nodes()
         self._migrates = True
 
@@ -326,7 +328,7 @@ class SqliteStore(Store):
     def _claim(self, tx: Transaction, node: str, room: Room, now: int) -> Claims:
         if not self._nodes.may_claim(node):
             return Claims(claims=(), wake_at=None)
-        return claiming.claim(tx, node, room, now, self._patience)
+        return claiming.claim(tx, node, room, now, self._patience, turns=self._turns)
 
     async def _running(self) -> dict[str, int]:
         """Live attempts, by node."""

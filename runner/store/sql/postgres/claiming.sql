@@ -4,7 +4,7 @@
 SELECT * FROM ripen($1, $2);
 
 -- name: claim
-SELECT * FROM claim($1, $2, $3, $4, $5, $6, $7, $8, $9, TRUE);
+SELECT * FROM claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, TRUE);
 
 -- name: started
 SELECT started($1);

@@ -6,7 +6,7 @@ SELECT * FROM finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
 -- name: finish_and_claim
 SELECT (done.ended).*, done.outcome, done.claims, done.waiting, done.is_busy, done.instant
 FROM finish_and_claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-                      $20, $21, $22, $23, $24, $25, $26, $27) AS done;
+                      $20, $21, $22, $23, $24, $25, $26, $27, $28, $29) AS done;
 
 -- name: finished_so
 -- The run, if its attempt was ended by exactly this call before.
