@@ -30,6 +30,7 @@ from runner.catalog.discovery import (
     code_mount,
     find_modules,
 )
+from runner.catalog.folder import look
 from runner.catalog.history import History, Version, read_history, write_history
 from runner.catalog.inquiry import Inquiry, is_certain
 from runner.catalog.makes import makes
@@ -121,13 +122,13 @@ class Catalog:
         """
         async with self._loading:
             if self._choice is None and not self._folder.is_dir():
-                await asyncio.to_thread(snapshot.take, self._folder, self._code)  # says what is wrong
+                await asyncio.to_thread(self._take)  # says what is wrong
             packages = await asyncio.to_thread(signature)
             if self._inquiry is None:
                 self._packages = packages
                 await self._begin()
             try:
-                state = await asyncio.to_thread(snapshot.take, self._folder, self._code)
+                state = await asyncio.to_thread(self._take)
             except TasksFolderError as error:
                 return self._show_folder_problem(error)
             if (state, packages) != self._loaded:
@@ -139,6 +140,13 @@ class Catalog:
                 await self._join(self._choice)
                 return self.entries != known
             return False
+
+    def _take(self) -> snapshot.Snapshot:
+        return snapshot.take(self._folder, self._code, self._settings.packages)
+
+    def _look_beside(self) -> object:
+        """What tells when a package changes that tasks import, installed or beside the tasks folder."""
+        return signature(), [look(folder) for folder in self._settings.packages.values()]
 
     async def _begin(self) -> None:
         """Take what was in use before a restart into use."""
@@ -153,7 +161,7 @@ class Catalog:
     async def _take_into_use(self, state: snapshot.Snapshot, patience_s: float | None) -> None:
         assert self._inquiry is not None, "begun by the first load"
         self._modules, self._state = find_modules(state), state
-        environment = f"{self._packages} {self._settings.sandbox.preload}"
+        environment = f"{self._packages} {self._settings.sandbox.preload}{state.beside}"
         made = await asyncio.to_thread(makes, state.path / snapshot.PACKAGE, self._modules.paths, environment)
         self._inquiry.begin(state, made, self._launcher)
         await self._inquiry.settle(patience_s)
@@ -219,7 +227,7 @@ class Catalog:
             entry=ENTRY,
             limits=_limits(options),
             mounts=(code_mount(self._code / code), *self._settings.mounts_for(name)),
-            path=(CODE,),
+            path=snapshot.import_path(self._code / code, CODE),
             environment=ENVIRONMENT,
             network=options.network,
             warm_up=WarmUp(entry=WARM_UP, arguments=(self._packages, module, *self._settings.sandbox.preload)),
@@ -284,7 +292,7 @@ class Catalog:
         """Take each saved state of the folder into use, and tell `changed`; goes on until it is cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch_answers(changed))
-            async with aclosing(watch(self._folder, signature)) as noticed:
+            async with aclosing(watch(self._folder, self._look_beside)) as noticed:
                 async for _ in noticed:
                     try:
                         if await self.load(patience_s=_SAVED_PATIENCE_S):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from runner.catalog.manifest import TaskManifest, read_manifest
-from runner.catalog.snapshot import PACKAGE, Snapshot
+from runner.catalog.snapshot import PACKAGE, Snapshot, import_path
 from runner.domain.messages import MOST_VALUES, Longest
 from runner.domain.run import TaskError
 from runner.errors import InvalidError
@@ -131,7 +131,7 @@ async def ask(
         entry=ENTRY,
         limits=limits,
         mounts=(code_mount(snapshot.path),),
-        path=(CODE,),
+        path=import_path(snapshot.path, CODE),
         environment=ENVIRONMENT,
         name="discovery",
     )

@@ -4,6 +4,9 @@ A snapshot is a state that the folder really was in, see `folder`. It is written
 there: `<hash>/` is complete or not there. Regular files count; names that begin with a dot, and `__pycache__`, do not.
 A symbolic link to a file within the folder counts as that file; any other is refused, since what it leads to is not
 part of the state. What is refused is not in the snapshot, and harms nothing else in it.
+
+Folders beside it that the tasks import from (`[code] packages`) are part of the state, each under its own name in
+`<hash>/packages/`.
 """
 
 from __future__ import annotations
@@ -15,12 +18,14 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from runner.catalog.folder import File, read
 from runner.errors import TasksFolderError
 
 #: The folder within a snapshot; mounted with the rest, it is the package `tasks`.
 PACKAGE = "tasks"
+_BESIDE = "packages"
 _DRAFT = ".draft-"
 
 
@@ -30,25 +35,31 @@ class Snapshot:
 
     Attributes:
         refused: why a file of the folder is not in it, by its path below the folder, which is shown escaped.
+        beside: the hash of what is beside the tasks folder, empty where nothing is.
     """
 
     hash: str
     path: Path
     refused: Mapping[str, str] = field(default_factory=dict)
+    beside: str = ""
 
 
-def take(folder: Path, into: Path) -> Snapshot:
+def take(folder: Path, into: Path, beside: Mapping[str, Path] = MappingProxyType({})) -> Snapshot:
     """Keep the state that `folder` is in under `into`; a state that is kept already is only checked.
+
+    So are the folders `beside` it, each named by a number and its own name, such as "0/shoplib".
 
     Raises:
         TasksFolderError: no such folder, too large, changing without end, or it cannot be read or kept.
     """
     contents = read(folder)
-    code = _hash(contents.files)
-    snapshot = Snapshot(code, into / code, contents.refused)
+    others = _read_beside(beside)
+    files = {**contents.files, **others}
+    code = _hash(files)
+    snapshot = Snapshot(code, into / code, contents.refused, _hash(others) if others else "")
     try:
         if not is_whole(snapshot):
-            _write(contents.files, snapshot)
+            _write(files, snapshot)
     except OSError as error:
         raise TasksFolderError(f"cannot keep a snapshot of {folder} in {into}: {error.strerror}") from error
     return snapshot
@@ -57,9 +68,42 @@ def take(folder: Path, into: Path) -> Snapshot:
 def is_whole(snapshot: Snapshot) -> bool:
     """Whether the snapshot is there and is what its hash says."""
     try:
-        return _hash(read(snapshot.path / PACKAGE).files) == snapshot.hash
-    except TasksFolderError:
+        others = _read_beside(_kept_beside(snapshot.path))
+        return _hash({**read(snapshot.path / PACKAGE).files, **others}) == snapshot.hash
+    except (OSError, TasksFolderError):
         return False
+
+
+def import_path(snapshot: Path, seen_at: str) -> tuple[str, ...]:
+    """Where modules of a snapshot are imported from that is seen at `seen_at`: itself, then the folders beside it.
+
+    A folder that is a package is imported by its own name; otherwise what lies in it is, and what lies in its `src`.
+    """
+    path = [seen_at]
+    for name, folder in _kept_beside(snapshot).items():
+        inside = f"{seen_at}/{_BESIDE}/{name}"
+        if (folder / "__init__.py").is_file():
+            path.append(inside.rpartition("/")[0])
+        else:
+            path += [inside, f"{inside}/src"] if (folder / "src").is_dir() else [inside]
+    return tuple(path)
+
+
+def _kept_beside(snapshot: Path) -> dict[str, Path]:
+    """The folders beside the tasks folder that a snapshot has: `packages/0/shoplib` is named "0/shoplib"."""
+    if not (snapshot / _BESIDE).is_dir():
+        return {}
+    found = sorted((snapshot / _BESIDE).glob("*/*"), key=lambda folder: int(folder.parent.name))
+    return {f"{folder.parent.name}/{folder.name}": folder for folder in found}
+
+
+def _read_beside(folders: Mapping[str, Path]) -> dict[str, File]:
+    """The files of these folders, by their paths from the tasks folder within a snapshot."""
+    for folder in folders.values():
+        if not folder.is_dir():
+            raise TasksFolderError(f"{folder}, which [code] packages names, is no folder any more")
+    files = ((name, read(folder).files) for name, folder in folders.items())
+    return {f"../{_BESIDE}/{name}/{path}": file for name, found in files for path, file in found.items()}
 
 
 def forget_unused(into: Path, in_use: set[str]) -> None:

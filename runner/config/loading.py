@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from runner.config.mounts import STATE, read_mount
+from runner.config.packages import read_packages
 from runner.config.secrets import Secrets
 from runner.config.sections import Document
 from runner.config.settings import Settings
@@ -78,11 +79,15 @@ def read_settings(document: Mapping[str, Any], *, file: Path, project: Path) -> 
             raise ConfigError(f"{file}: secrets must not lie in {folder}, which is copied: got {secret}")
     private = ((project / STATE).resolve(), store.resolve(), *(secret.resolve() for secret in secrets.files))
     trusted = ((project / "tasks").resolve(), file.resolve())
+    packages = {
+        f"{index}/{folder.name}": folder
+        for index, folder in enumerate(read_packages(read.code.packages, project, file, private=(*private, *trusted)))
+    }
     mounts = tuple(
         read_mount(section, project, f"{file}: mounts[{index}]", private=private, trusted=trusted)
         for index, section in enumerate(read.mounts)
     )
-    return Settings(project=project, file=file, document=read, mounts=mounts, secrets=secrets)
+    return Settings(project=project, file=file, document=read, mounts=mounts, packages=packages, secrets=secrets)
 
 
 def _find(cwd: Path) -> Path:

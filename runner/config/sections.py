@@ -23,6 +23,7 @@ from runner.store.records import QueueRule, StoreLimits
 from runner.units import seconds, size_bytes
 from sandbox.spec import Level
 
+_MOST_PACKAGES = 50
 _PER_US = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 _STORE_LIMITS = StoreLimits()
 
@@ -250,6 +251,21 @@ class MountSection(Section):
     tasks: list[Annotated[str, _text(200)]] = Field(default=["*"])
 
 
+class CodeSection(Section):
+    """`[code]`: what tasks import beside their own folder and what is installed."""
+
+    packages: tuple[Annotated[str, _text(4096)], ...] = Field(default=())
+
+    @field_validator("packages", mode="before")
+    @classmethod
+    def _listed(cls, raw: Any) -> Any:
+        if not isinstance(raw, list) or len(raw) > _MOST_PACKAGES:
+            raise InvalidOptionError(
+                f' must be a list of at most {_MOST_PACKAGES} folders such as ["../shoplib"]: got {shown(raw)}'
+            )
+        return tuple(raw)
+
+
 class BoundsSection(Section):
     """One of `[[bounds]]`: what the tasks of these patterns may have at most; `None` bounds nothing."""
 
@@ -357,6 +373,7 @@ class Document(Section):
     defaults: _TaskOptions = Layer({})
     queues: dict[Annotated[str, BeforeValidator(_queue_pattern)], Queue] = {}
     tasks: dict[Annotated[str, BeforeValidator(_task_name)], _TaskOptions] = {}
+    code: CodeSection = CodeSection()
     bounds: list[BoundsSection] = []
     mounts: list[MountSection] = []
     secrets: SecretsSection = SecretsSection()

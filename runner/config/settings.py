@@ -29,6 +29,7 @@ class Settings:
     Attributes:
         project: the folder that holds `tasks/` and `.isolane/`; relative paths of the config begin there.
         file: the config file, for messages.
+        packages: folders beside `tasks/` that tasks import from, each named by its number and its own name.
         bounds: `[[bounds]]`.
     """
 
@@ -36,6 +37,7 @@ class Settings:
     file: Path
     document: Document
     mounts: tuple[TaskMount, ...]
+    packages: Mapping[str, Path]
     secrets: Secrets
     bounds: Bounds = field(init=False, repr=False, compare=False)
     _rules: Any = field(init=False, repr=False, compare=False)

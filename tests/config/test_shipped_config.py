@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 from runner.config import load_settings, read_settings
-from runner.config.sections import BoundsSection, Document, MountSection, Queue, SecretSection, Section
+from runner.config.sections import BoundsSection, CodeSection, Document, MountSection, Queue, SecretSection, Section
 from runner.domain.options import TASK_OPTIONS, TaskOptions
 from runner.domain.retry import Retry
 
@@ -43,13 +43,15 @@ def test_it_has_every_key():
 
 
 def test_its_examples_are_right_and_have_every_key(tmp_path):
-    (tmp_path / "data" / "reports").mkdir(parents=True)
+    (tmp_path / "project" / "data" / "reports").mkdir(parents=True)
+    (tmp_path / "shoplib").mkdir()
     commented = SHIPPED.read_text().partition("# [queues.billing]")
     examples = "".join(commented[1:]).partition("\n[sandbox]")[0].splitlines()
     text = "\n".join(line.removeprefix("# ") for line in examples if re.match(r"# (\[|\w+ = )", line))
     written = tomllib.loads(text)
-    settings = read_settings(written, file=SHIPPED, project=tmp_path)
+    settings = read_settings(written, file=SHIPPED, project=tmp_path / "project")
 
+    assert written["code"].keys() == keys_of(CodeSection)
     assert written["queues"]["billing"].keys() == keys_of(Queue)
     assert written["bounds"][0].keys() == keys_of(BoundsSection)
     assert written["mounts"][0].keys() == keys_of(MountSection)
