@@ -68,12 +68,13 @@ class Zygotes:
         """What those can hold that attempts run from, which therefore cannot make room."""
         return sum(zygote.bytes for zygote in self._alive() if zygote.is_used)
 
-    async def make_room(self, needed_bytes: int = 0) -> bool:
-        """Retire idle ones until the others hold no more than is free; whether so much more is free then."""
+    async def make_room(self, needed_bytes: int = 0, idle_s: float = 0.0) -> bool:
+        """Retire those idle for so long until no more than is free is held; whether so much more is free then."""
+        limit = time.monotonic() - idle_s
         while sum(zygote.bytes for zygote in self._alive()) + needed_bytes > self.free_bytes():
             going = [zygote for zygote in self._alive() if zygote.is_retired and not zygote.is_used]
             if not going:
-                idle = [key for key, zygote in self._known.items() if not zygote.is_used]
+                idle = [key for key, zygote in self._known.items() if not zygote.is_used and zygote.used_at <= limit]
                 if not idle:
                     return False
                 key = min(idle, key=lambda each: self._known[each].used_at)
@@ -88,8 +89,10 @@ class Zygotes:
             return None
         key = _key(spec)
         zygote = self._usable(key, lease)
-        if zygote is None and key not in self._unfit and self._is_worth_it(key):
-            self._begin(key, spec, lease)
+        if zygote is None and key not in self._unfit:
+            since_s = self._since_last_s(key)
+            if since_s < self._keep_s:
+                self._begin(key, spec, lease, since_s)
         return zygote
 
     async def ensure(self, spec: Spec, lease: Lease | None) -> str:
@@ -144,27 +147,28 @@ class Zygotes:
             self._refuse(key, zygote.spec, zygote.fault or "made its zygote end")  # nor does it do better the next time
         return None
 
-    def _is_worth_it(self, key: Hashable) -> bool:
-        """Whether the spec comes up again."""
+    def _since_last_s(self, key: Hashable) -> float:
+        """How long ago the spec came up before this time, which is remembered."""
         now = time.monotonic()
         if len(self._seen) > _UNFIT_REMEMBERED:
             self._seen = {each: at for each, at in self._seen.items() if now - at < self._keep_s}
         before, self._seen[key] = self._seen.get(key), now
-        return before is not None and now - before < self._keep_s
+        return float("inf") if before is None else now - before
 
-    def _begin(self, key: Hashable, spec: Spec, lease: Lease | None) -> asyncio.Task[None]:
+    def _begin(self, key: Hashable, spec: Spec, lease: Lease | None, since_s: float = 0.0) -> asyncio.Task[None]:
         if key not in self._starting:
-            self._starting[key] = asyncio.create_task(self._add(key, spec, lease))
+            self._starting[key] = asyncio.create_task(self._add(key, spec, lease, since_s))
         return self._starting[key]
 
-    async def _add(self, key: Hashable, spec: Spec, lease: Lease | None) -> None:
+    async def _add(self, key: Hashable, spec: Spec, lease: Lease | None, since_s: float) -> None:
         try:
             if len(self._known) + len(self._starting) > self._most:
                 idle = [each for each in self._known if not self._known[each].attempts]
                 if not idle:
                     return
                 self._forget(min(idle, key=lambda each: self._known[each].used_at))
-            if not await self.make_room(spec.limits.memory_bytes):
+            # In the place of one that comes up more often it would soon have to make room for that.
+            if not await self.make_room(spec.limits.memory_bytes, idle_s=since_s):
                 return
             zygote = await self._start(spec, lease)
         except (SandboxError, OSError) as error:
