@@ -36,8 +36,10 @@ def bystander():
     _libc.msgsnd(queue, struct.pack("l", 1) + b"canary", 6, 0)
     posix = _libc.mq_open(b"/" + name, os.O_CREAT | os.O_RDWR, 0o600, None)
     assert min(shm, queue, semaphore, posix) >= 0
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    code = "print(flush=True); input()"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
+        assert process.stdout.readline() == b"\n"  # it has its name by now
         before = _state(process.pid)
         yield SimpleNamespace(pid=process.pid, shm=shm, queue=queue, semaphore=semaphore, name=name.decode())
         assert process.poll() is None
