@@ -77,15 +77,16 @@ async def serve(settings: Settings, host: str, port: int, say: Say) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     state = _state_folder(settings)
-    descriptors = _raise_descriptor_limit()
     async with running_engine(
         settings, settings.runner.store, state / "attempts.lock", patience_s=_PATIENCE_S
     ) as engine:
+        # The sandbox has raised it as far as it goes. One half is for the store and for attempts.
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         server = Server(
             engine.operations,
             engine.operations.authenticate,
             parameters_bytes=settings.limits.parameters_bytes,
-            connections=min(settings.server.connections, descriptors // 2),  # the rest is for the store and attempts
+            connections=min(settings.server.connections, descriptors // 2),
             hosts=settings.server.hosts,
         )
         url = await server.start(host, port)
@@ -251,16 +252,6 @@ async def _print_logs(engine: Engine, on_log: Callable[[Document, LogLine], None
         unlisten()
         for run in (await store.list(RunFilter(app=APP, limit=1000))).items:
             await give(run.run.id)
-
-
-def _raise_descriptor_limit() -> int:
-    """Let this process have as many descriptors as the system allows it, and tell how many that are.
-
-    Many systems begin with 1024, for the sake of programs that use select(2), which none here does.
-    """
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    return most if most != resource.RLIM_INFINITY else sys.maxsize
 
 
 def _state_folder(settings: Settings) -> Path:

@@ -15,7 +15,6 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Sequence
-from itertools import chain
 
 from runner.web.connection import Connection
 
@@ -86,6 +85,7 @@ class Listener:
             if idle is None:
                 return False
             self._evict(idle)
+            self._crowding.say(self._most)
         self._strangers.pop(connection, None)
         connection.is_known = True
         self._known[connection] = None
@@ -111,7 +111,7 @@ class Listener:
             except OSError:
                 # No descriptor or no memory: accepting would fail again at once, for as long as it is so.
                 self._refusal.say(len(self._strangers) + len(self._known))
-                self._evict_one()
+                self._shrink()
                 self._pause()
                 return
             client.setblocking(False)
@@ -122,6 +122,7 @@ class Listener:
         self._strangers[connection] = None
         while len(self._strangers) > min(self._most // 2, self._most - len(self._known)):
             self._evict(next(iter(self._strangers)))
+            self._crowding.say(self._most)
         opening = asyncio.create_task(self._open(client, connection))
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)
@@ -151,12 +152,11 @@ class Listener:
         self._strangers.pop(connection, None)
         self._known.pop(connection, None)
         connection.close()
-        self._crowding.say(self._most)
 
-    def _evict_one(self) -> None:
-        """Close the stranger, or the idle client, that was last heard of the longest time ago."""
-        idle = (known for known in self._known if not known.is_busy)
-        if (connection := next(chain(self._strangers, idle), None)) is not None:
+    def _shrink(self) -> None:
+        """Close half of the strangers, or of the idle clients where there are none: others need descriptors as well."""
+        closable = [*self._strangers] or [known for known in self._known if not known.is_busy]
+        for connection in closable[: (len(closable) + 1) // 2]:
             self._evict(connection)
 
     def _close_overdue(self) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import resource
 import signal
+import socket
+import urllib.request
+from contextlib import ExitStack
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -52,3 +57,21 @@ def test_a_state_that_others_may_write_is_not_used(isolane, tmp_path, modes):
 
     assert refused.returncode == 1
     assert "chmod go-w" in refused.stderr
+
+
+def test_without_descriptors_it_goes_on_and_says_so_once(served):
+    project, server = served
+    address = urlsplit(project.url)
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (120, 120))
+
+    with ExitStack() as stack:
+        for _ in range(400):
+            half = stack.enter_context(socket.create_connection((address.hostname, address.port), timeout=30))
+            half.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-")
+        with urllib.request.urlopen(f"{project.url}/healthz", timeout=60) as answer:
+            assert answer.status == 200
+
+    assert server.log().count("the system allows no more connections") == 1
+    assert "Traceback" not in server.log()
+    assert len(server.log()) < 10_000
+    assert project.schedule("greet")
