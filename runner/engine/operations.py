@@ -1,12 +1,14 @@
 """What can be asked of a node: the one set of calls behind HTTP and the command line.
 
-Ids, names and requests are hostile input and are checked here. Answers are documents, ready for JSON.
+Ids, names and requests are hostile input and are checked here. Answers are documents, ready for JSON; what `value`
+makes of the JSON that is stored with a run stands in its document. What takes long is done in steps (`sandbox.Share`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
@@ -19,10 +21,11 @@ from runner.engine.calls import stored_detail
 from runner.engine.nodes import find_node, node_document
 from runner.engine.parts import Parts
 from runner.engine.patience import patiently
-from runner.engine.presenter import Presenter
+from runner.engine.presenter import Presenter, Value
 from runner.errors import ConflictError, StoreError, StoreFullError, UnknownTaskError
 from runner.store.records import LogPage, Notice, RunFilter
 from runner.uuid7 import uuid7
+from sandbox import Share
 
 #: How long a follower of a log waits, at most, before it looks again although nobody told it to.
 _LOOK_AGAIN_S = 5.0
@@ -64,16 +67,17 @@ class Operations:
 
     # --- runs ---------------------------------------------------------------------------------------------------
 
-    async def schedule(self, app: str, requests: Sequence[object]) -> list[Document]:
+    async def schedule(self, app: str, requests: Sequence[object], *, value: Value = json.loads) -> list[Document]:
         """Schedule runs from outside, all or none; durable when it returns."""
+        share = Share()
         try:
-            prepared = self._parts.submission.prepare(app, requests)
+            prepared = await share.go_through(self._parts.submission.preparing(app, requests))
         except UnknownTaskError:
             # Somebody saved a file and schedules its task at once: faster than the watch over the folder. A file that
             # hangs while it is imported keeps nobody waiting for long.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._reload(), _RELOAD_S)
-            prepared = self._parts.submission.prepare(app, requests)
+            prepared = await share.go_through(self._parts.submission.preparing(app, requests))
         new = [run for run, _ in prepared]
         try:
             stored = await patiently(self._parts, lambda: self._parts.store.enqueue(new))
@@ -81,33 +85,37 @@ class Operations:
             self._full = (asyncio.get_running_loop().time(), error)
             raise
         self._full = None
-        details = [await stored_detail(self._parts, *pair) for pair in zip(new, stored, strict=True)]
-        return await self._presenter.documents(details)
+        details = []
+        for pair in zip(new, stored, strict=True):
+            await share.rest()
+            with share:
+                details.append(await stored_detail(self._parts, *pair))
+        return await self._presenter.documents(details, value)
 
-    async def show(self, app: str, run: str) -> Document:
+    async def show(self, app: str, run: str, *, value: Value = json.loads) -> Document:
         """One run as it stands."""
-        return await self._presenter.document(await self._parts.store.get(app, run))
+        return await self._presenter.document(await self._parts.store.get(app, run), value)
 
-    async def wait(self, app: str, run: str, timeout_s: float | None) -> Document:
+    async def wait(self, app: str, run: str, timeout_s: float | None, *, value: Value = json.loads) -> Document:
         """One run when it is final, or as it stands after the time."""
-        return await self._presenter.document(await self._parts.endings.wait(app, run, timeout_s))
+        return await self._presenter.document(await self._parts.endings.wait(app, run, timeout_s), value)
 
-    async def list_runs(self, wanted: RunFilter) -> Document:
+    async def list_runs(self, wanted: RunFilter, *, value: Value = json.loads) -> Document:
         """One page of runs, newest first."""
         page = await self._parts.store.list(wanted)
-        return {"items": await self._presenter.documents(page.items), "next_cursor": page.next_cursor}
+        return {"items": await self._presenter.documents(page.items, value), "next_cursor": page.next_cursor}
 
     async def count_runs(self, app: str) -> dict[str, int]:
         """How many runs there are, by status."""
         counted = await self._parts.store.count(app)
         return {status.value: counted.get(status, 0) for status in Status}
 
-    async def cancel(self, app: str, run: str) -> Document:
+    async def cancel(self, app: str, run: str, *, value: Value = json.loads) -> Document:
         """Cancel a run; a final one stays what it is."""
         await self._parts.store.cancel(app, run, self._parts.now())
-        return await self.show(app, run)
+        return await self.show(app, run, value=value)
 
-    async def retry(self, app: str, run: str, *, force: bool = False) -> Document:
+    async def retry(self, app: str, run: str, *, force: bool = False, value: Value = json.loads) -> Document:
         """Run the same again: a new run with the old one's task, parameters, queue and tags.
 
         Raises:
@@ -133,7 +141,7 @@ class Operations:
             timeout_s=old.run.timeout_s,
         )
         [stored] = await self._parts.store.enqueue([new])
-        return await self._presenter.document(await stored_detail(self._parts, new, stored))
+        return await self._presenter.document(await stored_detail(self._parts, new, stored), value)
 
     async def delete(self, app: str, run: str) -> None:
         """Delete a run that is not running."""

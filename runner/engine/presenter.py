@@ -20,6 +20,9 @@ from sandbox.wire import text_of
 _EMBEDDED_CHARS = 16 << 10
 _STEP_DOCUMENTS = 50
 
+#: From JSON that was stored to what stands for it in a document.
+Value = Callable[[str], Any]
+
 
 class Presenter:
     """Makes documents from stored runs."""
@@ -27,14 +30,23 @@ class Presenter:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    async def document(self, detail: RunDetail) -> Document:
-        """The document of one run."""
-        return (await self.documents([detail]))[0]
+    async def document(self, detail: RunDetail, value: Value = json.loads) -> Document:
+        """The document of one run; `value` makes something of the JSON that was stored."""
+        return (await self.documents([detail], value))[0]
 
-    async def documents(self, details: Sequence[RunDetail]) -> list[Document]:
+    async def documents(self, details: Sequence[RunDetail], value: Value = json.loads) -> list[Document]:
         """The documents of several runs of one app, in order."""
         queues, views = await self._surroundings(details)
-        return [self._document(detail, queues, views) for detail in details]
+
+        def make() -> Generator[None, None, list[Document]]:
+            documents = []
+            for number, detail in enumerate(details):
+                if number % _STEP_DOCUMENTS == _STEP_DOCUMENTS - 1:
+                    yield
+                documents.append(self._document(detail, queues, views, value))
+            return documents
+
+        return await Share().go_through(make())
 
     async def _surroundings(
         self, details: Sequence[RunDetail]
@@ -64,7 +76,7 @@ class Presenter:
         detail: RunDetail,
         queues: Mapping[str, QueueState],
         views: Mapping[str, NodeView],
-        value: Callable[[str], Any] = json.loads,
+        value: Value,
     ) -> Document:
         queue = queues.get(_waits_in(detail.run) or "")
         return run_document(detail, explain(detail.run, queue, views[detail.run.task], self._parts.now()), value)

@@ -1,30 +1,42 @@
 """What every handler needs: the parts behind the API, a request's body and query read strictly, an answer as JSON.
 
 JSON is read by `runner.jsonvalue`, which keeps whole numbers of any size exact where orjson makes floats of them. It is
-written by orjson, and by the standard library where orjson refuses to (whole numbers of more than 64 bits).
+written by orjson; what was stored as JSON (`JsonText`) is written as it was stored.
+
+Whoever sends much waits for itself. A body has a size and a time, all bodies together have a bound on what they take in
+memory, and a long one is parsed in steps (`reading`), within its share of the event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 import difflib
-import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Generator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from runner import jsonvalue
 from runner.engine.operations import Operations
 from runner.errors import InvalidOptionError
+from runner.web import reading
 from runner.web.auth import CALLER
+from runner.web.room import Room
+from sandbox import JsonText, Share
+from sandbox.wire import PIECE_BYTES, text_of
 
 OPERATIONS = web.AppKey("operations", Operations)
 #: Set when the server is stopping: what waits for long gives up.
 STOPPING = web.AppKey("stopping", asyncio.Event)
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+#: What the bodies that are being read and worked on may take.
+ROOM = web.AppKey("room", Room)
+
+_BODY = "the request's body"
+_BODY_S = 60.0
 _FLAGS = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -43,34 +55,81 @@ def answer(document: Mapping[str, Any], status: int = 200) -> web.Response:
     return web.Response(body=encode(document), status=status, content_type="application/json")
 
 
+async def answer_page(page: Mapping[str, Any], status: int = 200) -> web.Response:
+    """A document with many `items` as the response, written in steps."""
+
+    def write() -> Generator[None, None, bytes]:
+        parts = []
+        for item in page["items"]:
+            parts.append(encode(item))
+            yield
+        rest = encode({name: value for name, value in page.items() if name != "items"})
+        return b'{"items":[' + b",".join(parts) + b"]" + (b"," + rest[1:] if len(rest) > 2 else b"}")
+
+    return web.Response(body=await Share().go_through(write()), status=status, content_type="application/json")
+
+
 def encode(document: Mapping[str, Any]) -> bytes:
     """`document` as compact JSON."""
     try:
-        return orjson.dumps(document)
+        return orjson.dumps(document, default=_as_stored)
     except orjson.JSONEncodeError:
         # Half a character in a stored text must not make a whole page unreadable.
-        return _encode(document).encode(errors="replace")
+        return text_of(document).encode(errors="replace")
 
 
-async def read_json(request: web.Request, limit_bytes: int) -> Any:
-    """The body, parsed strictly.
+def _as_stored(value: object) -> orjson.Fragment:
+    if isinstance(value, JsonText):
+        return orjson.Fragment(value.text)
+    raise TypeError
+
+
+@asynccontextmanager
+async def json_body(request: web.Request, limit_bytes: int, longest_text: int, most_values: int) -> AsyncIterator[Any]:
+    """The body, parsed strictly; its room counts as taken for as long as the block lasts.
 
     Raises:
         HTTPRequestEntityTooLarge: it has more than `limit_bytes`; no more than that was read.
-        InvalidValueError: it is not JSON.
+        HTTPRequestTimeout: it does not come.
+        HTTPBadRequest: it is not sent as HTTP says.
+        InvalidValueError: it is not JSON, holds more than `most_values`, or a text of more than `longest_text`.
     """
-    if (request.content_length or 0) > limit_bytes:
+    size = limit_bytes if request.content_length is None else request.content_length
+    if size > limit_bytes:
         raise _too_large(limit_bytes)
+    room = request.app[ROOM]
+    # A short one never waits for the long ones of others.
+    taken = size if size > PIECE_BYTES else 0
+    await room.take(taken)
+    try:
+        yield await _parse(await _read(request, limit_bytes), longest_text, most_values)
+    finally:
+        room.give_back(taken)
+
+
+async def _read(request: web.Request, limit_bytes: int) -> bytes:
     body = bytearray()
-    while not request.content.at_eof():
-        body += await request.content.readany()
-        if len(body) > limit_bytes:
-            raise _too_large(limit_bytes)
-    return jsonvalue.loads(bytes(body), "the request's body")
+    try:
+        async with asyncio.timeout(_BODY_S):
+            while not request.content.at_eof():
+                body += await request.content.readany()
+                if len(body) > limit_bytes:
+                    raise _too_large(limit_bytes)
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text=f"the request's body must come within {_BODY_S:g} s") from None
+    except (web.RequestPayloadError, HttpProcessingError) as error:
+        raise web.HTTPBadRequest(text=f"the request's body is not sent as HTTP says: {error!s:.200}") from None
+    return bytes(body)
+
+
+async def _parse(body: bytes, longest_text: int, most_values: int) -> Any:
+    if len(body) <= PIECE_BYTES:
+        return jsonvalue.loads(body, _BODY)
+    return await Share().go_through(reading.read(body, most_values=most_values, longest_text=longest_text))
 
 
 def _too_large(limit_bytes: int) -> web.HTTPRequestEntityTooLarge:
-    return web.HTTPRequestEntityTooLarge(limit_bytes, text=f"the request's body may have {limit_bytes} bytes at most")
+    return web.HTTPRequestEntityTooLarge(limit_bytes, text=f"{_BODY} may have {limit_bytes} bytes at most")
 
 
 class Query:

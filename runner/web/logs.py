@@ -18,7 +18,9 @@ from runner.domain.documents import log_document
 from runner.domain.run import LogLine
 from runner.web.exchange import STOPPING, Query, caller, encode, operations
 
-_PAGE_LINES = 1000
+#: A line has 16 KB at most.
+_PAGE_LINES = 200
+_PART_BYTES = 64 << 10
 _BIGGEST = 2**63 - 1
 #: A client that takes nothing for so long is cut off.
 _STALLED_S = 60.0
@@ -83,9 +85,14 @@ async def _give(response: web.StreamResponse, first: Sequence[LogLine], batches:
 
 
 async def _write(response: web.StreamResponse, lines: Sequence[LogLine]) -> None:
-    if lines:
-        async with asyncio.timeout(_STALLED_S):
-            await response.write(b"".join(encode(log_document(line)) + b"\n" for line in lines))
+    part = bytearray()
+    for number, line in enumerate(lines, 1):
+        part += encode(log_document(line)) + b"\n"
+        if len(part) >= _PART_BYTES or number == len(lines):
+            async with asyncio.timeout(_STALLED_S):
+                await response.write(bytes(part))
+            part.clear()
+            await asyncio.sleep(0)  # a client that reads fast keeps nobody else waiting
 
 
 async def _until_done(request: web.Request, giving: asyncio.Task[None]) -> None:

@@ -22,15 +22,18 @@ from runner.errors import ConfigError
 from runner.web import health, logs, nodes, queues, runs, tasks
 from runner.web.admission import Admission
 from runner.web.auth import Authenticate, Tokens
-from runner.web.exchange import OPERATIONS, STOPPING
+from runner.web.exchange import OPERATIONS, ROOM, STOPPING
 from runner.web.hosts import Hosts, is_loopback_only
 from runner.web.listener import Listener
 from runner.web.problems import answer_problems
+from runner.web.room import Room
 
 _FINISH_S = 5.0
 #: How long what a client still sends is thrown away after its answer; one that is silent is cut off before.
 _LINGER_S = 5.0
 _MOST_HEADERS = 64
+#: What bodies may take in memory together, as they came.
+_BODIES_BYTES = 128 << 20
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - to name it, not to bind it
 
 #: What aiohttp says of connections. That a client sends what is no HTTP is no news, and would fill the log.
@@ -61,6 +64,7 @@ class Server:
         self._app = web.Application()
         self._app[OPERATIONS] = operations
         self._app[STOPPING] = asyncio.Event()
+        self._app[ROOM] = Room(_BODIES_BYTES)
         parts = (runs.routes(parameters_bytes), logs.routes(), queues.routes(), tasks.routes(), nodes.routes())
         for part in (*parts, health.routes()):
             self._app.add_routes(part)

@@ -35,22 +35,22 @@ class Standin(Operations):
     async def ready(self):
         return self.is_ready, "the store is closed"
 
-    async def schedule(self, app, requests, *, parent=None):
+    async def schedule(self, app, requests, *, parent=None, value=None):
         self.calls.append(("schedule", app, *requests))
         return [{"app": app, **request} for request in requests]
 
-    async def show(self, app, run):
+    async def show(self, app, run, *, value=None):
         if app != "main" or run != RUN:
             raise NotFoundError(f"no run {run}")
         return {"id": run, "status": "succeeded" if self.is_final else "running"}
 
-    async def wait(self, app, run, timeout_s):
+    async def wait(self, app, run, timeout_s, *, value=None):
         self.calls.append(("wait", app, run, timeout_s))
         self.waited_for.set()
         await asyncio.wait_for(self._until_final(), timeout_s)
         return await self.show(app, run)
 
-    async def list_runs(self, wanted):
+    async def list_runs(self, wanted, *, value=None):
         self.calls.append(("list", wanted))
         return {"items": [], "next_cursor": None}
 

@@ -75,7 +75,8 @@ async def test_no_call_overlooks_a_query_parameter(api, call):
         (b'{"n": 1e999}', "out of range"),
         (b'"\xff"', "not UTF-8"),
         (b'{"text": "\\ud800"}', "lone surrogate"),
-        (b"[" * 200_000, "nested deeper"),
+        (b"[" * 20_000, "nested deeper"),
+        (b"[" * 40_000, "nested deeper"),
     ],
 )
 async def test_a_body_that_is_not_strict_json_is_refused(api, body, said):

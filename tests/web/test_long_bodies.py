@@ -1,0 +1,139 @@
+"""No body and no answer holds the event loop for long, whatever is in it, and short ones never wait for long ones."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+from yarl import URL
+
+from runner.web.server import Server
+from support.loop_pauses import watched_loop
+from support.raw_http import problem, raw, status
+
+MOST_S = 0.1
+HEALTH = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+AS_MAIN = "Authorization: Bearer s3cret\r\nContent-Type: application/json\r\nConnection: close\r\n"
+#: A body by what is strange about it, each as long as it may be.
+BODIES = {
+    "lists": b'{"runs":[' + b"[]," * 5_000_000 + b"[]]}",
+    "numbers": b'{"runs":[' + b"1," * 7_500_000 + b"1]}",
+    "depth": b'{"runs":' + b"[" * 15_000_000,
+    "depth of objects": b'{"runs":' * 1_800_000,
+    "keys": b"{" + b",".join(b'"k%d":1' % number for number in range(1_000_000)) + b"}",
+    "one key again": b"{" + b'"k":1,' * 2_500_000 + b'"k":1}',
+    "long numbers": b'{"runs":[' + b"9" * 4300 + b"," + (b"9" * 4300 + b",") * 14_000 + b"1]}",
+    "one number": b'{"runs":[' + b"9" * 15_000_000,
+    "runs": b'{"runs":[' + b'{"task":"t"},' * 1_200_000 + b'{"task":"t"}]}',
+    "blanks": b" " * 15_000_000,
+    "nothing": b"\0" * 15_000_000,
+    "half characters": b'{"runs":["' + b"\\ud800" * 2_500_000 + b'"]}',
+    "quotes": b'{"runs":[' + b'"",' * 5_000_000 + b'""]}',
+    "text": b'{"runs":["' + b"x" * 15_000_000 + b'"]}',
+    "escapes": b'{"runs":["' + b"\\n" * 7_500_000 + b'"]}',
+    "open text": b'{"runs":["' + b"x" * 15_000_000,
+    "long keys": b'{"k":' + b"".join(b'{"%b":' % (b"k" * 30_000) for _ in range(500)),
+    "texts": b'{"runs":[' + b'"%b",' % (b"x" * 40_000) * 380 + b'""}',
+    "not UTF-8": b'{"runs":["' + b"\xff" * 15_000_000 + b'"]}',
+}
+
+
+@pytest.fixture
+async def server(standin) -> AsyncIterator[Server]:
+    async def authenticate(_: bytes) -> str | None:
+        return "main"
+
+    server = Server(standin, authenticate, parameters_bytes=5 << 20)
+    server.url = await server.start("127.0.0.1", 0)
+    yield server
+    await server.stop()
+
+
+def post(server: Server, path: str, body: bytes) -> bytes:
+    """The answer to a body, sent from another thread: the loop has nothing to do with it."""
+    with socket.create_connection(("127.0.0.1", URL(server.url).port), timeout=60) as client:
+        client.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{AS_MAIN}".encode())
+        try:
+            client.sendall(b"Content-Length: %d\r\n\r\n" % len(body))
+            client.sendall(body)
+        except ConnectionError:
+            pass
+        answer = b""
+        while part := client.recv(1 << 20):
+            answer += part
+        return answer
+
+
+@pytest.mark.parametrize("path", ["/api/v1/runs", "/api/v1/runs/batch"])
+@pytest.mark.parametrize("name", BODIES)
+async def test_no_body_holds_the_loop(server, name, path):
+    async with watched_loop() as pauses:
+        answer = await asyncio.to_thread(post, server, path, BODIES[name])
+
+    assert status(answer) in (413, 422)
+    assert pauses.longest_s < MOST_S
+
+
+async def test_a_batch_of_ten_thousand_is_taken_and_one_more_is_not(server, standin):
+    runs = [{"task": "t", "id": "019aa3d4-0000-7000-8000-000000000000", "tags": ["a"]}] * 10_000
+    async with watched_loop() as pauses:
+        taken = await asyncio.to_thread(post, server, "/api/v1/runs/batch", json.dumps({"runs": runs}).encode())
+        refused = await asyncio.to_thread(
+            post, server, "/api/v1/runs/batch", json.dumps({"runs": [*runs, {}]}).encode()
+        )
+
+    assert status(taken) == 201
+    assert status(refused) == 422
+    assert "a batch may hold 10000 runs: got 10001" in problem(refused)["detail"]
+    assert pauses.longest_s < MOST_S
+
+
+async def test_a_page_of_long_results_is_written_as_it_was_stored(server, standin, monkeypatch):
+    text = '{"a":[' + "1," * 500_000 + "12345678901234567890123]}"
+
+    async def list_runs(wanted, *, value):
+        return {
+            "items": [{"result": value(text), "why": "\ud800" if number == 7 else "so"} for number in range(8)],
+            "next_cursor": None,
+        }
+
+    monkeypatch.setattr(standin, "list_runs", list_runs)
+    request = f"GET /api/v1/runs HTTP/1.1\r\nHost: localhost\r\n{AS_MAIN}\r\n"
+    async with watched_loop() as pauses:
+        answer = await raw(server.url, request)
+
+    assert answer.count(text.encode()) == 8
+    assert answer.endswith(b'"why":"?"}],"next_cursor":null}')
+    assert pauses.longest_s < MOST_S
+
+
+async def test_short_bodies_do_not_wait_for_long_ones_that_do_not_come(server):
+    stalled = f"POST /api/v1/runs/batch HTTP/1.1\r\nHost: localhost\r\n{AS_MAIN}Content-Length: {15 << 20}\r\n\r\n"
+    opened = [await asyncio.open_connection("127.0.0.1", URL(server.url).port) for _ in range(20)]
+    for _, writer in opened:
+        writer.write(stalled.encode())
+
+    answer = await asyncio.to_thread(post, server, "/api/v1/runs", b'{"task":"t"}')
+
+    for _, writer in opened:
+        writer.transport.abort()
+    assert status(answer) == 201
+
+
+async def test_a_body_has_a_time(server, monkeypatch):
+    monkeypatch.setattr("runner.web.exchange._BODY_S", 0.2)
+
+    answer = await raw(
+        server.url, f"POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\n{AS_MAIN}Content-Length: 100\r\n\r\n{{"
+    )
+
+    assert status(answer) == 408
+
+
+async def test_a_body_in_broken_chunks_is_refused(server):
+    head = f"POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\n{AS_MAIN}Transfer-Encoding: chunked\r\n\r\n"
+
+    assert status(await raw(server.url, f"{head}zz\r\n")) == 400
