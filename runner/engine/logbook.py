@@ -17,6 +17,7 @@ import contextlib
 import logging
 import re
 from collections.abc import Callable, Generator
+from typing import TypeAlias
 
 from runner.domain.masking import Mask
 from runner.domain.run import LogLine
@@ -34,6 +35,9 @@ _DELAY_S = (0.05, 2.0)  # first and longest pause after the store failed
 #: Everything that a terminal or a log viewer could take for a control: C0 and C1, DEL, line and paragraph separators.
 _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
+#: When, stream, text, level. Tuples of these are nothing that the garbage collector has to look at, however many wait.
+_Line: TypeAlias = tuple[int, str, str, str | None]
+
 _logger = logging.getLogger(__name__)
 
 
@@ -50,7 +54,7 @@ class Logbook:
         self._held_bytes = 0  # what lines that are not written yet take in memory
         self._missed_bytes = 0  # dropped since too much was held
         self._partial: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
-        self._lines: list[LogLine] = []
+        self._lines: list[_Line] = []
         self._writing: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
 
@@ -100,7 +104,7 @@ class Logbook:
 
     def mark(self, text: str) -> None:
         """Add a line of isolane's own, whatever the bound."""
-        self._append(LogLine(attempt=self._attempt, at=self._now(), stream="system", text=_clean(text)))
+        self._append((self._now(), "system", _clean(text), None))
 
     async def flush(self) -> None:
         """Write out everything, unfinished lines too, however long the store is away."""
@@ -131,7 +135,7 @@ class Logbook:
             self._dropped_bytes += size
             return
         self._kept_bytes += counted
-        self._append(LogLine(attempt=self._attempt, at=at, stream=stream, text=_clean(text), level=level))
+        self._append((at, stream, _clean(text), level))
 
     def _drop(self, size: int) -> None:
         if self._is_cut:
@@ -139,7 +143,7 @@ class Logbook:
         else:
             self._missed_bytes += size
 
-    def _append(self, line: LogLine) -> None:
+    def _append(self, line: _Line) -> None:
         self._lines.append(line)
         self._held_bytes += _held(line)
         if self._writing is None:
@@ -151,10 +155,15 @@ class Logbook:
                 if len(self._lines) < _BATCH_LINES:
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._hurry.wait(), _BATCH_S)
-                lines = self._lines[:_BATCH_LINES]
+                batch = self._lines[:_BATCH_LINES]
                 del self._lines[:_BATCH_LINES]
-                is_kept = await self._store_in_the_end(lines)
-                self._held_bytes -= sum(map(_held, lines))
+                is_kept = await self._store_in_the_end(
+                    [
+                        LogLine(attempt=self._attempt, at=at, stream=stream, text=text, level=level)
+                        for at, stream, text, level in batch
+                    ]
+                )
+                self._held_bytes -= sum(map(_held, batch))
                 if is_kept and self._missed_bytes:
                     self.mark(f"{self._missed_bytes} bytes were dropped here: the store did not keep up")
                     self._missed_bytes = 0
@@ -186,8 +195,8 @@ class Logbook:
         return True
 
 
-def _held(line: LogLine) -> int:
-    return len(line.text) + _LINE_OVERHEAD
+def _held(line: _Line) -> int:
+    return len(line[2]) + _LINE_OVERHEAD
 
 
 def _clean(text: str) -> str:

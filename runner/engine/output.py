@@ -15,7 +15,7 @@ from runner.engine.logbook import Logbook
 from sandbox import Share
 
 #: What is read at once, and what of a stream whose output is dropped.
-_CHUNK_BYTES, _DROPPED_BYTES = 4 << 10, 64 << 10
+_CHUNK_BYTES, _DROPPED_BYTES = 2 << 10, 64 << 10
 #: How long a stream whose output is dropped rests between two reads: a flood waits for itself, in its own full pipe.
 _REST_S = 0.005
 #: How long nobody listens at first: at most, what fills the pipe waits that long.

@@ -11,6 +11,8 @@ from support.loop_pauses import watched_loop
 from support.nodes import Node, running_node
 from support.projects import write_project
 
+pytestmark = pytest.mark.alone
+
 CONFIG = """
 [runner]
 concurrency = 6

@@ -9,6 +9,8 @@ import pytest
 from sandbox import Sandbox
 from support.loop_pauses import watched_loop
 
+pytestmark = pytest.mark.alone
+
 SOURCE = """
     import os, socket
 
