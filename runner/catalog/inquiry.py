@@ -9,8 +9,10 @@ hang, be it many, delay one another, and for a few seconds those that nobody kno
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from runner.catalog.discovery import UNASKED, Discovery, Launcher, ModuleProblem, Modules, ask
@@ -27,6 +29,8 @@ _QUICK_S = 1.5
 _OF_CIRCUMSTANCE = frozenset({"TimeoutError", "MemoryError"})
 
 _UNANSWERED = TaskError(type="Unanswered", message="its import has not come to an end yet", traceback="")
+
+_logger = logging.getLogger(__name__)
 
 #: What a module declares, or why it declares nothing.
 Answer = tuple[TaskManifest, ...] | TaskError
@@ -128,20 +132,17 @@ class Inquiry:
     async def _ask(
         self, module: str, make: str, snapshot: Snapshot, launcher: Launcher, is_no_hurry: asyncio.Event
     ) -> None:
-        answer = None
-        if module not in self._slow:
-            known = self.answers.get(module)
-            is_good = known is not None and not isinstance(known.answer, TaskError)
-            async with self._known_lane if is_good else self._lane:
-                try:
-                    async with asyncio.timeout(_QUICK_S):
-                        answer = await ask(module, snapshot, launcher, self._limits, timeout_s=self._timeout_s)
-                except TimeoutError:
-                    self._slow.add(module)  # it begins again where it is in nobody's way
-        if answer is None:
-            is_no_hurry.set()
-            async with self._slow_lane:
-                answer = await ask(module, snapshot, launcher, self._limits, timeout_s=self._timeout_s)
+        ask_it = partial(ask, module, snapshot, launcher, self._limits, timeout_s=self._timeout_s)
+        try:
+            answer = None if module in self._slow else await self._ask_quickly(module, ask_it)
+            if answer is None:
+                self._slow.add(module)
+                is_no_hurry.set()
+                async with self._slow_lane:
+                    answer = await ask_it()
+        except Exception as error:
+            _logger.exception("a bug of isolane kept it from asking what %s declares; please report it", module)
+            answer = TaskError(type=UNASKED, message=f"it could not be looked at: {error!r}", traceback="")
         self._doubtful.discard(module)
         if not _is_of_circumstance(answer):
             self._slow.discard(module)
@@ -149,6 +150,17 @@ class Inquiry:
         del self._asking[module]
         is_no_hurry.set()
         self._answered()
+
+    async def _ask_quickly(self, module: str, ask_it: Callable[[], Awaitable[Answer]]) -> Answer | None:
+        """Its answer, `None` where it takes too long; then it begins again where it is in nobody's way."""
+        known = self.answers.get(module)
+        is_good = known is not None and not isinstance(known.answer, TaskError)
+        async with self._known_lane if is_good else self._lane:
+            try:
+                async with asyncio.timeout(_QUICK_S):
+                    return await ask_it()
+            except TimeoutError:
+                return None
 
 
 async def _within(patience_s: float, waits: list[Coroutine[Any, Any, Any]]) -> None:
