@@ -120,10 +120,12 @@ class Operations:
 
         Raises:
             ConflictError: it succeeded, and what it did would be done twice; unless `force`.
+            InvalidOptionError: by now the config does not allow what was asked for then.
         """
         old = await self._parts.store.get(app, run)
         if old.run.status is Status.SUCCEEDED and not force:
             raise ConflictError(f"run {run} succeeded: to do it a second time all the same, say force (--force)")
+        self._parts.settings.bounds.check_run(old.run.task, old.run.queue, old.run.timeout_s)
         now = self._parts.now()
         new = NewRun(
             app=app,

@@ -103,11 +103,11 @@ class Parking:
         """Park and take back, as its cpu tells, until the waiting is over."""
         pause_s, idle_s = _LOOK_S[0], 0.0
         async with self._changing:
-            await self._look_once()
+            self._look_once()
         while True:
             await asyncio.sleep(pause_s)
             async with self._changing:
-                is_busy, passed_s = await self._look_once()
+                is_busy, passed_s = self._look_once()
                 if is_busy:
                     calm_s = max(calm_s, self._calm_s)
                     pause_s, idle_s = min(2 * pause_s, 10 * _LOOK_S[0]), 0.0
@@ -117,11 +117,16 @@ class Parking:
                     await self._park()
             pause_s = min(2 * pause_s, _LOOK_S[1])
 
-    async def _look_once(self) -> tuple[bool, float]:
+    def _look_once(self) -> tuple[bool, float]:
         """Count what it used since the last look; whether it works while it waits, and how long ago that look was."""
         assert self._confined is not None
-        cpu_s, now = self._confined.cpu_time_s(), asyncio.get_running_loop().time()
-        used_s, passed_s = max(0.0, cpu_s - self._seen_cpu_s), now - self._seen_at
+        now = asyncio.get_running_loop().time()
+        passed_s = now - self._seen_at
+        try:
+            cpu_s = self._confined.cpu_time_s()
+        except OSError:
+            cpu_s = self._seen_cpu_s + passed_s  # what cannot be seen is taken for work
+        used_s = max(0.0, cpu_s - self._seen_cpu_s)
         self._seen_cpu_s, self._seen_at = cpu_s, now
         is_busy = used_s > self._cores * _BUSY * passed_s + _NOISE_S
         if self._is_parked and not self._is_over:
@@ -132,10 +137,8 @@ class Parking:
 
     async def _park(self) -> None:
         assert self._confined is not None
-        if not self._capacity.may_park:
-            return
         limit = min(self._limit_bytes, await self._confined.measure_memory() + _GROWTH_BYTES)
-        if self._is_over:
+        if self._is_over or not self._capacity.may_park:
             return
         if self._confined.limit_memory(limit):
             self._limit_bytes = limit
@@ -159,7 +162,7 @@ class Parking:
         try:
             while not resuming.done():  # the place in line is no place to work in, either
                 await asyncio.wait({resuming}, timeout=_LOOK_S[1])
-                await self._look_once()
+                self._look_once()
             await resuming
         finally:
             resuming.cancel()

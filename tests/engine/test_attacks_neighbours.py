@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner.app import APP
+from runner.domain.run import NewRun
 from runner.errors import InvalidOptionError, UnknownTaskError
 from runner.uuid7 import uuid7
 from support.nodes import Node, running_node
@@ -297,6 +298,27 @@ async def test_bounds_on_a_run_hold_for_requests_from_outside_too(bounded: Node)
         await bounded.schedule("untrusted.plain", timeout="1h")
     with pytest.raises(InvalidOptionError, match=r"queue of a run of untrusted\.plain exceeds"):
         await bounded.schedule("untrusted.plain", queue="billing")
+
+
+async def test_what_was_stored_before_there_were_bounds_is_not_repeated_beyond_them(bounded: Node) -> None:
+    now = bounded.store.now()
+    [old] = await bounded.store.enqueue(
+        [
+            NewRun(
+                app=APP,
+                id=uuid7(),
+                task="untrusted.schedules",
+                parameters="{}",
+                created_at=now,
+                due_at=now,
+                timeout_s=float("inf"),
+            )
+        ]
+    )
+    assert (await bounded.ended(old.id))["status"] == "failed"
+
+    with pytest.raises(InvalidOptionError, match="timeout of a run"):
+        await bounded.operations.retry(APP, old.id)
 
 
 async def test_what_a_task_has_waiting_leaves_room_for_others(tmp_path: Path) -> None:
