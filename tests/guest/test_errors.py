@@ -223,3 +223,106 @@ def test_other_errors_say_nothing_of_the_network(guest, body):
     ).error
 
     assert "network" not in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ("socket.create_connection(('203.0.113.7', 5432))", "203.0.113.7:5432"),
+        ("socket.create_connection(('db.example', 5432))", "db.example:5432"),
+        ("socket.create_connection(('2001:db8::1', 443))", "[2001:db8::1]:443"),
+        ("urllib.request.urlopen('http://203.0.113.7:8080/x')", "203.0.113.7:8080"),
+        ("http.client.HTTPConnection('api.example').request('GET', '/')", "api.example:80"),
+        ("smtplib.SMTP('mail.example', 587)", "mail.example:587"),
+        ("asyncio.run(asyncio.open_connection('203.0.113.7', 6379))", "203.0.113.7:6379"),
+    ],
+)
+def test_the_host_and_port_that_were_tried_are_named(guest, body, place):
+    error = guest.run(
+        f"""
+        import asyncio, errno, http.client, smtplib, socket, urllib.request
+
+        class Cut(socket.socket):
+            def connect(self, address):
+                raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+        def resolve(host, port, *rest, **more):
+            if host.endswith(".example"):
+                raise socket.gaierror(-3, "Temporary failure in name resolution")
+            return real(host, port, *rest, **more)
+
+        async def cut(self, sock, address):
+            raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+        def run():
+            global real
+            real = socket._socket.getaddrinfo
+            socket._socket.getaddrinfo = resolve
+            socket.socket = Cut
+            asyncio.selector_events.BaseSelectorEventLoop.sock_connect = cut
+            {body}
+        """
+    ).error
+
+    assert error["message"].endswith(
+        f' (this task has no network; its option network grants it: ["{place}"], or True for the whole)'
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "hint"),
+    [
+        (
+            "import shoplib",
+            "beside the project, or that pip installed with -e, is shown by [code]",
+        ),
+        ("import shoplib.prices", "a folder that has shoplib beside the project"),
+        ("open('/srv/orders.csv')", "a task sees of this machine's files what [[mounts]]"),
+        ("os.listdir('/srv/orders')", "a task sees of this machine's files what [[mounts]]"),
+        ("wrapped()", "a task sees of this machine's files what [[mounts]]"),
+        ("open('orders.csv')", None),
+        ("open('/tmp/orders.csv')", None),
+        ("open('/code/tasks/orders.csv')", None),
+        ("import tasks.nothing", None),
+        ("raise FileNotFoundError('mine')", None),
+        ("raise ImportError('mine')", None),
+    ],
+)
+def test_what_is_not_there_gets_the_section_that_shows_it(guest, body, hint):
+    error = guest.run(
+        f"""
+        import os
+        def wrapped():
+            try:
+                open("/srv/orders.csv")
+            except OSError as error:
+                raise RuntimeError("no orders") from error
+        def run():
+            {body}
+        """
+    ).error
+
+    assert (hint in error["message"]) if hint else "config/isolane.toml" not in error["message"]
+
+
+def test_a_task_that_handles_what_is_not_there_sees_pythons_own_words(guest):
+    ended = guest.run(
+        """
+        def run():
+            said = []
+            for attempt in (lambda: __import__("shoplib"), lambda: open("/srv/x")):
+                try:
+                    attempt()
+                except Exception as error:
+                    said.append(str(error))
+            return said
+        """
+    )
+
+    assert ended.result == ["No module named 'shoplib'", "[Errno 2] No such file or directory: '/srv/x'"]
+
+
+def test_a_module_that_is_not_there_at_import_gets_the_section_that_shows_it(guest):
+    error = guest.discover("import shoplib\ndef run(): ...").error
+
+    assert "[code] packages in config/isolane.toml" in error["message"]
