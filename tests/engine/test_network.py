@@ -62,7 +62,7 @@ TASKS = """
     def opens():
         open("/nowhere/at/all")
 """
-HINT = '(this task has no network; its option network grants it: ["example.com:443"], or True for the whole)'
+HINT = '(this task has no network; its option network grants it: ["{tried}"], or True for the whole)'
 
 
 @contextlib.asynccontextmanager
@@ -101,7 +101,7 @@ async def test_a_task_reaches_the_host_that_is_granted_to_it_by_name_and_tls(tmp
         assert (granted["status"], granted["result"]) == ("succeeded", {"host": f"localhost:{port}"})
         assert "granted hosts by relay" in granted["attempts"][-1]["sandbox"]
         assert denied["reason"] == "error"
-        assert denied["error"]["message"].endswith(HINT)
+        assert denied["error"]["message"].endswith(HINT.format(tried=f"localhost:{port}"))
 
 
 async def test_the_config_grants_and_takes_away_by_task(tmp_path: Path) -> None:
@@ -112,16 +112,26 @@ async def test_the_config_grants_and_takes_away_by_task(tmp_path: Path) -> None:
             assert (await node.run("net.granted", asked(port)))["status"] == "failed"
 
 
-@pytest.mark.parametrize("client", ["denied", "aiohttp_connects", "http_connects", "asyncio_connects", "looks_up"])
-async def test_an_error_for_want_of_network_names_the_option(tmp_path: Path, client: str) -> None:
+@pytest.mark.parametrize(
+    ("client", "tried"),
+    [
+        ("denied", "localhost:{port}"),
+        ("aiohttp_connects", "127.0.0.1:{port}"),
+        ("http_connects", "127.0.0.1:{port}"),
+        ("asyncio_connects", "127.0.0.1:{port}"),
+        ("looks_up", "example.com:443"),  # no port is known: an example
+    ],
+)
+async def test_an_error_for_want_of_network_names_the_option(tmp_path: Path, client: str, tried: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         async with running_node(project(tmp_path)) as node:
             run = await node.run(f"net.{client}", {"port": port, **asked(port)})
 
-            assert run["error"]["message"].endswith(HINT)
-            assert run["error"]["traceback"].endswith(HINT + "\n")
-            assert run["why"].endswith(HINT)
+            hint = HINT.format(tried=tried.format(port=port))
+            assert run["error"]["message"].endswith(hint)
+            assert run["error"]["traceback"].endswith(hint + "\n")
+            assert run["why"].endswith(hint)
 
 
 async def test_another_error_says_nothing_of_the_network(tmp_path: Path) -> None:
