@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ctypes
 import os
+import resource
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import sandbox as package
-from sandbox import Level, Limits
+from sandbox import Level, Limits, SetupError
 from sandbox.identity import Identities
 
 LIBC = ctypes.CDLL("librt.so.1", use_errno=True)
@@ -71,6 +75,39 @@ def test_78_nor_where_the_runner_may_have_no_more_than_they(tmp_path, actor):
     )
 
     assert done.stdout.split() == ["ETOOMANYREFS", "0", "0", "0", "alive"], done.stderr
+
+
+@pytest.fixture
+def crowd():
+    """More descriptors of this user on their way than this process may have open, until it is closed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    near, far = socket.socketpair()
+    with near, far:
+        for _ in range(2):
+            socket.send_fds(near, [b"x"], [0] * 250)
+        yield far
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_78_not_now_is_waited_for(who, sandbox, actor, crowd):
+    launching = asyncio.create_task(sandbox.launch(actor.spec("nothing")))
+    done, _ = await asyncio.wait([launching], timeout=0.2 if who == "user" else None)
+    assert not done or who == "root", "the kernel exempts root, and no one else"
+
+    crowd.close()
+
+    assert (await actor.finish(await launching)).outcome.exit_code == 0
+
+
+async def test_78_and_who_waits_in_vain_takes_no_other_along(who, sandbox, actor, inside, request, monkeypatch):
+    monkeypatch.setattr("sandbox.line.CROWDED_PATIENCE_S", 0.05)
+    request.getfixturevalue("crowd")
+
+    with pytest.raises(SetupError, match="on their way") if who == "user" else contextlib.nullcontext():
+        await actor.finish(await sandbox.launch(actor.spec("nothing")))
+
+    assert await inside("1") == 1
 
 
 HOARDS = {
