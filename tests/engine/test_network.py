@@ -145,7 +145,7 @@ async def test_a_task_with_a_list_is_told_what_is_on_it(tmp_path: Path) -> None:
 
         assert run["error"]["message"].endswith(
             "(this task is granted 192.0.2.1:443, 192.0.2.2:443, 192.0.2.3:443 and 2 more; "
-            "its option network may list what it lacks)"
+            "its option network may list 192.0.2.9:443, which it tried)"
         )
 
 
