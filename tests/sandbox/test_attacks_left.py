@@ -44,6 +44,9 @@ LOOKS = {
     "keys": "open('/proc/keys').read() if os.path.exists('/proc/keys') else ''",
     "processes": "len(visible_pids())",
     "pending signals of process 1": "[line for line in open('/proc/1/status') if line.startswith(('Sig', 'Shd'))][1:]",
+    "limits of process 1": "resource.prlimit(1, resource.RLIMIT_FSIZE)",
+    "priority of process 1": "os.getpriority(os.PRIO_PROCESS, 1)",
+    "processors of process 1": "sorted(os.sched_getaffinity(1))",
     "name of process 1": "open('/proc/1/comm').read()",
     "own signals": "[line for line in open('/proc/self/status') if line.startswith(('Sig', 'Shd'))][1:]",
     "own limits": "open('/proc/self/limits').read()",
@@ -99,6 +102,15 @@ def deeds():
         for number in range(1, 65):
             try: os.kill(1, number)
             except OSError: pass
+    def process_1():
+        for deed in (
+            lambda: resource.prlimit(1, resource.RLIMIT_FSIZE, (4096, 4096)),
+            lambda: os.setpriority(os.PRIO_PROCESS, 1, 7),
+            lambda: os.setpriority(os.PRIO_USER, 0, 7),
+            lambda: os.sched_setaffinity(1, {min(os.sched_getaffinity(1))}),
+        ):
+            try: deed()
+            except OSError: pass
     def itself():
         os.nice(3)
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -111,7 +123,7 @@ def deeds():
         subprocess.run(['/bin/sh', '-c', '/usr/bin/setsid /bin/sleep 600 &'])
     done = {}
     for deed in (stdin, others, lambda: send(socket.AF_INET, '192.0.2.1'), lambda: send(socket.AF_INET6, '2001:db8::1'),
-                 label, cycles, files, objects, locks, signals, daemon, itself):
+                 label, cycles, files, objects, locks, signals, process_1, daemon, itself):
         try: deed()
         except OSError as error: done[getattr(deed, '__name__', '')] = repr(error)
     return done
