@@ -17,8 +17,8 @@ REASON_CHARS = 1000
 
 
 def printable(text: str, most: int) -> str:
-    """What another process said, for people: at most so many characters, and none that a terminal or a log obeys."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[:most])[:most]
+    """So many characters of what another process said, for people: those that a terminal or a log obeys are escaped."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[:most])
 
 
 class SandboxError(Exception):
