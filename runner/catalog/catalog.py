@@ -132,8 +132,7 @@ class Catalog:
             except TasksFolderError as error:
                 return self._show_folder_problem(error)
             if (state, packages) != self._loaded:
-                self._packages = packages
-                await self._take_into_use(state, patience_s)
+                await self._take_into_use(state, packages, patience_s)
                 return True
             if self._choice and self._lacks_secrets:  # they may be there by now
                 known = self.entries
@@ -158,11 +157,13 @@ class Catalog:
         self._choice = Choice(history.versions, {})
         await self._join(self._choice)
 
-    async def _take_into_use(self, state: snapshot.Snapshot, patience_s: float | None) -> None:
+    async def _take_into_use(self, state: snapshot.Snapshot, packages: str, patience_s: float | None) -> None:
         assert self._inquiry is not None, "begun by the first load"
-        self._modules, self._state = find_modules(state), state
-        environment = f"{self._packages} {self._settings.sandbox.preload}{state.beside}"
-        made = await asyncio.to_thread(makes, state.path / snapshot.PACKAGE, self._modules.paths, environment)
+        modules = await asyncio.to_thread(find_modules, state)
+        environment = f"{packages} {self._settings.sandbox.preload}{state.beside}"
+        made = await asyncio.to_thread(makes, state.path / snapshot.PACKAGE, modules.paths, environment)
+        # In one step, whoever is cancelled: an answer of before must not be taken for one of this state.
+        self._modules, self._state, self._packages = modules, state, packages
         self._inquiry.begin(state, made, self._launcher)
         await self._inquiry.settle(patience_s)
         await self._choose()
