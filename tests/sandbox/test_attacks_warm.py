@@ -156,7 +156,7 @@ async def test_82_a_zygote_that_warmed_up_is_held_to_what_it_uses(sandbox, actor
 
     await sandbox.warm_up(spec)
 
-    await eventually_async(lambda: not zygotes(sandbox))
+    await eventually_async(lambda: not launcher(sandbox).children())
     await assert_next_is_cold(sandbox, actor, spec)
 
 

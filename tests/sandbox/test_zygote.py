@@ -303,10 +303,10 @@ async def test_one_who_waits_for_it_may_give_up_and_another_gets_it(sandbox, act
 
 async def test_a_killed_zygote_ends_none_of_its_attempts_and_the_next_launch_works(sandbox, warm, actor):
     attempts = [await warm() for _ in range(3)]
-    [zygote] = zygotes(sandbox)
+    [zygote], [held] = zygotes(sandbox), sandbox._roster.zygotes()
 
     zygote.kill()
-    await eventually_async(lambda: not is_alive(zygote))
+    await eventually_async(lambda: held.fault)
 
     assert [await ask("6 * 7") for ask in attempts] == [42] * 3
     assert not await run(sandbox, actor, importing(actor.spec("nothing"), ""))
