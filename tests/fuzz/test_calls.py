@@ -11,7 +11,9 @@ from runner.catalog.manifest import read_manifest
 from runner.domain.masking import Mask
 from runner.domain.run import Claim
 from runner.engine.calls import Calls, is_call
+from runner.engine.parking import Parking
 from runner.engine.presenter import Presenter
+from runner.engine.timelimit import TimeLimit
 from runner.errors import InvalidError, InvariantError
 from sandbox import WireError
 from sandbox.wire import Decoder, encode
@@ -20,10 +22,6 @@ from support.nodes import running_node
 from support.projects import CONFIG, write_project
 
 WAITS_S = 0.05  # for what does not end meanwhile
-
-
-async def nothing() -> None:
-    """Parking is somebody else's."""
 
 
 @pytest.fixture
@@ -35,7 +33,13 @@ async def asker(memory_folder, store):
         detail = await node.store.get("main", run)
         claim = Claim(run=detail.run, parameters="{}", attempt=1, token="of nobody", fence=1)
         parts = node.engine.parts
-        yield lambda: Calls(parts, Presenter(parts), claim, Mask(), park=nothing, resume=nothing)
+
+        def calls() -> Calls:
+            time = TimeLimit(float("inf"), lambda: None)
+            parking = Parking(parts.capacity, time, token=claim.token, memory_bytes=1 << 20, cpus=None)
+            return Calls(parts, Presenter(parts), claim, Mask(), time=time, parking=parking)
+
+        yield calls
 
 
 @fuzzed(400)

@@ -23,7 +23,8 @@ WHERE attempts.finished_at IS NULL AND attempts.node = $1 ORDER BY attempts.fenc
 -- Those that a clock that was ahead keeps shut for longer than their rate does.
 UPDATE queues SET opens_at = $1::bigint + interval_us
 WHERE (app, name) IN (
-    SELECT app, name FROM queues WHERE opens_at > $1::bigint + interval_us ORDER BY app, name FOR UPDATE
+    SELECT app, name FROM queues
+    WHERE opens_at > $1::bigint AND opens_at > $1::bigint + interval_us ORDER BY app, name FOR UPDATE
 );
 
 -- name: begin_backoffs_anew

@@ -34,7 +34,7 @@ SELECT min(at) FROM (
 
 -- name: open_queues_anew
 -- Those that a clock that was ahead keeps shut for longer than their rate does.
-UPDATE queues SET opens_at = :now + interval_us WHERE opens_at > :now + interval_us;
+UPDATE queues SET opens_at = :now + interval_us WHERE opens_at > :now AND opens_at > :now + interval_us;
 
 -- name: begin_backoffs_anew
 -- Of runs whose last attempt ended later than it is now, by a clock that was ahead.
