@@ -299,7 +299,8 @@ def _greet(url: str, engine: Engine, say: Say) -> None:
     catalog = engine.catalog
     names = ", ".join(sorted(key.task for key in catalog.entries)) or "none yet"
     say(f"isolane serves {url}")
-    say(f"  sandbox: {engine.parts.sandbox.walls}")
+    level, _, walls = engine.parts.sandbox.walls.partition(": ")
+    say(f"  sandbox: {level} ({walls.count(',') + 1} walls; `isolane doctor` names them)")
     say(f"  tasks:   {names}")
     for problem in catalog.problems.values():
         first = problem.error.message.strip().split("\n")[0]

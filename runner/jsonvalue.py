@@ -242,7 +242,7 @@ def _fix(value: object) -> str:
     elif hasattr(kind, "_asdict"):
         fix = "pass a dict, value._asdict(), or a list, list(value)"
     elif hasattr(kind, "tolist"):
-        fix = "pass a list: value.tolist()"
+        fix = "pass a list: value.tolist()" if getattr(value, "ndim", 1) else "pass a plain number: value.item()"
     return f"; {fix}" if fix else ""
 
 

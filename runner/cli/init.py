@@ -11,7 +11,7 @@ from runner.cli.output import say
 from runner.cli.templates import template
 
 _FILES = {"config/isolane.toml": "isolane.toml", "tasks/hello.py": "hello.py.txt"}
-_IGNORED = ".isolane/"
+_IGNORED = (".isolane/", "config/secrets.env")
 
 
 @click.command("init")
@@ -28,18 +28,19 @@ def command(folder: Path) -> None:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(template(source), encoding="utf-8")
             say(f"wrote {folder / name}")
-        _ignore_store(folder / ".gitignore")
+        _ignore(folder / ".gitignore")
     except OSError as error:
         raise Failed(f"cannot write {error.filename}: {error.strerror}") from error
     enter = "" if folder == Path() else f"cd {folder} && "
     say(f'\nNext: {enter}isolane run hello --parameters \'{{"name": "Ada"}}\'\nThen: isolane serve')
 
 
-def _ignore_store(file: Path) -> None:
-    """Keep the store and its token out of version control, without touching what else is ignored."""
+def _ignore(file: Path) -> None:
+    """Keep the store, its token and secrets out of version control, without touching what else is ignored."""
     lines = file.read_text(encoding="utf-8") if file.exists() else ""
-    if _IGNORED in lines.split():
+    missing = [line for line in _IGNORED if line not in lines.split()]
+    if not missing:
         return
     separator = "\n" if lines and not lines.endswith("\n") else ""
-    file.write_text(f"{lines}{separator}{_IGNORED}\n", encoding="utf-8")
+    file.write_text(lines + separator + "".join(f"{line}\n" for line in missing), encoding="utf-8")
     say(f"wrote {file}")

@@ -96,6 +96,8 @@ def show(target: Target, name: str, *, as_json: bool) -> None:
             ("later", str(queue["scheduled"])),
         ]
     )
+    if not queue["holders"] and not queue["waiting"] and not queue["scheduled"] and queue["paused_at"] is None:
+        say("nothing holds it or waits in it; any name is a queue, also one that was never used", err=True)
     if queue["holders"]:
         print_block("held by", "")
         print_table(

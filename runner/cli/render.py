@@ -123,6 +123,15 @@ def ago(time: str | None) -> str:
     return f"{length} ago" if distance_s > 0 else f"in {length}"
 
 
+def took(begin: str | None, end: str | None) -> str:
+    """How long something took, or has taken if it goes on; "" where it has not begun."""
+    if begin is None:
+        return ""
+    until = datetime.now(UTC) if end is None else datetime.fromisoformat(end)
+    lasted_s = max(0.0, (until - datetime.fromisoformat(begin)).total_seconds())
+    return describe_seconds(round(lasted_s, 3) if lasted_s < 10 else float(int(lasted_s)))
+
+
 def instant(time: str | None) -> str | None:
     """An instant in full, and seen from now; `None` for none."""
     return None if time is None else f"{time[:19].replace('T', ' ')} UTC ({ago(time)})"

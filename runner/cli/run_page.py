@@ -17,6 +17,7 @@ from runner.cli.render import (
     short_column,
     size,
     status_text,
+    took,
 )
 from runner.units import describe_seconds
 
@@ -59,7 +60,8 @@ def print_run(run: dict[str, Any]) -> None:
 
 def _status(run: dict[str, Any]) -> Text:
     text = status_text(run["status"])
-    if run["reason"] is not None and run["reason"] != "success":
+    # While another attempt runs, the reason is that of the one before.
+    if run["reason"] is not None and run["reason"] != "success" and run["status"] != "running":
         text.append(f" ({run['reason']})")
     return text
 
@@ -73,16 +75,18 @@ def _progress(progress: dict[str, Any] | None) -> str | None:
 
 
 def _print_attempts(attempts: list[dict[str, Any]]) -> None:
-    columns = [short_column(name) for name in ("  #", "ended as", "started", "cpu", "memory")]
+    columns = [short_column(name) for name in ("  #", "ended as", "started", "took", "cpu", "memory")]
     print_table(
-        [*columns, name_column("why")],
+        [*columns, name_column("node"), name_column("why")],
         [
             (
                 f"  {attempt['number']}",
                 attempt["reason"] or "running",
                 ago(attempt["started_at"]),
+                took(attempt["started_at"], attempt["finished_at"]),
                 "" if attempt["cpu_time_s"] is None else describe_seconds(attempt["cpu_time_s"]),
                 size(attempt["peak_memory_bytes"]),
+                attempt["node"],
                 attempt["why"] or "",
             )
             for attempt in attempts

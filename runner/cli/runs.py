@@ -21,6 +21,7 @@ from runner.cli.render import (
     print_table,
     short_column,
     status_text,
+    took,
 )
 from runner.cli.run_page import print_run
 from runner.cli.target import Target, fetch
@@ -83,7 +84,18 @@ def _print_runs(runs: list[dict[str, Any]]) -> None:
     # The column is worth its room only where there are queues.
     queued = any(run["queue"] for run in runs)
     columns = [id_column("id"), short_column("status"), name_column("task"), short_column("when")]
-    rows: list[list[Any]] = [[run["id"], status_text(run["status"]), run["task"], _when(run)] for run in runs]
+    columns += [short_column("took"), short_column("attempts")]
+    rows: list[list[Any]] = [
+        [
+            run["id"],
+            status_text(run["status"]),
+            run["task"],
+            _when(run),
+            took(run["started_at"], run["finished_at"]),
+            str(run["attempt_count"]),
+        ]
+        for run in runs
+    ]
     if queued:
         columns.insert(3, name_column("queue"))
         for row, run in zip(rows, runs, strict=True):
@@ -94,7 +106,9 @@ def _print_runs(runs: list[dict[str, Any]]) -> None:
 def _when(run: dict[str, Any]) -> str:
     """When the newest thing happened to it, or will: it ended, it began, it is due."""
     due = run["next_attempt_at"] or run["due_at"]
-    return ago(run["finished_at"] or (run["started_at"] if run["status"] == "running" else due))
+    if run["finished_at"] is not None:
+        return f"ended {ago(run['finished_at'])}"
+    return f"began {ago(run['started_at'])}" if run["status"] == "running" else f"due {ago(due)}"
 
 
 @command.command("show")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.argument("task")
 @options.parameters
 @click.option("--at", metavar="TIME", help='Not before, such as "2026-11-20T21:00:00Z".')
-@click.option("--after", metavar="DURATION", help='Not before so long from now, such as "90s".')
+@click.option("--after", metavar="DURATION", help='Not before so long from now: "90s", or milliseconds.')
 @click.option("--queue", metavar="NAME", help="Queue to wait in; its runs never overlap.")
 @click.option("--priority", type=int, help="Higher goes first within a queue.")
 @click.option("--idempotency-key", metavar="KEY", help="Scheduling again with the same key gives the same run.")
@@ -52,5 +52,7 @@ def command(
 
 def _options(*, tags: tuple[str, ...], retry_attempts: int | None, **plain: Any) -> ScheduleOptions:
     """The options of `scheduleTask`; what was not given is the server's to choose."""
+    if (after := plain.get("after")) is not None and after.isascii() and after.isdigit():
+        plain["after"] = int(after)  # milliseconds, as in Python
     options = {**plain, "tags": tags, "retry": None if retry_attempts is None else {"attempts": retry_attempts}}
     return cast("ScheduleOptions", {name: value for name, value in options.items() if value is not None})

@@ -34,7 +34,12 @@ async def recover(parts: Parts) -> int:
     for claim in orphans:
         await close(parts, claim, Reason.LOST, "its runner died while it ran, and it with it")
     if orphans:
-        _logger.warning("%d runs were lost with an earlier runner, and run again", len(orphans))
+        lost = (
+            "1 run was lost with an earlier runner, and runs"
+            if len(orphans) == 1
+            else (f"{len(orphans)} runs were lost with an earlier runner, and run")
+        )
+        _logger.warning("%s again", lost)
     return len(orphans)
 
 

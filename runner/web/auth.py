@@ -54,5 +54,7 @@ def _digest(request: web.BaseRequest) -> bytes:
     headers = request.headers.getall(hdrs.AUTHORIZATION, ())
     scheme, _, token = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
     if scheme.lower() != "bearer" or not token:
-        raise UnauthorizedError("this call needs a token: send the header `Authorization: Bearer TOKEN`")
+        raise UnauthorizedError(
+            "this call needs a token: set ISOLANE_TOKEN, or send the header `Authorization: Bearer TOKEN`"
+        )
     return hashlib.sha256(token.strip().encode("utf-8", "surrogateescape")).digest()

@@ -42,6 +42,7 @@ def test_what_the_config_of_init_shows_as_defaults_are_the_defaults(tmp_path):
     shown = re.sub(r"^# (?=\[|\w+ = )", "", template("isolane.toml"), flags=re.MULTILINE)
     shown = shown.replace('require = "full"', "")
     (tmp_path / "data").mkdir()
+    shown = shown.replace('"../shoplib"', '"data"')
 
     read = [read_settings(text, file=Path("x"), project=tmp_path) for text in (tomllib.loads(shown), {})]
 
@@ -66,7 +67,7 @@ def test_init_adds_to_a_gitignore_that_is_there(isolane, tmp_path):
 
     assert isolane("init").returncode == 0
 
-    assert (tmp_path / ".gitignore").read_text() == "*.log\n.isolane/\n"
+    assert (tmp_path / ".gitignore").read_text() == "*.log\n.isolane/\nconfig/secrets.env\n"
 
 
 def test_a_new_task_is_python_and_dots_make_folders(isolane, tmp_path):

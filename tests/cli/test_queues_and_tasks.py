@@ -55,3 +55,7 @@ def test_a_task_is_shown_with_its_options(project):
     unknown = project("tasks", "show", "gret")
     assert unknown.returncode == 1
     assert "greet" in unknown.stderr
+
+
+def test_a_queue_that_nobody_uses_says_that_any_name_is_one(project):
+    assert "any name is a queue" in project("queues", "show", "nope").stderr

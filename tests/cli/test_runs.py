@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -173,7 +175,7 @@ def test_what_is_refused_stops_nothing_else_and_is_told_in_a_line(project):
     ("arguments", "said"),
     [
         (("gret",), "greet"),
-        ((*GREET, "--after", "5"), 'such as "200ms"'),
+        ((*GREET, "--after", "soon"), 'such as "200ms"'),
         ((*GREET, "--at", "2026-01-01T00:00:00"), "time zone"),
         ((*GREET, "--queue", "q" * 300), "queue"),
     ],
@@ -191,3 +193,34 @@ def test_a_wrong_token_and_a_wrong_address_are_told(project):
         refused = project(*options, "runs", "cancel", UNKNOWN, UNKNOWN)
         assert refused.returncode == 1
         assert len(refused.stderr.splitlines()) == 1
+
+
+def test_a_number_is_milliseconds_as_in_python(project):
+    run = project.schedule(*GREET, "--after", "86400000")
+
+    document = project.json("runs", "show", run)
+    waits = datetime.fromisoformat(document["due_at"]) - datetime.fromisoformat(document["created_at"])
+    assert waits == timedelta(days=1)
+    assert "due in 23h" in project("runs", "list", "--all").stdout
+
+
+def test_the_page_says_how_long_each_attempt_took_and_where(project):
+    run = project.schedule(*GREET)
+    project("runs", "wait", run)
+    [node] = project.json("nodes", "list")["items"]
+
+    page = project("runs", "show", run).stdout
+
+    assert re.search(r"# +ended as +started +took +cpu +memory +node +why", page)
+    assert re.search(r"success +(now|\d+s ago) +[\d.]+m?s ", page)
+    assert node["id"] in page
+
+
+def test_a_list_says_which_time_it_shows_and_how_often_each_was_tried(project):
+    run = project.schedule(*GREET)
+    project("runs", "wait", run)
+
+    listed = project("runs", "list").stdout
+
+    assert re.search(r"id +status +task +(queue +)?when +took +attempts", listed)
+    assert re.search(rf"{run} +succeeded +greet +ended .* 1 *\n", listed)
