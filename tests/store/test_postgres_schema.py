@@ -181,3 +181,10 @@ async def test_what_a_claim_looks_for_is_the_first_entry_of_an_index(database, s
 
     assert re.search(rf"Index (Only )?Scan using {index} on", plan), plan
     assert "Sort" not in plan, plan
+
+
+@pytest.mark.parametrize("folder", ["postgres/migrations", "sqlite/migrations", "sqlite/log_migrations"])
+def test_migrations_are_numbered_one_after_the_other(folder) -> None:
+    names = sorted(file.name for file in (FOLDER / "sql" / folder).iterdir() if file.suffix == ".sql")
+
+    assert [int(name.split("_")[0]) for name in names] == list(range(1, len(names) + 1))
