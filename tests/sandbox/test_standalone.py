@@ -317,7 +317,7 @@ def nested():
         (lambda: 1, "is a lambda"),
         (nested(), "is defined inside another function"),
         ([].append, "has no name by which"),
-        (Path().exists, "is not what `pathlib.Path.exists` names"),
+        (Path().exists, f"is not what `{Path.exists.__module__}.{Path.exists.__qualname__}` names"),
         ("work", "names no function"),
         ("no_such_module:work", "there is no module 'no_such_module' on sys.path"),
         ("jobs.py:a b", "names no function"),
