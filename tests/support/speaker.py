@@ -57,6 +57,9 @@ class Speaker:
     def __init__(self) -> None:
         self.speeches: dict[str, Speech] = {}
 
+    async def make_room(self) -> None:
+        """Nothing is kept warm."""
+
     async def launch(self, spec: Spec, lease: Lease | None = None) -> Confined:
         """One more on the stage."""
         spoken = Spoken()
