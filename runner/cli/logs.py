@@ -1,4 +1,7 @@
-"""How a run's log looks: the time, what wrote the line, the line. Nothing in it reaches the terminal as a command."""
+"""How a run's log looks: the time, what wrote the line, the line; with a plus where it goes on with the one before.
+
+Nothing in it reaches the terminal as a command.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +35,11 @@ class LogPrinter:
             self._attempts[task] = line["attempt"]
             say(f"--- {prefix}attempt {line['attempt']} ---", err=self._stderr)
         label = line["level"] or line["stream"]
+        shown = f"{label} +" if line["continuation"] else label
         say(
             Styled(line["at"][11:23], dim=True),
             " ",
-            Styled(f"{escaped(label):8}", _COLOURS.get(label)),
+            Styled(f"{escaped(shown):8}", _COLOURS.get(label)),
             f" {prefix}{escaped(line['text'])}",
             err=self._stderr,
         )

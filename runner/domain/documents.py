@@ -84,7 +84,10 @@ def queue_document(queue: QueueState) -> Document:
 
 
 def log_document(line: LogLine) -> Document:
-    """One line of a run's log; `number` is the cursor to go on from."""
+    """One line of a run's log; `number` is the cursor to go on from.
+
+    With `continuation`, its text belongs to the line of the same stream before it, which was long or slow to end.
+    """
     return {
         "number": line.number,
         "attempt": line.attempt,
@@ -92,6 +95,7 @@ def log_document(line: LogLine) -> Document:
         "stream": line.stream,
         "level": line.level,
         "text": line.text,
+        "continuation": line.continuation,
     }
 
 

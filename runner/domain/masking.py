@@ -43,6 +43,10 @@ class Mask:
             output = output.replace(form, _STARS.encode())
         return output
 
+    def begun(self, output: bytes) -> int:
+        """How many bytes at the end of `output` may be the beginning of a secret."""
+        return max((_overlap(output, form) for form in self._encoded), default=0)
+
     def find(self, text: str) -> str | None:
         """The name of a secret that the text holds, if it holds one."""
         return next((name for form, name in self._names.items() if form in text), None)
@@ -84,8 +88,18 @@ def is_maskable(value: str) -> bool:
     return next(_forms(value), None) is not None
 
 
+def _overlap(output: bytes, form: bytes) -> int:
+    place = max(len(output) - len(form), 0)
+    while (place := output.find(form[:1], place)) >= 0:
+        if form.startswith(output[place:]):
+            return len(output) - place
+        place += 1
+    return 0
+
+
 def _forms(value: str) -> Iterator[str]:
-    for line in value.split("\n"):
+    # A return ends a line of output too.
+    for line in dict.fromkeys((*value.split("\n"), *value.replace("\r", "\n").split("\n"))):
         if len(plain := line.strip()) >= SHORTEST:
             yield plain
             yield from (repr(plain)[1:-1], ascii(plain)[1:-1], repr(plain.encode())[2:-1])

@@ -188,6 +188,7 @@ class LogLine:
     stream: str  # "stdout", "stderr" or "logging", "system" for isolane's own marks
     text: str
     level: str | None = None  # of a logging record
+    continuation: bool = False  # of the stream's line before: no new line begins here
     number: int = 0  # its place in the run's log, set by the store: the cursor of a follower
 
 

@@ -102,6 +102,16 @@ class Conversation:
         end.cancel()
         await asyncio.gather(end, return_exceptions=True)
 
+    async def _await_room(self) -> None:
+        """Wait until its log has room for more, or the process is dead: what it has still said then is little."""
+        if not self._logbook.is_full or self._confined.is_dead:
+            return
+        waits = [asyncio.create_task(wait) for wait in (self._logbook.room(), self._confined.wait())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
     async def _reply(self, frame: dict[str, Any]) -> None:
         reply = await self._calls.answer(frame)
         with contextlib.suppress(OSError, SandboxError):
@@ -118,6 +128,7 @@ class Conversation:
                 name = rest.get("logger")
                 text = f"{name}: {message}" if isinstance(name, str) and name != "root" else message
                 level = level if level in _LOG_LEVELS else "INFO"
+                await self._await_room()
                 await self._share.go_through(self._logbook.record(level, text, max(0, min(at, self._parts.now()))))
             case {"type": "progress", "fraction": int() | float() as fraction, "text": str() | None as text}:
                 with self._share:

@@ -4,10 +4,12 @@ What a task writes is hostile: a line is a record of its own in the store, so no
 another stream or isolane itself, and control characters are escaped so that they cannot move a terminal's cursor.
 Secrets are masked first, before a line is cut or escaped.
 Past the bound lines are dropped, once marked where the log was cut and once more at the end with how much was lost.
+A line that does not end is shown after a second; what comes of it later is kept as its continuation.
 
-A store that cannot be reached keeps no attempt waiting: its lines are held until the store is back, as far as a bound
-on memory allows; what does not fit is counted, and a mark says so at its place. The log is complete before the run's
-end is recorded. Only where the store answers and takes everything but the log does a run end without its last lines.
+Below the bound nothing is dropped. Lines are held until the store has taken them; where they take too much memory,
+`room` waits, and with it the task in its own full pipe, also while the store cannot be reached. The log is complete
+before the run's end is recorded. Only where the store answers and takes everything but the log are lines lost, since a
+log keeps no run waiting for ever; a mark says so at its place.
 """
 
 from __future__ import annotations
@@ -16,27 +18,29 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import TypeAlias
 
 from runner.domain.masking import Mask
 from runner.domain.run import LogLine
+from runner.engine.lines import LINE_BYTES, Lines, Piece
 from runner.errors import RunnerError, StoreError, StoreUnavailableError
 from runner.store.contract import Store
 
-_LINE_BYTES = 16 << 10  # a longer line is kept in pieces
 _HELD_BYTES = 16 << 20  # what lines that wait for the store may take in memory, for one attempt
 _LINE_OVERHEAD = 200  # what a line takes in memory beside its text
 _LEAST_BYTES = 64  # what a line counts at least: a million empty ones are no small log
 _STEP_LINES = 200  # how many are taken before others may have the event loop
 _BATCH_LINES = 1000  # how many are written at once
 _BATCH_S = 0.05  # how long lines are gathered before they are written
+_SHOWN_S = 1.0  # how long a line that does not end is waited for
 _DELAY_S = (0.05, 2.0)  # first and longest pause after the store failed
 #: Everything that a terminal or a log viewer could take for a control: C0 and C1, DEL, line and paragraph separators.
 _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
-#: When, stream, text, level. Tuples of these are nothing that the garbage collector has to look at, however many wait.
-_Line: TypeAlias = tuple[int, str, str, str | None]
+#: When, stream, text, level, whether it is a continuation. Tuples of these are nothing that the garbage collector
+#: has to look at, however many wait.
+_Line: TypeAlias = tuple[int, str, str, str | None, bool]
 
 _logger = logging.getLogger(__name__)
 
@@ -52,39 +56,38 @@ class Logbook:
         self._kept_bytes = 0
         self._dropped_bytes = 0  # past the limit
         self._held_bytes = 0  # what lines that are not written yet take in memory
-        self._missed_bytes = 0  # dropped since too much was held
-        self._partial: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
+        self._missed_bytes = 0  # refused by a store that takes everything else
+        self._streams = {"stdout": Lines(mask), "stderr": Lines(mask)}
+        self._showing: asyncio.TimerHandle | None = None
         self._lines: list[_Line] = []
         self._writing: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
 
     @property
     def is_dropping(self) -> bool:
-        """Whether what comes now is dropped: the log is as long as it may be, or too much of it waits for the store."""
-        return self._is_cut or self._held_bytes >= _HELD_BYTES
+        """Whether what comes now is dropped: the log is as long as it may be."""
+        return self._dropped_bytes > 0
 
     @property
-    def _is_cut(self) -> bool:
-        return self._dropped_bytes > 0
+    def is_full(self) -> bool:
+        """Whether so much waits for the store that no more should be read before there is `room`."""
+        return not self._has_room.is_set()
+
+    async def room(self) -> None:
+        """Return when more may be written."""
+        await self._has_room.wait()
 
     def write(self, stream: str, chunk: bytes) -> None:
         """Take raw output of "stdout" or "stderr"."""
         if self.is_dropping:
-            self._drop(len(chunk))
+            self._dropped_bytes += len(chunk)
             return
-        partial = self._partial[stream]
-        partial += chunk
-        ended, newline, rest = bytes(partial).rpartition(b"\n")
-        whole = self._mask.output(ended).split(b"\n") if newline else []
-        # The end of a line that goes on may be the beginning of a secret: it is not cut off from what follows.
-        if len(rest) > _LINE_BYTES + self._mask.longest:
-            rest = self._mask.output(rest)
-        while len(rest) > _LINE_BYTES + self._mask.longest:
-            whole.append(rest[:_LINE_BYTES])
-            rest = rest[_LINE_BYTES:]
-        self._partial[stream] = bytearray(rest)
-        for line in whole:
-            self._keep_line(stream, line)
+        lines = self._streams[stream]
+        self._keep_pieces(stream, lines.take(chunk))
+        if self._showing is None and lines.is_unfinished:
+            self._show_later()
 
     def record(self, level: str, message: str, at: int) -> Generator[None, None, None]:
         """Take a record of `logging`, in steps; each line of its message becomes a line of the log."""
@@ -92,60 +95,72 @@ class Logbook:
         left = len(message) + 1
         for number, line in enumerate(message.split("\n")):
             if self.is_dropping:  # of thousands of lines not each has to be looked at
-                self._drop(left)
+                self._dropped_bytes += left
                 return
             left -= len(line) + 1
-            for start in range(0, max(len(line), 1), _LINE_BYTES):
-                self._keep("logging", line[start : start + _LINE_BYTES], at, level)
-                if len(line) > _LINE_BYTES:
+            for start in range(0, max(len(line), 1), LINE_BYTES):
+                self._keep((at, "logging", line[start : start + LINE_BYTES], level, start > 0))
+                if len(line) > LINE_BYTES:
                     yield
             if number % _STEP_LINES == _STEP_LINES - 1:
                 yield
 
     def mark(self, text: str) -> None:
         """Add a line of isolane's own, whatever the bound."""
-        self._append((self._now(), "system", _clean(text), None))
+        self._append(self._mark(text))
 
     async def flush(self) -> None:
         """Write out everything, unfinished lines too, however long the store is away."""
-        for stream, partial in self._partial.items():
-            if partial:
-                self._keep_line(stream, self._mask.output(bytes(partial)))
-                partial.clear()
+        if self._showing is not None:
+            self._showing.cancel()
+        for stream, lines in self._streams.items():
+            self._keep_pieces(stream, lines.end())
         if self._dropped_bytes:
             self.mark(f"the log was cut at {self._limit_bytes} bytes: {self._dropped_bytes} bytes were dropped")
         self._hurry.set()
         while self._writing is not None:
             await self._writing
 
-    def _keep_line(self, stream: str, line: bytes) -> None:
-        at = self._now()
-        for start in range(0, max(len(line), 1), _LINE_BYTES):
-            piece = line[start : start + _LINE_BYTES].removesuffix(b"\r")
-            self._keep(stream, piece.decode("utf-8", "backslashreplace"), at)
+    def _show_later(self) -> None:
+        ended = [lines.ended for lines in self._streams.values()]
+        self._showing = asyncio.get_running_loop().call_later(_SHOWN_S, self._show, ended)
 
-    def _keep(self, stream: str, text: str, at: int, level: str | None = None) -> None:
+    def _show(self, ended_before: list[int]) -> None:
+        self._showing = None
+        for before, (stream, lines) in zip(ended_before, self._streams.items(), strict=True):
+            # What is read slowly since there is much of it is not slow to end.
+            if lines.ended == before and not self.is_full:
+                self._keep_pieces(stream, lines.show())
+        if any(lines.is_unfinished for lines in self._streams.values()):
+            self._show_later()
+
+    def _keep_pieces(self, stream: str, pieces: Sequence[Piece]) -> None:
+        if pieces:
+            at = self._now()
+            for text, continuation in pieces:
+                self._keep((at, stream, text.decode("utf-8", "backslashreplace"), None, continuation))
+
+    def _keep(self, line: _Line) -> None:
+        at, stream, text, level, continuation = line
         size = len(text) + 1
         counted = max(size, _LEAST_BYTES)
         if self.is_dropping:
-            self._drop(size)
-            return
-        if self._kept_bytes + counted > self._limit_bytes:
+            self._dropped_bytes += size
+        elif self._kept_bytes + counted > self._limit_bytes:
             self.mark(f"the log is cut here: it reached its limit of {self._limit_bytes} bytes")
             self._dropped_bytes += size
-            return
-        self._kept_bytes += counted
-        self._append((at, stream, _clean(text), level))
-
-    def _drop(self, size: int) -> None:
-        if self._is_cut:
-            self._dropped_bytes += size
         else:
-            self._missed_bytes += size
+            self._kept_bytes += counted
+            self._append((at, stream, _clean(text), level, continuation))
+
+    def _mark(self, text: str) -> _Line:
+        return (self._now(), "system", _clean(text), None, False)
 
     def _append(self, line: _Line) -> None:
         self._lines.append(line)
         self._held_bytes += _held(line)
+        if self._held_bytes >= _HELD_BYTES:
+            self._has_room.clear()
         if self._writing is None:
             self._writing = asyncio.get_running_loop().create_task(self._write())
 
@@ -159,25 +174,31 @@ class Logbook:
                 del self._lines[:_BATCH_LINES]
                 is_kept = await self._store_in_the_end(
                     [
-                        LogLine(attempt=self._attempt, at=at, stream=stream, text=text, level=level)
-                        for at, stream, text, level in batch
+                        LogLine(attempt=self._attempt, at=at, stream=stream, text=text, level=level, continuation=more)
+                        for at, stream, text, level, more in batch
                     ]
                 )
                 self._held_bytes -= sum(map(_held, batch))
-                if is_kept and self._missed_bytes:
-                    self.mark(f"{self._missed_bytes} bytes were dropped here: the store did not keep up")
+                if self._held_bytes < _HELD_BYTES:
+                    self._has_room.set()
+                if not is_kept:
+                    self._missed_bytes += sum(len(text) + 1 for _, _, text, _, _ in batch)
+                elif self._missed_bytes:
+                    mark = self._mark(f"{self._missed_bytes} bytes before this line were lost: the store refused them")
+                    self._lines.insert(0, mark)
+                    self._held_bytes += _held(mark)
                     self._missed_bytes = 0
         finally:
             self._writing = None
 
     async def _store_in_the_end(self, lines: list[LogLine]) -> bool:
-        """Whether the store has taken the lines; `False` where it would keep the end of the run waiting for ever."""
+        """Whether the store has taken the lines; `False` where it would keep the run or its end waiting for ever."""
         delay_s, store_answers = _DELAY_S[0], False
         while True:
             try:
                 await self._store.append_logs(self._app, self._run, lines)
             except RunnerError as error:
-                if store_answers and self._hurry.is_set():
+                if store_answers and (self._hurry.is_set() or self.is_full):
                     _logger.warning("lost %d lines of the log of run %s: %s", len(lines), self._run, error)
                     return False
                 _logger.warning("%d lines of the log of run %s wait for the store: %s", len(lines), self._run, error)

@@ -1,5 +1,7 @@
 """Reads what an attempt writes to stdout and stderr, without ever letting a flood slow down anybody else.
 
+Nothing is read that the log has no room for: it stays in its pipe, and the task waits where it writes more.
+
 What an attempt has written is taken when it has ended, in any case. So it is listened to only after a moment, which
 many attempts do not last: to listen costs more than to read.
 
@@ -37,6 +39,7 @@ class OutputReader:
         self._stop_listening()
         try:
             while self._read():
+                await self._logbook.room()
                 await self._share.rest()
         finally:
             if self._descriptor is not None:
@@ -61,13 +64,14 @@ class OutputReader:
             self._loop.remove_reader(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = None
-        elif self._logbook.is_dropping or self._share.is_used_up:
+        elif self._logbook.is_dropping or self._logbook.is_full or self._share.is_used_up:
             self._loop.remove_reader(self._descriptor)
             self._resting = self._loop.create_task(self._rest())
 
     async def _rest(self) -> None:
         if self._logbook.is_dropping:
             await asyncio.sleep(_REST_S)
+        await self._logbook.room()
         await self._share.rest()
         self._listen()
 

@@ -126,6 +126,7 @@ def line_of(row: Row) -> LogLine:
         stream=row["stream"],
         text=row["text"],
         level=row["level"],
+        continuation=bool(row["continuation"]),
         number=row["number"],
     )
 

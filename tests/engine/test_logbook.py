@@ -76,22 +76,40 @@ async def test_lines_wait_for_a_store_that_is_away_for_long_and_are_kept_once(
     assert await _texts(store, "patient") == ["before", "during", "and more", "logged", "no end"]
 
 
-async def test_what_is_held_is_bounded_and_what_does_not_fit_is_told(server: PostgresServer, store: Store) -> None:
-    logbook = _logbook(store, "flood")
+async def test_what_is_held_is_bounded_and_whoever_writes_more_waits(server: PostgresServer, store: Store) -> None:
+    logbook = _logbook(store, "flood", limit_bytes=20 << 20)
     with _away(server):
-        for _ in range(200):
+        written = 0
+        while not logbook.is_full:
             logbook.write("stdout", b"x\n" * 1000)
-        assert logbook.is_dropping
-    await eventually_async(lambda: not logbook.is_dropping, within_s=60)
-    logbook.write("stdout", b"after\n")
+            written += 1000
+        assert not logbook.is_dropping
+        waiting = asyncio.create_task(logbook.room())
+    async with asyncio.timeout(60):
+        await waiting
+        logbook.write("stdout", b"after\n")
+        await logbook.flush()
+
+    texts = await _texts(store, "flood")
+    assert texts == ["x"] * written + ["after"]
+    assert written * 200 < 17 << 20
+
+
+async def test_a_log_that_alone_is_refused_keeps_nobody_waiting_and_says_what_it_lacks(
+    database: str, store: Store
+) -> None:
+    sql(database, "ALTER TABLE log_lines RENAME TO away")
+    logbook = _logbook(store, "refused", limit_bytes=20 << 20)
+    while not logbook.is_full:
+        logbook.write("stdout", b"lost\n" * 1000)
+    async with asyncio.timeout(60):
+        await logbook.room()
+    sql(database, "ALTER TABLE away RENAME TO log_lines")
     async with asyncio.timeout(60):
         await logbook.flush()
 
-    *held, mark, last = await _texts(store, "flood")
-    assert last == "after"
-    assert set(held) == {"x"}
-    assert mark == f"{2 * (200_000 - len(held))} bytes were dropped here: the store did not keep up"
-    assert len(held) * 200 < 17 << 20
+    mark = next(text for text in await _texts(store, "refused") if text != "lost")
+    assert mark.endswith("bytes before this line were lost: the store refused them")
 
 
 async def test_a_log_that_alone_is_refused_keeps_no_end_waiting(database: str, store: Store) -> None:

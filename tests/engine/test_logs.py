@@ -32,6 +32,33 @@ TASKS = r"""
         return "flooded"
 
     @task
+    def bursts():
+        for number in range(100_000):
+            print(number)
+        logging.getLogger().setLevel("DEBUG")
+        for number in range(20_000):
+            logging.debug(number)
+        print("the last line")
+
+    @task
+    def bursts_and_hangs():
+        os.write(1, b"".join(b"%d\n" % number for number in range(10_000)) + b"no end")
+        while True:
+            time.sleep(60)
+
+    @task
+    def is_wide():
+        print("\u20ac" * 6000)
+        print("x" + "\U0001f600" * 9000, file=sys.stderr)
+
+    @task
+    def dots():
+        os.write(2, b"\r1%\r2%\r")
+        while True:
+            os.write(1, b".")
+            time.sleep(0.2)
+
+    @task
     def floods_for_ever():
         while True:
             os.write(1, b"x" * 65536)
@@ -69,7 +96,64 @@ async def test_control_characters_cannot_forge_a_line(tmp_path: Path) -> None:
     async with running_node(write_project(tmp_path, {"talk.py": TASKS})) as node:
         run = await node.run("talk.forges")
 
-        assert await node.log(run["id"]) == [r"\x1b[2Jcleared\r2026-01-01 ERROR forged\x00\u2028next"]
+        lines = (await node.store.logs(APP, run["id"])).lines
+
+        # A return ends a line as a newline does: what follows has a time and a stream of its own.
+        assert [(line.stream, line.text) for line in lines] == [
+            ("stdout", r"\x1b[2Jcleared"),
+            ("stdout", r"2026-01-01 ERROR forged\x00\u2028next"),
+        ]
+
+
+async def test_of_a_burst_below_the_limit_nothing_is_lost(tmp_path: Path) -> None:
+    config = CONFIG + '[limits]\nlog = "20MB"\n'
+    async with running_node(write_project(tmp_path, {"talk.py": TASKS}, config)) as node:
+        run = await node.run("talk.bursts")
+        lines = (await node.store.logs(APP, run["id"], limit=200_000)).lines
+
+    said = [line.text for line in lines if line.stream == "stdout"]
+    assert said == [*map(str, range(100_000)), "the last line"]
+    assert [line.text for line in lines if line.stream == "logging"] == list(map(str, range(20_000)))
+    assert len(lines) == 120_001
+
+
+async def test_what_was_written_before_a_timeout_is_there(tmp_path: Path) -> None:
+    async with running_node(write_project(tmp_path, {"talk.py": TASKS})) as node:
+        run = await node.run("talk.bursts_and_hangs", timeout="300ms", retry={"attempts": 1})
+        lines = (await node.store.logs(APP, run["id"], limit=20_000)).lines
+
+    assert run["reason"] == "timeout"
+    assert [line.text for line in lines] == [*map(str, range(10_000)), "no end"]
+
+
+async def test_a_long_line_is_cut_between_characters_and_its_pieces_are_told(tmp_path: Path) -> None:
+    async with running_node(write_project(tmp_path, {"talk.py": TASKS})) as node:
+        run = await node.run("talk.is_wide")
+        lines = (await node.store.logs(APP, run["id"])).lines
+
+    for stream, text in (("stdout", "\u20ac" * 6000), ("stderr", "x" + "\U0001f600" * 9000)):
+        pieces = [line for line in lines if line.stream == stream]
+        assert "".join(piece.text for piece in pieces) == text
+        assert [piece.continuation for piece in pieces] == [False, *[True] * (len(pieces) - 1)]
+        assert len(pieces) > 1
+
+
+async def test_a_progress_bar_and_dots_are_seen_while_the_run_goes_on(tmp_path: Path) -> None:
+    async with running_node(write_project(tmp_path, {"talk.py": TASKS})) as node:
+        run = await node.schedule("talk.dots")
+        seen = []
+        async with asyncio.timeout(20):
+            async for line in node.operations.follow(APP, run["id"], 0):
+                seen.append(line)
+                if line.continuation:
+                    break
+        await node.operations.cancel(APP, run["id"])
+        await node.ended(run["id"])
+
+    assert [line.text for line in seen if line.stream == "stderr"] == ["1%", "2%"]
+    first, second = (line for line in seen if line.stream == "stdout")
+    assert set(first.text + second.text) == {"."}
+    assert not first.continuation
 
 
 async def test_a_flood_is_cut_and_marked(tmp_path: Path) -> None:

@@ -84,7 +84,10 @@ async def fill(backend) -> None:
         await store.progress(claim, '{"fraction":0.5,"text":"half"}')
         usage = {"exit_code": 0, "peak_memory_bytes": 5 << 30, "cpu_time_s": 0.25, "sandbox": "full", "code": "abc"}
         await desk.end(claim, result='{"ok": [1, null]}', **usage)
-        lines = [LogLine(attempt=1, at=START + n, stream="stdout", text=f"line {n} \0 é") for n in range(5)]
+        lines = [
+            LogLine(attempt=1, at=START + n, stream="stdout", text=f"line {n} \0 é", continuation=n > 2)
+            for n in range(5)
+        ]
         await store.append_logs("main", "good", lines)
         await desk.enqueue(id="bad", task="a", idempotency_key="once", timeout_s=float("inf"), parent="good")
         error = TaskError(type="ValueError", message="no", traceback="Traceback")

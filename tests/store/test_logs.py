@@ -13,7 +13,7 @@ def _lines(count: int, text: str = "line") -> list[LogLine]:
 async def test_lines_come_back_in_order_from_any_cursor(desk) -> None:
     await desk.store.append_logs("main", "run", _lines(3))
     await desk.store.append_logs(
-        "main", "run", [LogLine(attempt=2, at=START, stream="logging", text="ø\x00", level="INFO")]
+        "main", "run", [LogLine(attempt=2, at=START, stream="logging", text="ø\x00", level="INFO", continuation=True)]
     )
 
     first = await desk.store.logs("main", "run", limit=2)
@@ -23,6 +23,7 @@ async def test_lines_come_back_in_order_from_any_cursor(desk) -> None:
     assert [line.number for line in (*first.lines, *rest.lines)] == [1, 2, 3, 4]
     last = rest.lines[-1]
     assert (last.attempt, last.stream, last.text, last.level) == (2, "logging", "ø\x00", "INFO")
+    assert [line.continuation for line in (*first.lines, *rest.lines)] == [False, False, False, True]
     assert (await desk.store.logs("main", "run", rest.cursor)).cursor == rest.cursor
 
 

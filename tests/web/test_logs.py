@@ -29,6 +29,7 @@ async def test_a_log_is_a_document_a_line(api):
         "stream": "stdout",
         "level": None,
         "text": "one\x1b[31m\nforged",
+        "continuation": False,
     }
 
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from runner.errors import ConflictError, StoreUnavailableError
@@ -17,6 +17,7 @@ _QUEUES_AT_ONCE = 200
 _ROWS_AHEAD = 20
 # Columns that are of another name here; and what the shared columns do not say, and these tables want.
 _NAMES = {"log_lines": {"text": "line"}}
+_FLAGS = {"queues": ("strict",), "log_lines": ("continuation",)}
 _DEFAULTS = {"attempts": {"token": "''"}, "logs": {"last_batch": "''"}}
 
 
@@ -84,17 +85,23 @@ async def _page(tx: Transaction, table: Table, after: Row | None, limit: int) ->
 def _shared(table: Table, row: Sequence[Any]) -> Row:
     """A row as every store has it."""
     if table.name == "log_lines":
-        return (*row[:-1], row[-1].decode())
+        row = _with(table, row, "text", bytes.decode)
     return tuple(int(value) if isinstance(value, bool) else value for value in row)
 
 
 def _own(table: Table, row: Row) -> Row:
     """A row as it is here."""
     if table.name == "log_lines":
-        return (*row[:-1], row[-1].encode())
-    if table.name == "queues":
-        return tuple(bool(value) if name == "strict" else value for name, value in zip(table.columns, row, strict=True))
+        row = _with(table, row, "text", str.encode)
+    for name in _FLAGS.get(table.name, ()):
+        row = _with(table, row, name, bool)
     return row
+
+
+def _with(table: Table, row: Sequence[Any], name: str, make: Callable[[Any], Any]) -> Row:
+    """The row with another value of that column: what `make` makes of it."""
+    place = table.columns.index(name)
+    return (*row[:place], make(row[place]), *row[place + 1 :])
 
 
 def _check_text(table: Table, row: Row) -> None:

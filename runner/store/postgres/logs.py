@@ -38,6 +38,7 @@ async def append(database: Database, app: str, run: str, lines: Sequence[LogLine
             [line.stream for line in lines],
             [line.level for line in lines],
             [line.text.encode() for line in lines],
+            [line.continuation for line in lines],
         )
         tx.logged.append(run)
 
@@ -59,6 +60,7 @@ async def page(tx: Transaction, app: str, run: str, after: int, limit: int) -> L
             stream=row["stream"],
             text=row["line"].decode(),
             level=row["level"],
+            continuation=row["continuation"],
             number=row["number"],
         )
         for row in await tx.rows("lines_after", app, run, after, limit)

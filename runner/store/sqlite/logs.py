@@ -87,7 +87,7 @@ def _append(tx: Transaction, app: str, run: str, lines: Sequence[LogLine]) -> No
     tx.connection.executemany(
         SQL["insert_line"],
         (
-            (app, run, number + place, line.attempt, line.at, line.stream, line.level, line.text)
+            (app, run, number + place, line.attempt, line.at, line.stream, line.level, line.text, line.continuation)
             for place, line in enumerate(lines, start=1)
         ),
     )

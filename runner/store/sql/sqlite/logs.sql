@@ -8,7 +8,8 @@ INSERT INTO logs (app, run, last_number, last_at) VALUES (:app, :run, :last_numb
 ON CONFLICT (app, run) DO UPDATE SET last_number = excluded.last_number, last_at = excluded.last_at;
 
 -- name: insert_line
-INSERT INTO log_lines (app, run, number, attempt, at, stream, level, text) VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO log_lines (app, run, number, attempt, at, stream, level, text, continuation)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: lines_after
 SELECT * FROM log_lines WHERE app = ? AND run = ? AND number > ? ORDER BY number LIMIT ?;
