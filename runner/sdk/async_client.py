@@ -112,7 +112,8 @@ class AsyncClient:
                 if response.status >= 400:
                     raise read_problem(response.status, await response.read(), self.url)
                 while line := await response.content.readline():
-                    yield read_line(line, self.url)
+                    if not line.isspace():  # an empty one only says that the connection is alive
+                        yield read_line(line, self.url)
         except (ClientError, TimeoutError) as error:
             raise self._lost(error) from error
 

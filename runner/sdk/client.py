@@ -217,6 +217,6 @@ def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
     rest = b""
     while part := response.read1():
         *whole, rest = (rest + part).split(b"\n")
-        yield from whole
+        yield from filter(None, whole)  # an empty line only says that the connection is alive
     if rest:
         yield rest

@@ -258,6 +258,12 @@ def test_a_log_is_read_line_by_line(client, server):
     assert server.requests[0][1] == "/api/v1/runs/r1/logs?after=5&limit=10&follow=1"
 
 
+def test_empty_lines_of_a_log_only_say_that_the_connection_is_alive(client, server):
+    server.answers = [(200, '\n\n{"number": 1, "text": "a"}\n\n{"number": 2, "text": "b"}\n\n', "application/x-ndjson")]
+
+    assert [line["text"] for line in client.logs("r1", follow=True)] == ["a", "b"]
+
+
 def test_a_log_of_no_run_is_refused(client, server):
     server.answers = [(404, '{"type": "urn:isolane:not-found", "detail": "no run r1"}', PROBLEM)]
 

@@ -8,6 +8,8 @@ import json
 import aiohttp
 import pytest
 
+from support.buffering_proxy import buffering_proxy
+
 LOGS = "/api/v1/runs/019aa3d4-0000-7000-8000-000000000000/logs"
 
 
@@ -99,3 +101,37 @@ async def test_a_follower_that_leaves_is_forgotten(api, monkeypatch):
 
     async with asyncio.timeout(10):
         await api.operations.left.wait()
+
+
+async def test_a_follower_behind_a_proxy_that_buffers_gets_each_line_as_it_comes(api):
+    async with buffering_proxy(api.url) as url, api.http.get(f"{url}{LOGS}?follow=1") as response:
+        for text in ("one", "two"):
+            api.operations.write(text)
+            async with asyncio.timeout(10):
+                assert json.loads(await response.content.readline())["text"] == text
+        api.operations.end()
+        assert await response.content.read() == b""
+
+
+async def test_a_follower_of_a_silent_run_is_sent_empty_lines_so_that_no_proxy_takes_it_for_dead(api, monkeypatch):
+    monkeypatch.setattr("runner.web.logs._SILENT_S", 0.05)
+    monkeypatch.setattr("runner.web.logs._LOOK_S", 0.01)
+
+    async with (
+        buffering_proxy(api.url, read_timeout_s=5) as url,
+        api.http.get(f"{url}{LOGS}?follow=1") as response,
+    ):
+        for _ in range(3):
+            assert await response.content.readline() == b"\n"
+        api.operations.write("one")
+        api.operations.end()
+        rest = (await response.content.read()).split()
+
+    assert len(rest) == 1
+    assert json.loads(rest[0])["text"] == "one"
+
+
+async def test_a_log_asks_all_on_its_way_to_pass_it_on_as_it_is(api):
+    async with api.http.get(LOGS) as response:
+        assert response.headers["X-Accel-Buffering"] == "no"
+        assert response.headers["Cache-Control"] == "no-store, no-transform"
