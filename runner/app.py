@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import json
 import logging
@@ -96,6 +97,8 @@ async def serve(settings: Settings, host: str, port: int, say: Say) -> None:
                 hashlib.sha256(token.encode()).digest(), APP, "local", engine.parts.now()
             )
             _write_private(state / "server.json", json.dumps({"url": url, "pid": os.getpid()}) + "\n")
+            gc.collect()
+            gc.freeze()  # what is there by now stays: to look through it again and again held up the loop for 50 ms
             _greet(url, engine, say)
             await stopping.wait()
             say(f"\nStopping: running attempts get {settings.runner.stop_grace_s:g} s to end ...", err=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import subprocess
 import sys
 import time
@@ -61,11 +62,14 @@ async def watched_loop() -> AsyncIterator[Pauses]:
     )
     assert bystander.stdout is not None
     await bystander.stdout.readline()
+    gc.collect()
+    gc.freeze()  # as `serve` does; here it is all that the tests have loaded, too
     watching = asyncio.create_task(_watch(pauses))
     try:
         yield pauses
     finally:
         watching.cancel()
+        gc.unfreeze()
         told, _ = await bystander.communicate(b"\n")
         lines = [line.split() for line in told.decode().splitlines()]
         pauses._judge([(float(due), float(by)) for due, by in lines])
