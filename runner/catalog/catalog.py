@@ -39,6 +39,7 @@ from runner.catalog.packages import signature
 from runner.catalog.watching import watch
 from runner.config import Settings
 from runner.domain.checks import dotted, nearest, shown
+from runner.domain.names import task_name
 from runner.domain.options import TaskOptions
 from runner.domain.run import TaskError
 from runner.errors import ConfigError, InvalidOptionError, SecretError, TasksFolderError, UnknownTaskError
@@ -201,6 +202,7 @@ class Catalog:
         self.entries, self.problems = MappingProxyType(entries), MappingProxyType(problems)
 
     def _entry(self, module: str, version: Version, task: TaskManifest) -> TaskEntry:
+        self._settings.bounds.check_name(task.name, task_name(module, task.function))
         options = self._settings.task_options(task.name, task.options)
         if isinstance(options.network, tuple) and self._launcher.level is not Level.FULL:
             raise InvalidOptionError(

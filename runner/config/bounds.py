@@ -51,6 +51,22 @@ class Bounds:
             options = dataclasses.replace(options, **lowered)
         return options
 
+    def check_name(self, task: str, origin: str) -> None:
+        """Check that a task does not lead itself out of a bound by the name that its file gives it.
+
+        `origin` is what it would be called without such a name: by its file, which it cannot choose.
+
+        Raises:
+            InvalidOptionError: an entry covers `origin`, and not the name.
+        """
+        covering = dict(self._of(task))
+        for place, _ in self._of(origin):
+            if place not in covering:
+                raise InvalidOptionError(
+                    f"the name of task {task} leads out of what the config allows its file: {place} of {self._file} "
+                    f"covers {origin}; choose a name that it covers, too"
+                )
+
     def check_run(self, task: str, queue: str | None, timeout_s: float | None) -> None:
         """Check what a request to schedule says of a run of `task`. Raises `InvalidOptionError`."""
         for place, bounds in self._of(task):

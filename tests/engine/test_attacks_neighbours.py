@@ -260,6 +260,36 @@ async def test_a_task_that_asks_for_more_than_the_bounds_is_a_problem_and_does_n
     assert len(problems) == len(EXCEEDING)
 
 
+NAMED = """
+    from runner import task
+
+    @task(name="mail.again", network=True, secrets=["CLOSED"], queue="billing")
+    def out(parameters, context):
+        return context.secrets["CLOSED"]
+
+    @task(name="free", memory="1GB")
+    def run(): ...
+
+    @task(name="untrusted.other")
+    def renamed(): ...
+"""
+
+
+async def test_a_file_cannot_name_its_tasks_out_of_the_bounds(bounded: Node, tmp_path: Path) -> None:
+    write_project(tmp_path, {"untrusted.py": NAMED}, CONFIG + BOUNDS)
+
+    with pytest.raises(UnknownTaskError):
+        await bounded.schedule("mail.again")
+    listed = await bounded.operations.list_tasks(APP)
+
+    told = [problem["error"]["message"] for problem in listed["problems"] if problem["file"] == "tasks/untrusted.py"]
+    for name, origin in (("mail.again", "untrusted.out"), ("free", "untrusted")):
+        [message] = [message for message in told if f"the name of task {name} " in message]
+        assert f"covers {origin};" in message
+    assert "untrusted.other" in [task["name"] for task in listed["items"]]
+    assert len(told) == 2
+
+
 async def test_defaults_are_lowered_to_the_bounds_and_other_tasks_are_not_bounded(bounded: Node) -> None:
     options = (await bounded.operations.show_task(APP, "untrusted.plain"))["options"]
     assert options["network"] == ["api.example.com:443"]
