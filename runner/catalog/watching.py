@@ -8,21 +8,26 @@ seconds, as a snapshot sees it, without reading a file.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
+import threading
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from watchfiles import awatch
+from watchfiles import watch as watch_files
 
 from runner.catalog.folder import look
 
 #: How long it must be quiet after a change, so that saving many files is one.
 _QUIET_MS = 100
 #: A change is told after this even if others keep coming.
-_LATEST_MS = 1000
+_LATEST_MS = 250
 #: How often to look whether the folder is still the one that is watched: the kernel does not tell of every move.
 _SAME_MS = 1000
+#: The kernel is asked about no more than this.
+_MOST_FOLDERS, _MOST_NAMES = 1_000, 10_000
 #: How often the folder is looked at; less often where that takes long, so that it never takes more of a processor.
 _LOOK_S = 2.0
 _LARGEST_SHARE = 0.01
@@ -73,7 +78,7 @@ async def _listen(folder: Path, changed: Callable[[], None]) -> None:
         try:
             await _listen_while(folder, _identity(folder), changed)
             changed()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             await asyncio.sleep(_QUIET_MS / 1000)  # it went while the watch was set up
         except Exception as error:  # whatever it is, nobody else would notice
             if not is_told:
@@ -87,26 +92,57 @@ async def _listen(folder: Path, changed: Callable[[], None]) -> None:
 
 
 async def _listen_while(folder: Path, identity: tuple[int, int] | None, changed: Callable[[], None]) -> None:
-    """Listen until `folder` is not the same folder any more. One that is not there is watched for from above."""
-    noticed = awatch(
-        folder if identity else next(parent for parent in folder.parents if parent.is_dir()),
-        watch_filter=lambda _, path: _counts(folder, Path(path)),
+    """Listen until `folder` has other folders than now. One that is not there is watched for from above."""
+    folders = await asyncio.to_thread(_folders, folder) if identity else {}
+    enough, thread = threading.Event(), ThreadPoolExecutor(1, "watching")
+    noticed = watch_files(
+        *(folders or [next(parent for parent in folder.parents if parent.is_dir())]),
+        watch_filter=lambda _, path: _counts(path.rpartition("/")[2]),
         debounce=_LATEST_MS,
         step=_QUIET_MS,
         rust_timeout=_SAME_MS,
         yield_on_timeout=True,
-        recursive=identity is not None,
+        stop_event=enough,
+        raise_interrupt=False,
+        recursive=False,  # or the kernel is asked about all that a link leads to
         force_polling=False,
         ignore_permission_denied=True,
     )
     is_new = True
-    async with aclosing(noticed):
-        async for changes in noticed:
-            if _identity(folder) != identity:
+    try:
+        # In a thread: whoever may write there can change a hundred thousand names a second.
+        while (changes := await asyncio.get_running_loop().run_in_executor(thread, next, noticed, None)) is not None:
+            if _identity(folder) != identity or (changes and await asyncio.to_thread(_folders, folder) != folders):
                 return
             if identity and (changes or is_new):
                 is_new = False
                 changed()
+    finally:
+        enough.set()
+        await asyncio.get_running_loop().run_in_executor(thread, noticed.close)  # behind the last look
+        thread.shutdown(wait=False)
+
+
+def _folders(folder: Path) -> dict[str, tuple[int, int]]:
+    """The folders that count, with what tells each from another of its name; none of them through a link.
+
+    Raises:
+        OSError: they are too many, or not there any more.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    left, names = [str(folder)], 0
+    while left:
+        path = left.pop()
+        status = Path(path).stat()
+        found[path] = status.st_dev, status.st_ino
+        with contextlib.suppress(PermissionError), os.scandir(path) as entries:
+            for entry in entries:
+                names += 1
+                if _counts(entry.name) and entry.is_dir(follow_symlinks=False):
+                    left.append(entry.path)
+                if names > _MOST_NAMES or len(found) + len(left) > _MOST_FOLDERS:
+                    raise OSError(f"it has more than {_MOST_NAMES} names or {_MOST_FOLDERS} folders")
+    return found
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
@@ -117,7 +153,6 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _counts(folder: Path, path: Path) -> bool:
-    """Whether a change of this path may change a snapshot."""
-    below = path.relative_to(folder).parts if path.is_relative_to(folder) else ()
-    return not any(part.startswith(".") or part == "__pycache__" for part in below)
+def _counts(name: str) -> bool:
+    """Whether what is called so may be part of a snapshot."""
+    return not name.startswith(".") and name != "__pycache__"

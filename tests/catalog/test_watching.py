@@ -6,11 +6,15 @@ import asyncio
 import contextlib
 import logging
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from runner.catalog import watching as watcher
 from runner.store.records import TaskKey
+from support.loop_pauses import watched_loop
 
 PLAIN = "def run(parameters): pass\n"
 
@@ -113,7 +117,7 @@ async def test_a_kernel_that_does_not_tell_is_told_once_and_made_up_for(
     def refuse(*_, **__):
         raise RuntimeError("too many watches")
 
-    monkeypatch.setattr(watcher, "awatch", refuse)
+    monkeypatch.setattr(watcher, "watch_files", refuse)
     monkeypatch.setattr(watcher, "_AGAIN_S", 0.01)
     write({"a.py": PLAIN})
     catalog = new_catalog()
@@ -142,3 +146,53 @@ async def test_a_file_whose_dates_were_kept_is_noticed(watched, project):
     os.utime(draft, ns=(before.st_atime_ns, before.st_mtime_ns))
     draft.rename(file)
     await until(has("b"))
+
+
+def kernel_watches():
+    """How many files and folders this process has the kernel watch."""
+    texts = (path.read_text() for path in Path("/proc/self/fdinfo").iterdir() if path.exists())
+    return sum(text.count("inotify wd:") for text in texts)
+
+
+async def test_the_kernel_is_asked_about_nothing_that_does_not_count(write, new_catalog, project, tmp_path):
+    """What somebody's link leads to would use up the watches of the whole machine, and hold up the loop."""
+    for number in range(50):
+        (tmp_path / "big" / str(number)).mkdir(parents=True)
+        (project / "tasks" / ".hidden" / str(number)).mkdir(parents=True)
+    (project / "tasks" / "link").symlink_to(tmp_path / "big")
+    write({"deep/er/c.py": PLAIN})
+    catalog, before = new_catalog(), kernel_watches()
+    await catalog.load()
+    changed = asyncio.Event()
+    watching = asyncio.create_task(catalog.watch(changed.set))
+    write({"new/d.py": PLAIN})
+    async with asyncio.timeout(15):
+        while not has("deep.er.c", "new.d")(catalog):
+            await changed.wait()
+            changed.clear()
+        while (kept := kernel_watches() - before) < 4:  # tasks, deep, deep/er, new
+            await asyncio.sleep(0.01)
+    watching.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await watching
+
+    assert kept == 4
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("where", [".", ".hidden"])
+async def test_who_changes_names_without_end_does_not_hold_up_the_loop(watched, project, where):
+    _, until = watched
+    (project / "tasks" / where).mkdir(exist_ok=True)
+    flood = "import itertools, os\nfor n in itertools.count():\n  os.mkdir(f'.{n}'); os.rmdir(f'.{n}')"
+    flooding = subprocess.Popen([sys.executable, "-c", flood], cwd=project / "tasks" / where)
+    try:
+        async with watched_loop() as pauses:
+            for name in ("b", "c"):
+                (project / "tasks" / f"{name}.py").write_text(PLAIN)
+                await until(lambda catalog, name=name: TaskKey("main", name) in catalog.entries)
+    finally:
+        flooding.kill()
+        flooding.wait()
+
+    assert pauses.longest_s < 0.1
