@@ -26,7 +26,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import psutil
 
-from support.processes import kept_descriptors
+from support.processes import kept_descriptors, kept_processes
 from support.waiting import eventually
 
 _UNPRIVILEGED = 65534  # PostgreSQL refuses to run as root
@@ -119,6 +119,11 @@ class PostgresServer:
         """The descriptor with whose end the server ends."""
         assert self._guard.stdin is not None
         return self._guard.stdin.fileno()
+
+    @property
+    def guard(self) -> int:
+        """The process that ends the server where the tests were killed."""
+        return self._guard.pid
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://isolane@/{database}?host={self.folder}"
@@ -227,6 +232,7 @@ def shared_server() -> str:
         return named
     server = PostgresServer()
     kept_descriptors.add(server.lifeline)
+    kept_processes.add(server.guard)
     atexit.register(server.remove)
     server.start()
     return server.url()

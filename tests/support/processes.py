@@ -11,6 +11,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 #: Descriptors that stay open to the end of the tests, whichever module opened them.
 kept_descriptors: set[int] = set()
+#: Processes that live to the end of the tests, whichever test started them.
+kept_processes: set[int] = set()
 
 
 def adopt_orphans() -> None:
@@ -21,7 +23,8 @@ def adopt_orphans() -> None:
 def living_children() -> set[int]:
     """The processes below this one. Dead ones are reaped first: their parents may have died before.
 
-    Those of the tests' database are left out: they come and go as it likes; so is what a living launcher keeps warm.
+    Left out are those of the tests' database, which come and go as it likes, what a living launcher keeps warm, and
+    what stays until the tests end.
     """
     for child in psutil.Process().children():
         try:
@@ -32,7 +35,7 @@ def living_children() -> set[int]:
     return {
         child.pid
         for child in psutil.Process().children(recursive=True)
-        if not (_is_database(child) or is_kept_warm(child))
+        if not (child.pid in kept_processes or _is_database(child) or is_kept_warm(child))
     }
 
 
