@@ -22,6 +22,7 @@ class NewRun:
     parameters: str  # JSON text of an object
     created_at: int
     due_at: int  # not before this instant
+    delay_us: int | None = None  # how long it waits from now on, 0 for not at all; `None` where an instant was named
     queue: str | None = None
     priority: int = 0  # higher goes first
     tags: tuple[str, ...] = ()

@@ -134,6 +134,7 @@ class Operations:
             parameters=old.parameters,
             created_at=now,
             due_at=now,
+            delay_us=0,
             queue=old.run.queue,
             priority=old.run.priority,
             tags=old.run.tags,

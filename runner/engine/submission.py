@@ -132,7 +132,8 @@ class Submission:
 
     def _new_run(self, app: str, entry: TaskEntry, request: _Request, parameters: str, parent: Run | None) -> NewRun:
         options, now = entry.options, self._now()
-        due_at = request.at if request.at is not None else now + round((request.after or 0) * 1e6)
+        delay_us = round((request.after or 0) * 1e6)
+        due_at = now + delay_us if request.at is None else request.at
         expires_s = options.expires_s if request.expires is None else request.expires
         return NewRun(
             app=app,
@@ -141,6 +142,7 @@ class Submission:
             parameters=parameters,
             created_at=now,
             due_at=due_at,
+            delay_us=delay_us if request.at is None else None,
             queue=options.queue if request.queue is None else request.queue,
             priority=options.priority if request.priority is None else request.priority,
             tags=tuple(dict.fromkeys((*options.tags, *request.tags))),

@@ -17,7 +17,7 @@ Row = tuple[Any, ...]
 _RUN_COLUMNS = """
     seq app id task queue status ready priority reason why tags idempotency_key parameters_digest parent replay_of
     schedule retry timeout_s attempt_count failures losses children created_at due_at expires_at started_at finished_at
-    cancel_requested_at scheduled_by root first_due_at
+    cancel_requested_at scheduled_by root first_due_at delay_us
 """
 _ATTEMPT_COLUMNS = """
     fence run number node started_at finished_at reason why exit_code signal peak_memory_bytes cpu_time_s sandbox code

@@ -233,7 +233,8 @@ class Store(abc.ABC):
     async def set_back(self, now: int) -> None:
         """The clock was set back, to `now`: what waits for a while that began later than this waits from now on.
 
-        That is the time between two starts of a queue, and the time before a retry.
+        That is the time between two starts of a queue, before a retry, and before a run that was not scheduled for an
+        instant; with that goes when it expires. What this changed it does not change again.
         """
 
     # --- operating ----------------------------------------------------------------------------------------------

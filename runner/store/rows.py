@@ -80,6 +80,7 @@ def values_of(new: NewRun) -> dict[str, Any]:
         "timeout_s": new.timeout_s,
         "created_at": new.created_at,
         "due_at": new.due_at,
+        "delay_us": new.delay_us,
         "expires_at": new.expires_at,
     }
 

@@ -130,6 +130,24 @@ async def test_a_retry_waits_its_time_anew_when_a_clock_that_was_ahead_is_right_
         assert detail.run.next_attempt_at <= node.store.now() + 3600 * SECOND
 
 
+async def test_only_an_instant_that_was_named_is_waited_for_when_a_clock_that_was_ahead_is_right_again(
+    tmp_path: Path,
+) -> None:
+    project = write_project(tmp_path, TASKS)
+    async with running_node(project) as node, clock_of(node) as clock:
+        later = await node.schedule("crash", after="1h")
+        named = await node.schedule("crash", at="2200-01-01T00:00:00Z")
+        _a_day_ahead(project)
+        clock.ahead_us = DAY
+        await clock.chores.once()
+        clock.ahead_us = 0
+
+        await clock.chores.once()
+
+        assert (await node.store.get(APP, later["id"])).run.due_at <= node.store.now() + 3600 * SECOND
+        assert (await node.store.get(APP, named["id"])).run.due_at > node.store.now() + 10_000 * DAY
+
+
 async def _runs(node: Node) -> int:
     return (await node.store.count(APP)).get(Status.SUCCEEDED, 0)
 

@@ -126,3 +126,4 @@ async def wait_anew(database: Database, now: int) -> None:
     """Let what waits for a while that began later than `now`, by a clock that was ahead, wait from now on."""
     await database.single("open_queues_anew", now)
     await database.single("begin_backoffs_anew", now)
+    await database.single("begin_delays_anew", now)

@@ -78,6 +78,7 @@ def wait_anew(tx: Transaction, now: int) -> None:
     """Let what waits for a while that began later than `now`, by a clock that was ahead, wait from now on."""
     tx.execute(SQL["open_queues_anew"], {"now": now})
     tx.execute(SQL["begin_backoffs_anew"], {"now": now})
+    tx.execute(SQL["begin_delays_anew"], {"now": now})
     tx.ready = True  # there is a new instant to wait for
 
 

@@ -28,7 +28,8 @@ WHERE (app, name) IN (
 );
 
 -- name: begin_backoffs_anew
--- Of runs whose last attempt ended later than it is now, by a clock that was ahead.
+-- Of runs whose last attempt ended later than it is now, by a clock that was ahead; once they wait from now on, their
+-- retry is due before that end.
 UPDATE runs SET due_at = due_at - ended.at + $1::bigint
 FROM (
     SELECT waiting.seq, (SELECT max(finished_at) FROM attempts WHERE run = waiting.seq) AS at
@@ -36,4 +37,16 @@ FROM (
         AND waiting.app IN (SELECT app FROM totals WHERE status = 'retrying' GROUP BY app HAVING sum(runs) > 0)
     ORDER BY waiting.seq FOR UPDATE
 ) AS ended
-WHERE runs.seq = ended.seq AND ended.at > $1::bigint;
+WHERE runs.seq = ended.seq AND ended.at BETWEEN $1::bigint + 1 AND runs.due_at;
+
+-- name: begin_delays_anew
+-- Of runs that a clock that was ahead lets wait, or live, for longer than was asked.
+UPDATE runs SET due_at = $1::bigint + delay_us, expires_at = expires_at - due_at + $1::bigint + delay_us
+WHERE seq IN (
+    SELECT seq FROM runs
+    WHERE started_at IS NULL AND due_at > $1::bigint + delay_us AND (
+        ready = 0 AND due_at > $1::bigint
+        OR expires_at IS NOT NULL AND expires_at > $1::bigint AND ready IS NOT NULL AND started_at IS NULL
+    )
+    ORDER BY seq FOR UPDATE
+);

@@ -37,10 +37,21 @@ SELECT min(at) FROM (
 UPDATE queues SET opens_at = :now + interval_us WHERE opens_at > :now AND opens_at > :now + interval_us;
 
 -- name: begin_backoffs_anew
--- Of runs whose last attempt ended later than it is now, by a clock that was ahead.
+-- Of runs whose last attempt ended later than it is now, by a clock that was ahead; once they wait from now on, their
+-- retry is due before that end.
 UPDATE runs SET due_at = due_at - (SELECT max(finished_at) FROM attempts WHERE run = runs.seq) + :now
 WHERE (app, status) IN (SELECT app, status FROM totals WHERE status = 'retrying' AND runs > 0) AND ready = 0
-    AND (SELECT max(finished_at) FROM attempts WHERE run = runs.seq) > :now;
+    AND (SELECT max(finished_at) FROM attempts WHERE run = runs.seq) BETWEEN :now + 1 AND due_at;
+
+-- name: begin_delays_anew
+-- Of runs that a clock that was ahead lets wait, or live, for longer than was asked.
+UPDATE runs SET due_at = :now + delay_us, expires_at = expires_at - due_at + :now + delay_us
+WHERE seq IN (
+    SELECT seq FROM runs INDEXED BY runs_due WHERE ready = 0 AND due_at > :now
+    UNION
+    SELECT seq FROM runs INDEXED BY runs_expiring
+    WHERE expires_at > :now AND ready IS NOT NULL AND started_at IS NULL
+) AND started_at IS NULL AND due_at > :now + delay_us;
 
 -- name: next_task_head
 -- The lane whose turn it is, of the first task after the given one: tasks are stepped through, lanes are not.

@@ -13,10 +13,10 @@ WHERE app = :app AND task = :task AND scheduled_by = :scheduled_by AND idempoten
 -- name: insert_run
 INSERT INTO runs (
     app, id, task, queue, status, ready, priority, tags, idempotency_key, parameters_digest, parent, replay_of, schedule,
-    retry, timeout_s, created_at, due_at, expires_at, scheduled_by, root
+    retry, timeout_s, created_at, due_at, delay_us, expires_at, scheduled_by, root
 ) VALUES (
     :app, :id, :task, :queue, :status, :ready, :priority, :tags, :idempotency_key, :parameters_digest, :parent, :replay_of,
-    :schedule, :retry, :timeout_s, :created_at, :due_at, :expires_at, :scheduled_by, :root
+    :schedule, :retry, :timeout_s, :created_at, :due_at, :delay_us, :expires_at, :scheduled_by, :root
 )
 ON CONFLICT (app, id) DO NOTHING
 RETURNING seq;
