@@ -1,14 +1,18 @@
 """What a task raised, as text that can be sent: bounded, and whatever the exception does to prevent it.
 
 An exception is task code too: its `__str__` may raise, exit, recurse without end or return a gigabyte, and its class
-may lie about its name. The traceback is the task's own: frames of isolane and of the import system are left out.
+may lie about its name. The traceback is the task's own: frames of isolane and of the import system are left out, and
+files are named as the project has them: `tasks/x.py`, or `shoplib/x.py` of a folder that `[code] packages` shows.
 """
 
 from __future__ import annotations
 
 import os.path
+import re
+from collections.abc import Callable
 
 import runner
+from runner.guest.loading import code_folder
 
 Error = dict[str, str]
 
@@ -53,15 +57,29 @@ def _message(error: BaseException) -> str:
 def _traceback(error: BaseException) -> str:
     from traceback import StackSummary, TracebackException  # noqa: PLC0415 - most attempts do without
 
+    shown = _names_of_files()
     report = TracebackException(type(error), error, error.__traceback__, compact=True)
     todo: list[TracebackException | None] = [report]
     while todo:
         if (part := todo.pop()) is None:
             continue
         frames = [frame for frame in part.stack if not frame.filename.startswith(_OURS)]
+        for frame in frames:
+            frame.filename = shown(frame.filename)
+        if isinstance(name := vars(part).get("filename"), str):  # of a SyntaxError
+            part.filename = shown(name)
         part.stack = StackSummary.from_list(frames) if frames else None  # type: ignore[assignment]
         todo += (part.__cause__, part.__context__, *(part.exceptions or ()))
     return "".join(report.format())
+
+
+def _names_of_files() -> Callable[[str], str]:
+    """What makes the path of a file inside the one that the project has it by; any other stays."""
+    code = code_folder()
+    if code is None:
+        return str
+    inside = re.compile(f"{re.escape(code)}/(?:packages/[0-9]+/)?")
+    return lambda path: inside.sub("", path, count=1) if inside.match(path) else path
 
 
 def _cut(text: str, limit: int) -> str:

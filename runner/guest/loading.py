@@ -72,13 +72,17 @@ def _found(path: str, attribute: str, function: FunctionType, options: dict[str,
         raise InvalidOptionError(f"{error}; give {attribute} a name of its own: @task(name=...)") from None
 
 
+def code_folder() -> str | None:
+    """Where the path has a folder `tasks` first: the code as it is seen inside."""
+    # Not pathlib, whose import costs a task two milliseconds.
+    return next((entry for entry in sys.path if os.path.isdir(os.path.join(entry, "tasks"))), None)  # noqa: PTH112, PTH118
+
+
 def _make_package() -> None:
     """Make `tasks` the folder that the path names first, whatever package of that name is installed."""
-    # Not pathlib, whose import costs a task two milliseconds.
-    folders = (os.path.join(entry, "tasks") for entry in sys.path)  # noqa: PTH118
-    folder = next((folder for folder in folders if os.path.isdir(folder)), None)  # noqa: PTH112
-    if folder is None or os.path.isfile(f"{folder}/__init__.py"):  # noqa: PTH113
+    code = code_folder()
+    if code is None or os.path.isfile(f"{code}/tasks/__init__.py"):  # noqa: PTH113
         return  # importing it does the same, and runs what stands there
     package = ModuleType("tasks")
-    package.__path__ = [folder]
+    package.__path__ = [f"{code}/tasks"]
     sys.modules["tasks"] = package

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 
@@ -121,6 +123,65 @@ def test_a_lack_of_memory_is_still_told_under_a_limit(guest):
     ).error
 
     assert error["type"] == "MemoryError"
+
+
+def test_a_traceback_names_files_as_the_project_has_them(guest):
+    guest.write("def work():\n    raise ValueError('deep')", "parts/_helper.py")
+
+    error = guest.run(
+        """
+        from tasks.parts._helper import work
+        def run():
+            try:
+                work()
+            except ValueError as first:
+                try:
+                    raise KeyError("second") from first
+                except KeyError:
+                    raise ExceptionGroup("both", [compiled()])
+        def compiled():
+            try:
+                compile("def f(:", __file__, "exec")
+            except SyntaxError as error:
+                return error
+        """
+    ).error
+
+    assert str(guest.folder) not in error["traceback"]
+    for line in (
+        'File "tasks/job.py", line 5, in run',
+        'File "tasks/parts/_helper.py", line 2, in work',
+        "raise ValueError('deep')",
+        'File "tasks/job.py", line 1\n',
+        'File "tasks/job.py", line 13, in compiled',
+    ):
+        assert line in error["traceback"]
+
+
+def test_a_syntax_error_in_a_file_names_it_as_the_project_has_it(guest):
+    assert 'File "tasks/job.py", line 1\n' in guest.discover("def run(:").error["traceback"]
+
+
+def test_a_file_of_a_package_is_named_from_the_folder_that_is_shown(guest):
+    shown = guest.folder / "packages" / "0" / "shoplib"
+    shown.mkdir(parents=True)
+    (shown / "prices.py").write_text("def price():\n    return 1 / 0")
+
+    error = guest.run(
+        f"""
+        import json, sys
+        sys.path.append({str(shown.parent)!r})
+        from shoplib.prices import price
+        def run():
+            try:
+                json.loads("")
+            except ValueError:
+                price()
+        """
+    ).error
+
+    assert 'File "shoplib/prices.py", line 2, in price' in error["traceback"]
+    assert f'File "{json.__file__}"' in error["traceback"], "what is installed keeps its place"
 
 
 def test_groups_and_causes_are_in_the_traceback(guest):
