@@ -30,7 +30,7 @@ from sandbox.report import End
 from sandbox.roster import Roster
 from sandbox.spec import Level, Limits, Spec
 from sandbox.watchdog import Watchdog, Watched
-from sandbox.zygote_handle import Zygote
+from sandbox.zygote_handle import UnfitHost, Zygote
 from sandbox.zygotes import Zygotes
 
 _PROBE_LIMITS = Limits(memory_bytes=128 << 20, processes=16, disk_bytes=1 << 20, open_files=64)
@@ -268,14 +268,14 @@ class Sandbox:
     async def _start_zygote(self, spec: Spec, lease: Lease | None) -> Zygote | str:
         number = self._roster.new_number()
         if self.level is not Level.FULL:
-            return f"needs level full, and this is {self.level}"
+            return UnfitHost(f"needs level full, and this is {self.level}")
         try:
             await self._look_at_mounts(spec)
         except SetupError as error:
             return f"needs other {error}"
         group = self._create_group(spec)
         if group is None:
-            return "needs a cgroup, and none can be had here"
+            return UnfitHost("needs a cgroup, and none can be had here")
         try:
             provide = partial(self._provide, spec, most_bytes=footprint.WAITING_BYTES)
             launch = ZygoteLaunch(spec, group, self._roster.free_slot(), lease, provide)

@@ -21,6 +21,12 @@ from sandbox.line import Line
 from sandbox.spec import Spec
 
 
+class UnfitHost(str):
+    """Why no zygote of any spec is ready, as the rest of "warming up, it …": what the host lacks."""
+
+    __slots__ = ()
+
+
 class Zygote:
     """One zygote, as the runner holds it.
 

@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from sandbox.errors import SandboxError
 from sandbox.lease import Lease
 from sandbox.spec import Spec
-from sandbox.zygote_handle import Zygote
+from sandbox.zygote_handle import UnfitHost, Zygote
 
 #: After this many seconds it is replaced.
 _OLD_S = 600.0
@@ -60,6 +60,7 @@ class Zygotes:
         self._starting: dict[Hashable, asyncio.Task[None]] = {}
         self._seen: dict[Hashable, float] = {}
         self._unfit: dict[Hashable, str] = {}
+        self._told: set[str] = set()  # of the host, and so of every spec
         self._sweeping: asyncio.TimerHandle | None = None
         self._looking: asyncio.TimerHandle | None = None
 
@@ -133,6 +134,7 @@ class Zygotes:
         await asyncio.gather(*self._starting.values(), return_exceptions=True)
         self.retire()
         self._unfit.clear()
+        self._told.clear()
 
     def _usable(self, key: Hashable, lease: Lease | None) -> Zygote | None:
         """The one that is there, if an attempt may be forked from it; if not, it is done with."""
@@ -187,6 +189,11 @@ class Zygotes:
         if len(self._unfit) >= _UNFIT_REMEMBERED:
             self._unfit.clear()
         self._unfit[key] = reason
+        if isinstance(reason, UnfitHost):
+            if reason not in self._told:
+                self._told.add(reason)
+                _logger.info("no task starts warm here: that %s", reason)
+            return
         _logger.info("%s starts anew for each attempt, which is slower: warming up, it %s", spec.name, reason)
 
     def _forget(self, key: Hashable) -> None:

@@ -248,11 +248,14 @@ async def test_a_sandbox_that_keeps_nothing_warm_says_so_and_starts_no_zygote(tm
 
 
 @pytest.mark.parametrize("weaker", [Level.RESTRICTED, Level.BASIC])
-async def test_below_level_full_nothing_is_kept_warm(tmp_path, actor, weaker):
+async def test_below_level_full_nothing_is_kept_warm_which_is_said_once(tmp_path, actor, caplog, weaker):
     sandbox = await actor.start(tmp_path, weaker)
+    caplog.set_level(logging.INFO, "sandbox.zygotes")
     spec = importing(actor.spec("nothing"), "")
 
-    assert await sandbox.warm_up(spec) == f"needs level full, and this is {weaker}"
+    for each in (spec, importing(actor.spec("nothing", name="other"), "other = 1")):
+        assert await sandbox.warm_up(each) == f"needs level full, and this is {weaker}"
+    assert caplog.messages == [f"no task starts warm here: that needs level full, and this is {weaker}"]
 
     confined = await sandbox.launch(spec)
     assert await actor.Inside(confined)("6 * 7") == 42
