@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 from rich.text import Text
@@ -52,10 +53,11 @@ def print_run(run: dict[str, Any]) -> None:
     if run["status"] == "succeeded":
         print_block("result", json_block(run["result"]))
     if run["error"] is not None:
-        print_block("error", run["error"]["traceback"] or f"{run['error']['type']}: {run['error']['message']}")
+        print_block("error", _error(run["error"]))
     if run["attempts"]:
         print_block("attempts", "")
         _print_attempts(run["attempts"])
+        _print_earlier_errors(run["attempts"], run["error"])
 
 
 def _status(run: dict[str, Any]) -> Text:
@@ -64,6 +66,19 @@ def _status(run: dict[str, Any]) -> Text:
     if run["reason"] is not None and run["reason"] != "success" and run["status"] != "running":
         text.append(f" ({run['reason']})")
     return text
+
+
+def _error(error: dict[str, Any]) -> str:
+    return error["traceback"] or f"{error['type']}: {error['message']}"
+
+
+def _print_earlier_errors(attempts: list[dict[str, Any]], last: dict[str, Any] | None) -> None:
+    """What attempts raised, but for the error that is the run's own; once where several in turn raised the same."""
+    for error, alike in groupby(attempts, lambda attempt: attempt["error"]):
+        numbers = [attempt["number"] for attempt in alike]
+        if error is not None and error != last:
+            name = f"attempt {numbers[0]}" if len(numbers) == 1 else f"attempts {numbers[0]} to {numbers[-1]}"
+            print_block(f"error of {name}", _error(error))
 
 
 def _progress(progress: dict[str, Any] | None) -> str | None:

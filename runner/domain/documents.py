@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from runner.domain.run import Attempt, LogLine, QueueState, RunDetail
+from runner.domain.run import Attempt, LogLine, QueueState, RunDetail, TaskError
 from runner.units import rfc3339
 
 Document = dict[str, Any]
@@ -24,7 +24,7 @@ def run_document(detail: RunDetail, why: str | None, value: Callable[[str], Any]
         "reason": run.reason and run.reason.value,
         "parameters": value(detail.parameters),
         "result": None if detail.result is None else value(detail.result),
-        "error": error and {"type": error.type, "message": error.message, "traceback": error.traceback},
+        "error": _error(error),
         "why": why,
         "attempt_count": run.attempt_count,
         "attempts": [_attempt(attempt) for attempt in detail.attempts],
@@ -46,11 +46,16 @@ def run_document(detail: RunDetail, why: str | None, value: Callable[[str], Any]
     }
 
 
+def _error(error: TaskError | None) -> Document | None:
+    return None if error is None else {"type": error.type, "message": error.message, "traceback": error.traceback}
+
+
 def _attempt(attempt: Attempt) -> Document:
     return {
         "number": attempt.number,
         "reason": attempt.reason and attempt.reason.value,
         "why": attempt.why,
+        "error": _error(attempt.error),
         "started_at": rfc3339(attempt.started_at),
         "finished_at": _time(attempt.finished_at),
         "exit_code": attempt.exit_code,

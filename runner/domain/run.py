@@ -122,6 +122,7 @@ class Attempt:
     finished_at: int | None = None
     reason: Reason | None = None
     why: str | None = None
+    error: TaskError | None = None  # with `Reason.ERROR`, of the newest attempts
     exit_code: int | None = None
     signal: int | None = None
     peak_memory_bytes: int | None = None

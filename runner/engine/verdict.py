@@ -18,7 +18,7 @@ from sandbox import Outcome
 
 _TYPE_CHARS = 200
 _MESSAGE_CHARS = 8 << 10
-_TRACEBACK_CHARS = 64 << 10
+_TRACEBACK_CHARS = 16 << 10  # of the end; each failed attempt keeps its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from runner.guest.loading import code_folder
 Error = dict[str, str]
 
 _MESSAGE_BYTES = 8 << 10
-_TRACEBACK_BYTES = 64 << 10
+_TRACEBACK_BYTES = 16 << 10
 _CUT = "\n... cut ...\n"
 _ROOT = os.path.dirname(os.path.dirname(runner.__file__))  # noqa: PTH120 - pathlib costs a task two milliseconds
 _OURS = (f"{_ROOT}/runner/", f"{_ROOT}/sandbox/", "<frozen importlib")

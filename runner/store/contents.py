@@ -20,7 +20,8 @@ _RUN_COLUMNS = """
     cancel_requested_at scheduled_by root first_due_at delay_us
 """
 _ATTEMPT_COLUMNS = """
-    fence run number node started_at finished_at reason why exit_code signal peak_memory_bytes cpu_time_s sandbox code
+    fence run number node started_at finished_at reason why error exit_code signal peak_memory_bytes cpu_time_s sandbox
+    code
 """
 _PAGE_BYTES = 8_000_000
 

@@ -13,6 +13,9 @@ from runner.domain.run import Attempt, LogLine, NewRun, QueueState, Run, TaskErr
 from runner.domain.status import Reason, Status
 from runner.store.records import ScheduleState
 
+#: Of how many attempts of a run the errors are kept: its newest.
+ERRORS_KEPT = 100
+
 
 class Row(Protocol):
     """A row of a result, such as `sqlite3.Row` or `asyncpg.Record`."""
@@ -95,6 +98,7 @@ def attempt_of(row: Row) -> Attempt:
         finished_at=row["finished_at"],
         reason=Reason(row["reason"]) if row["reason"] else None,
         why=row["why"],
+        error=error_of(row["error"]),
         exit_code=row["exit_code"],
         signal=row["signal"],
         peak_memory_bytes=row["peak_memory_bytes"],
@@ -105,7 +109,7 @@ def attempt_of(row: Row) -> Attempt:
 
 
 def error_of(text: str | None) -> TaskError | None:
-    """The column `run_responses.error`."""
+    """The columns `run_responses.error` and `attempts.error`."""
     return TaskError(**json.loads(text)) if text else None
 
 

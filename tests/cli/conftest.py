@@ -35,6 +35,17 @@ TASKS = {
             print("forged\\x1b[31m\\x9b1m", file=sys.stderr)
             raise ValueError("no way\\x1b]0;title\\x07")
     """,
+    "flaky.py": """
+        from runner import Retry, task
+
+        @task(retry=Retry(first="10ms", on=("error",)))
+        def run(parameters, context):
+            if context.attempt == 1:
+                raise ValueError("no first time")
+            if context.attempt == 2:
+                raise KeyError("nor second")
+            return "well"
+    """,
     "vanish.py": """
         import os
 

@@ -216,6 +216,24 @@ def test_the_page_says_how_long_each_attempt_took_and_where(project):
     assert node["id"] in page
 
 
+def test_each_failed_attempt_shows_its_error(project):
+    run = project.schedule("flaky")
+    project("runs", "wait", run)
+
+    attempts = project.json("runs", "show", run)["attempts"]
+    page = project("runs", "show", run).stdout
+
+    assert [attempt["error"] and attempt["error"]["message"] for attempt in attempts] == [
+        "no first time",
+        "'nor second'",
+        None,
+    ]
+    assert all("flaky.py" in attempt["error"]["traceback"] for attempt in attempts[:2])
+    _, first, second = re.split(r"error of attempt \d", page)
+    assert "ValueError: no first time" in first
+    assert "KeyError: 'nor second'" in second
+
+
 def test_a_list_says_which_time_it_shows_and_how_often_each_was_tried(project):
     run = project.schedule(*GREET)
     project("runs", "wait", run)

@@ -55,6 +55,30 @@ async def test_an_error_is_kept_until_a_later_attempt_ends_otherwise(desk) -> No
     assert (await desk.detail(run)).error is None
 
 
+async def test_each_attempt_keeps_its_error_whatever_comes_after_it(desk) -> None:
+    run = await desk.enqueue()
+    errors = [TaskError(type="ValueError", message=f"\0 no {number}", traceback="\u2026") for number in range(2)]
+
+    for error in errors:
+        await desk.retry(await desk.claim_one(), reason=Reason.ERROR, error=error)
+    await desk.retry(await desk.claim_one(), reason=Reason.CRASH)
+    await desk.end(await desk.claim_one(), result="1")
+
+    detail = await desk.detail(run)
+    assert [attempt.error for attempt in detail.attempts] == [*errors, None, None]
+    assert detail.error is None
+
+
+async def test_of_very_many_attempts_the_newest_hundred_keep_their_errors(desk) -> None:
+    run = await desk.enqueue()
+    for number in range(103):
+        error = TaskError(type="ValueError", message=str(number), traceback="")
+        await desk.retry(await desk.claim_one(), reason=Reason.ERROR, error=error)
+
+    kept = [attempt.error and attempt.error.message for attempt in (await desk.detail(run)).attempts]
+    assert kept == [None] * 3 + [str(number) for number in range(3, 103)]
+
+
 async def test_a_run_that_retries_comes_back_when_it_is_due(desk) -> None:
     run = await desk.enqueue()
     retried = await desk.retry(await desk.claim_one(), due_in_s=5, reason=Reason.TIMEOUT)

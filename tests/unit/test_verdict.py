@@ -86,4 +86,4 @@ def test_a_reported_error_is_bounded() -> None:
     read = read_error({"type": "T" * 10_000, "message": "m" * 100_000, "traceback": "t" * 1_000_000}, Mask())
 
     assert read is not None
-    assert (len(read.type), len(read.message), len(read.traceback)) == (200, 8192, 65536)
+    assert (len(read.type), len(read.message), len(read.traceback)) == (200, 8192, 16384)

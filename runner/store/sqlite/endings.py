@@ -10,7 +10,7 @@ from runner.domain.run import Claim, Ending, Run, Verdict
 from runner.domain.status import PENDING, Status
 from runner.errors import ConflictError, NotFoundError, StaleClaimError
 from runner.store.policy import Policy
-from runner.store.rows import error_text, run_of
+from runner.store.rows import ERRORS_KEPT, error_text, run_of
 from runner.store.sqlite.enqueueing import Entry, insert
 from runner.store.sqlite.lanes import refresh
 from runner.store.sqlite.statements import SQL
@@ -37,6 +37,7 @@ def finish(
     seq, status = held["seq"], verdict.status
     if held["cancel_requested_at"] is not None and status in PENDING:
         status = Status.CANCELLED  # asked for while the verdict was on its way
+    error = error_text(ending.error)
     tx.execute(
         SQL["end_attempt"],
         {
@@ -44,6 +45,7 @@ def finish(
             "finished_at": ending.finished_at,
             "reason": ending.reason.value,
             "why": sentence(ending.why),
+            "error": error,
             "exit_code": ending.exit_code,
             "signal": ending.signal,
             "peak_memory_bytes": ending.peak_memory_bytes,
@@ -52,8 +54,10 @@ def finish(
             "code": ending.code,
         },
     )
+    if error is not None and claim.attempt > ERRORS_KEPT:
+        tx.execute(SQL["forget_error"], (seq, claim.attempt - ERRORS_KEPT))
     if ending.result is not None or ending.error is not None:
-        tx.execute(SQL["put_response"], (seq, ending.result, error_text(ending.error)))
+        tx.execute(SQL["put_response"], (seq, ending.result, error))
     else:
         tx.execute(SQL["clear_response"], (seq,))
     (row,) = tx.rows(

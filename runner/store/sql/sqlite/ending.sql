@@ -12,9 +12,12 @@ WHERE runs.app = :app AND runs.id = :id AND attempts.number = :number
     AND attempts.finished_at = :finished_at AND attempts.reason = :reason AND attempts.why = :why;
 
 -- name: end_attempt
-UPDATE attempts SET finished_at = :finished_at, reason = :reason, why = :why, exit_code = :exit_code, signal = :signal,
-    peak_memory_bytes = :peak_memory_bytes, cpu_time_s = :cpu_time_s, sandbox = :sandbox, code = :code
+UPDATE attempts SET finished_at = :finished_at, reason = :reason, why = :why, error = :error, exit_code = :exit_code,
+    signal = :signal, peak_memory_bytes = :peak_memory_bytes, cpu_time_s = :cpu_time_s, sandbox = :sandbox, code = :code
 WHERE fence = :fence;
+
+-- name: forget_error
+UPDATE attempts SET error = NULL WHERE run = ? AND number = ?;
 
 -- name: leave_running
 UPDATE runs SET status = :status, ready = :ready, reason = :reason, why = :why, failures = :failures, losses = :losses,

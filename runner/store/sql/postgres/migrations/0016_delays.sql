@@ -1,4 +1,4 @@
--- Version 15: a run that is to wait for a while is told from one that is to wait for an instant.
+-- Version 16: a run that is to wait for a while is told from one that is to wait for an instant.
 
 ALTER TABLE runs ADD COLUMN delay_us bigint;  -- from `created_at` on; NULL where an instant was named
 
