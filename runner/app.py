@@ -68,6 +68,9 @@ _logger = logging.getLogger(__name__)
 async def serve(settings: Settings, host: str, port: int, say: Say) -> None:
     """Run one node with its HTTP side until SIGTERM or SIGINT; then drain. What there is to tell goes to `say`.
 
+    While it drains, it is called as before: nobody notices before the port is closed, which is the last thing but one.
+    A second signal ends the process at once.
+
     Raises:
         RunnerError: (one of its kinds) it cannot start; the message says why and what to do.
     """
@@ -76,7 +79,7 @@ async def serve(settings: Settings, host: str, port: int, say: Say) -> None:
         logging.getLogger(library).setLevel(logging.WARNING)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        asyncio.get_running_loop().add_signal_handler(number, _stop, number, stopping, say)
     state = _state_folder(settings)
     async with running_engine(
         settings, settings.runner.store, state / "attempts.lock", patience_s=_PATIENCE_S
@@ -101,10 +104,25 @@ async def serve(settings: Settings, host: str, port: int, say: Say) -> None:
             gc.freeze()  # what is there by now stays: to look through it again and again held up the loop for 50 ms
             _greet(url, engine, say)
             await stopping.wait()
-            say(f"\nStopping: running attempts get {settings.runner.stop_grace_s:g} s to end ...", err=True)
+            say(
+                f"\nStopping: running attempts get {settings.runner.stop_grace_s:g} s to end, and calls are answered "
+                "meanwhile; once more ends it at once ...",
+                err=True,
+            )
+            await engine.drain()
         finally:
             (state / "server.json").unlink(missing_ok=True)
             await server.stop()
+
+
+def _stop(number: int, stopping: asyncio.Event, say: Say) -> None:
+    """Begin to stop; asked a second time, end as if nobody handled the signal."""
+    if not stopping.is_set():
+        stopping.set()
+        return
+    say(f"\n{signal.Signals(number).name} came twice: ending at once; the next start repeats what is cut off", err=True)
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
 
 
 async def run_once(

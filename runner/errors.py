@@ -15,6 +15,7 @@
     ├── LimitExceededError                  a limit of the config; retrying later may help
     ├── UnauthorizedError                   no token, or one that is not known
     ├── TransportError                      the server cannot be reached; nothing is known about the call
+    ├── StoppingError                       the server is about to end and did not take the call
     ├── WaitTimeoutError (also TimeoutError)  the run goes on, only the waiting ended
     ├── DeadlockError                       waiting for a run that cannot start while the waiter waits
     ├── RunFailedError                      the awaited run ended, and not in success
@@ -144,6 +145,13 @@ class TransportError(RunnerError):
 
     code = "transport"
     http_status = 502
+
+
+class StoppingError(RunnerError):
+    """The server is about to end and did nothing; the one that is started after it, or another, takes the call."""
+
+    code = "stopping"
+    http_status = 503
 
 
 class WaitTimeoutError(RunnerError, TimeoutError):

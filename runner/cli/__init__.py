@@ -32,14 +32,21 @@ _COMMANDS = {
 @click.group(cls=LazyGroup, commands_at=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--url", metavar="URL", help="Server to talk to.  [else ISOLANE_URL, else this folder's]")
 @click.option("--token", metavar="TOKEN", help="Token for it.  [else ISOLANE_TOKEN, else this folder's]")
+@click.option(
+    "--patience",
+    metavar="DURATION",
+    default="10s",
+    show_default=True,
+    help="How long to wait for a server that is not there; 0 for not at all.",
+)
 @click.version_option(package_name="isolane", message="isolane %(version)s")
 @click.pass_context
-def isolane(context: click.Context, url: str | None, token: str | None) -> None:
+def isolane(context: click.Context, url: str | None, token: str | None, patience: str) -> None:
     """Durable tasks, one at a time per queue, each run in a sandbox of its own.
 
     Start with `isolane init`, then `isolane serve`; in another terminal `isolane schedule hello`.
     """
-    context.obj = Target(url=url, token=token)
+    context.obj = Target(url=url, token=token, patience=patience)
 
 
 def main() -> None:

@@ -18,14 +18,14 @@ class Target:
 
     url: str | None
     token: str | None
+    patience: str
 
     def connect(self) -> Client:
         """A client of the server; nothing is sent yet."""
         # Loaded when it is needed: what it takes to speak HTTP would double the time of `isolane --help`.
-        from runner.sdk.client import Client  # noqa: PLC0415
-        from runner.sdk.locate import locate  # noqa: PLC0415
+        from runner.cli.caller import Caller  # noqa: PLC0415
 
-        return Client(*locate(self.url, self.token))
+        return Caller(self.url, self.token, patience=self.patience)
 
 
 def fetch(list_: Callable[..., Page], cursor: str | None, *, whole: bool, **query: Any) -> Page:

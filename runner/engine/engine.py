@@ -1,8 +1,9 @@
 """One node at work: joins the parts, starts and stops the services in their order.
 
 Start: store, sandbox (which waits for proof that the attempts of an earlier runner are dead), tasks, recovery of what
-was lost, membership, dispatch, schedules. Stop: the same backwards; running attempts get their grace, what is left is
-given back.
+was lost, membership, dispatch, schedules. Stop: the same backwards, in two steps. While it drains, nothing new is
+started, running attempts get their grace and what is left is given back; `operations` goes on meanwhile, and what they
+store is executed by the next start or by another node. Then all is closed.
 """
 
 from __future__ import annotations
@@ -107,19 +108,26 @@ class Engine:
             self._chores.start()
             self._watching = asyncio.create_task(self._watch(), name="watch over tasks")
 
-    async def stop(self) -> None:
-        """Drain and give back everything. Stopping what was not started, or twice, is fine."""
+    async def drain(self) -> None:
+        """Start nothing more, and return when no attempt runs; whatever else can be asked is answered as before.
+
+        Draining what was not started, or twice, is fine.
+        """
         self.operations.is_ready = False
         self.parts.node.stopping = True
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
-        await self._catalog.close()
         await self._chores.stop()
         if self._clock.running:
             self._clock.shutdown(wait=False)
         await self._takeover.stop()
         await self._dispatcher.drain(self.parts.settings.runner.stop_grace_s)
+
+    async def stop(self) -> None:
+        """Drain and give back everything. Stopping what was not started, or twice, is fine."""
+        await self.drain()
+        await self._catalog.close()
         self.parts.endings.close()
         await self._sandbox.close()
         await self._membership.stop()

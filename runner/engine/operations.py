@@ -48,8 +48,10 @@ class Operations:
 
     async def ready(self) -> tuple[bool, str]:
         """Whether this node can work, and what it says of itself."""
+        if self._parts.node.stopping:
+            return False, "the node is draining: it takes calls, starts no attempts, and is about to end"
         if not self.is_ready:
-            return False, "the node is starting or stopping"
+            return False, "the node is starting"
         if not self._parts.node.is_member:
             return False, "the node lost its lease and has not been taken in again: it cannot reach the store"
         try:

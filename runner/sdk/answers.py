@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from runner.errors import RunnerError, TransportError
+from runner.errors import RunnerError, StoppingError, TransportError
 from runner.sdk.calls import Call
+from runner.sdk.patience import Lost
 
 T = TypeVar("T")
 
 _PREFIX = "urn:isolane:"
+#: What a proxy answers while there is no server behind it.
+_GATEWAY = {502, 503}
 
 
 def read_answer(call: Call[T], status: int, body: bytes, where: str) -> T:
     """What the call gives.
 
     Raises:
+        Lost: the server, or one at its place, may take the call later.
         RunnerError: (one of its kinds) the server refused; or `TransportError`: what answered is no isolane server.
     """
     if status >= 400:
@@ -27,7 +31,17 @@ def read_answer(call: Call[T], status: int, body: bytes, where: str) -> T:
         raise TransportError(f"{where} answered {status} with what isolane never says: {body[:100]!r}") from None
 
 
-def read_problem(status: int, body: bytes, where: str) -> RunnerError:
+def read_problem(status: int, body: bytes, where: str) -> RunnerError | Lost:
+    """What to raise for an answer that is an error."""
+    error = _error(status, body, where)
+    if isinstance(error, StoppingError):
+        return Lost(error, may_have_acted=False)
+    if isinstance(error, TransportError) and status in _GATEWAY:
+        return Lost(error, may_have_acted=True)
+    return error
+
+
+def _error(status: int, body: bytes, where: str) -> RunnerError:
     """The error that a problem document (RFC 9457) stands for."""
     try:
         document = json.loads(body)
@@ -39,7 +53,7 @@ def read_problem(status: int, body: bytes, where: str) -> RunnerError:
     return TransportError(f"{where} answered {status}, and not as isolane does: is this its address? {body[:100]!r}")
 
 
-def read_line(line: bytes, where: str) -> dict[str, object]:
+def read_line(line: bytes, where: str) -> dict[str, Any]:
     """One line of a log.
 
     Raises:
@@ -49,6 +63,6 @@ def read_line(line: bytes, where: str) -> dict[str, object]:
         document = json.loads(line)
     except (ValueError, RecursionError):
         document = None
-    if not isinstance(document, dict):
+    if not isinstance(document, dict) or not isinstance(document.get("number"), int):
         raise TransportError(f"{where} sent what is no line of a log: {line[:100]!r}")
     return document

@@ -1,14 +1,24 @@
-"""The client for programs with an event loop. The same calls as `Client`, each awaited."""
+"""The client for programs with an event loop. The same calls as `Client`, each awaited, and cancelled at any moment."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Sequence
+from contextlib import aclosing
+from datetime import timedelta
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast
 
-from aiohttp import ClientConnectorError, ClientError, ClientPayloadError, ClientSession, ClientTimeout
+from aiohttp import (
+    ClientConnectionError,
+    ClientConnectorError,
+    ClientError,
+    ClientPayloadError,
+    ClientSession,
+    ClientSSLError,
+    ClientTimeout,
+)
 from yarl import URL
 
 from runner.errors import TransportError
@@ -16,7 +26,8 @@ from runner.sdk import calls
 from runner.sdk.answers import read_answer, read_line, read_problem
 from runner.sdk.calls import Call, Conversation
 from runner.sdk.handle import AsyncHandle, Document
-from runner.sdk.locate import locate_for_code
+from runner.sdk.locate import Whereabouts, locate_for_code
+from runner.sdk.patience import PATIENCE, Lost, Patience, is_absent, patience_s
 from runner.sdk.requests import outside_request, outside_requests
 
 if TYPE_CHECKING:
@@ -30,7 +41,6 @@ T = TypeVar("T")
 #: Longer than the longest wait that one call asks for.
 _TIMEOUT = ClientTimeout(total=60)
 _ENDLESS = ClientTimeout(total=None, sock_connect=10)
-_PAUSES_S = (0.0, 0.2, 1.0)
 
 
 def _performs(
@@ -50,17 +60,36 @@ class AsyncClient:
     """The server's calls as methods to await; an async context manager, or call `close`.
 
     Args:
-        url: of the server; without it ISOLANE_URL, then what the project's folder says (`runner.sdk.locate`).
+        url: of the server; without it ISOLANE_URL, then what the project's folder says (`runner.sdk.locate`). Where it
+            is, is found out at the first call: a client can be made before the server is there.
         token: without it ISOLANE_TOKEN, then the project's.
+        patience: how long a call waits for a server that is not there, such as one that is being started again, a
+            timedelta or a duration; 0 for not at all. What is waited out: `runner.sdk.patience`.
 
     Raises:
-        RunnerError: a test calls it, and no server is told: it would find the one that really works in this folder.
-        TransportError: no server is told or found; from each method, that it cannot be reached or its reply was lost.
+        InvalidOptionError: the address or the patience is none.
+        RunnerError: (from a method) a test calls it, and no server is told: it would find the one that really works in
+            this folder.
+        TransportError: (from a method) no server is told or found, it cannot be reached, or its reply was lost.
     """
 
-    def __init__(self, url: str | None = None, token: str | None = None) -> None:
-        self.url, self._token = locate_for_code(url, token)
+    #: How it finds its server.
+    _locate = staticmethod(locate_for_code)
+
+    def __init__(
+        self, url: str | None = None, token: str | None = None, *, patience: timedelta | str | float = PATIENCE
+    ) -> None:
+        self._where = Whereabouts(url, token, self._locate)
+        self._patience_s = patience_s(patience)
         self._session: ClientSession | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the server is; raises as a method does that does not wait for it."""
+        try:
+            return self._where.find()[0]
+        except Lost as lost:
+            raise lost.error from None
 
     async def scheduleTask(  # noqa: N802
         self, task: Task, parameters: Any = None, **options: Unpack[ScheduleOptions]
@@ -101,21 +130,39 @@ class AsyncClient:
     async def logs(
         self, run: str, *, after: int = 0, limit: int | None = None, follow: bool = False
     ) -> AsyncIterator[Document]:
-        """A run's log, line by line; with `follow`, until the run is final.
+        """A run's log, line by line; with `follow`, until the run is final. Where it is cut off, it is taken up again.
 
         Raises:
-            TransportError: the log was cut off; go on after the last line's `number`.
+            TransportError: that did not work; go on after the last line's `number`.
         """
-        call = calls.logs(run, after=after, limit=limit, follow=follow)
+        patience = Patience(self._patience_s)
+        while True:
+            call = calls.logs(run, after=after, limit=limit, follow=follow)
+            try:
+                async with aclosing(self._stream(call, _ENDLESS if follow else _TIMEOUT)) as lines:
+                    async for line in lines:
+                        if line["number"] > after:
+                            after, patience = line["number"], Patience(self._patience_s)
+                            limit = limit and limit - 1
+                            yield line
+                            if limit == 0:
+                                return
+            except Lost as lost:
+                await self._pause(patience.pause_s(lost, repeatable=True))
+            else:
+                return
+
+    async def _stream(self, call: Call[Any], within: ClientTimeout) -> AsyncGenerator[Document, None]:
+        url, token = self._where.find()
         try:
-            async with self._request(call, _ENDLESS if follow else _TIMEOUT) as response:
+            async with self._request(call, url, token, within) as response:
                 if response.status >= 400:
-                    raise read_problem(response.status, await response.read(), self.url)
+                    raise read_problem(response.status, await response.read(), url)
                 while line := await response.content.readline():
                     if not line.isspace():  # an empty one only says that the connection is alive
-                        yield read_line(line, self.url)
+                        yield read_line(line, url)
         except (ClientError, TimeoutError) as error:
-            raise self._lost(error) from error
+            raise _lost(error, url) from error
 
     async def close(self) -> None:
         """Close the connections that are kept open. The client can still be used."""
@@ -142,38 +189,55 @@ class AsyncClient:
             answer = await self._perform(call)
 
     async def _perform(self, call: Call[T]) -> T:
-        pauses = iter(_PAUSES_S)
+        patience = Patience(self._patience_s)
         while True:
             try:
-                async with self._request(call, _TIMEOUT) as response:
-                    status, body = response.status, await response.read()
-            except (ClientError, TimeoutError) as error:
-                broken = not isinstance(error, ClientConnectorError | TimeoutError)
-                pause_s = next(pauses, None) if call.repeatable and broken else None
-                if pause_s is None:
-                    raise self._lost(error) from error
-                await asyncio.sleep(pause_s)
-                continue
-            return read_answer(call, status, body, self.url)
+                return await self._try(call)
+            except Lost as lost:
+                await self._pause(patience.pause_s(lost, repeatable=call.repeatable))
 
-    def _request(self, call: Call[Any], timeout: ClientTimeout) -> Any:
+    async def _pause(self, pause_s: float) -> None:
+        """Wait before the next try. The server may be somewhere else by then."""
+        self._where.forget()
+        await asyncio.sleep(pause_s)
+
+    async def _try(self, call: Call[T]) -> T:
+        url, token = self._where.find()
+        try:
+            async with self._request(call, url, token, _TIMEOUT) as response:
+                status, body = response.status, await response.read()
+        except (ClientError, TimeoutError) as error:
+            raise _lost(error, url) from error
+        return read_answer(call, status, body, url)
+
+    def _request(self, call: Call[Any], url: str, token: str | None, timeout: ClientTimeout) -> Any:
         if self._session is None:
             # Long lines of a log are read whole.
             self._session = ClientSession(read_bufsize=1 << 22)
+            # It would send what HTTP calls idempotent a second time by itself: a run cannot be deleted twice.
+            self._session._retry_connection = False  # noqa: SLF001 - there is no other way to say so
         headers = {"Accept": "application/json"}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
         body = None
         if call.body is not None:
             body = json.dumps(call.body, ensure_ascii=False, allow_nan=False).encode()
             headers["Content-Type"] = "application/json"
         # Encoded already: a slash in a queue's name must stay encoded.
-        url = URL(f"{self.url}/api/v1{call.path}", encoded=True)
-        return self._session.request(call.method, url, data=body, headers=headers, timeout=timeout)
+        place = URL(f"{url}/api/v1{call.path}", encoded=True)
+        return self._session.request(call.method, place, data=body, headers=headers, timeout=timeout)
 
-    def _lost(self, error: Exception) -> TransportError:
-        if isinstance(error, ClientConnectorError):
-            return TransportError(f'nothing answers at {self.url}: is the server running? ("isolane serve")')
-        if isinstance(error, ClientPayloadError):
-            return TransportError(f"the answer of {self.url} was cut off: {error}")
-        return TransportError(f"the call to {self.url} failed: {type(error).__name__}: {error}")
+
+def _lost(error: Exception, url: str) -> TransportError | Lost:
+    """What to raise where no answer came."""
+    failed = TransportError(f"the call to {url} failed: {type(error).__name__}: {error}")
+    if isinstance(error, TimeoutError | ClientSSLError):
+        return failed
+    if isinstance(error, ClientConnectorError):
+        if not is_absent(error.os_error):
+            return failed
+        absent = TransportError(f'nothing answers at {url}: is the server running? ("isolane serve")')
+        return Lost(absent, may_have_acted=False)
+    if isinstance(error, ClientPayloadError):
+        return Lost(TransportError(f"the answer of {url} was cut off: {error}"), may_have_acted=True)
+    return Lost(failed, may_have_acted=True) if isinstance(error, ClientConnectionError) else failed

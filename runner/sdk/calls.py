@@ -32,7 +32,8 @@ class Call(Generic[T]):
         path: below `/api/v1`, percent-encoded, with its query.
         body: sent as JSON, `None` for no body.
         read: from the answered JSON (`None` without a body) to what the caller gets.
-        repeatable: whether sending it twice is the same as once, so that a lost reply is no harm.
+        repeatable: whether sending it twice is the same as once, so that a lost reply is no harm. What is not is sent
+            again only where it certainly did not arrive.
     """
 
     method: str
@@ -61,14 +62,17 @@ def show(run: str) -> Call[Document]:
 
 
 def wait(run: str, timeout: timedelta | str | None = None) -> Conversation[Document]:
-    """The run when it is final or the time is over, whichever is first."""
+    """The run when it is final or the time is over, whichever is first.
+
+    A server that is about to end answers before the time: the next one is asked for the rest.
+    """
     timeout_s = wait_s(timeout)
     ends_at = None if timeout_s is None else time.monotonic() + timeout_s
     while True:
         left_s = _WAIT_S if ends_at is None else min(_WAIT_S, max(0.0, ends_at - time.monotonic()))
         path = f"/runs/{_part(run)}?wait={round(left_s * 1000)}ms"
         document: Document = yield Call(method="GET", path=path, read=_document)
-        if document["status"] in FINAL or left_s < _WAIT_S:
+        if document["status"] in FINAL or (ends_at is not None and time.monotonic() >= ends_at):
             return document
 
 

@@ -1,7 +1,7 @@
 """The client for programs without an event loop: blocking, with the standard library only, safe to share by threads.
 
-Connections are kept open and taken from a common heap. A call that can be repeated without harm (`Call.repeatable`) is,
-when its connection breaks: runs get their id here, so a reply that was lost never doubles one.
+Connections are kept open and taken from a common heap. A server that is not there is waited for, see
+`runner.sdk.patience`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from runner.sdk import calls
 from runner.sdk.answers import read_answer, read_line, read_problem
 from runner.sdk.calls import Call, Conversation
 from runner.sdk.handle import Document, Handle
-from runner.sdk.locate import locate_for_code
+from runner.sdk.locate import Whereabouts, locate_for_code
+from runner.sdk.patience import PATIENCE, Lost, Patience, is_absent, patience_s
 from runner.sdk.requests import outside_request, outside_requests
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ T = TypeVar("T")
 
 #: Longer than the longest wait that one call asks for.
 _TIMEOUT_S = 60.0
-_PAUSES_S = (0.0, 0.2, 1.0)
-_BROKEN = (ConnectionError, http.client.HTTPException)
 _MOST_IDLE = 16
 
 
@@ -56,17 +55,36 @@ class Client:
     """The server's calls as methods.
 
     Args:
-        url: of the server; without it ISOLANE_URL, then what the project's folder says (`runner.sdk.locate`).
+        url: of the server; without it ISOLANE_URL, then what the project's folder says (`runner.sdk.locate`). Where it
+            is, is found out at the first call: a client can be made before the server is there.
         token: without it ISOLANE_TOKEN, then the project's.
+        patience: how long a call waits for a server that is not there, such as one that is being started again, a
+            timedelta or a duration; 0 for not at all. What is waited out: `runner.sdk.patience`.
 
     Raises:
-        RunnerError: a test calls it, and no server is told: it would find the one that really works in this folder.
-        TransportError: no server is told or found; from each method, that it cannot be reached or its reply was lost.
+        InvalidOptionError: the address or the patience is none.
+        RunnerError: (from a method) a test calls it, and no server is told: it would find the one that really works in
+            this folder.
+        TransportError: (from a method) no server is told or found, it cannot be reached, or its reply was lost.
     """
 
-    def __init__(self, url: str | None = None, token: str | None = None) -> None:
-        self.url, self._token = locate_for_code(url, token)
+    #: How it finds its server.
+    _locate = staticmethod(locate_for_code)
+
+    def __init__(
+        self, url: str | None = None, token: str | None = None, *, patience: timedelta | str | float = PATIENCE
+    ) -> None:
+        self._where = Whereabouts(url, token, self._locate)
+        self._patience_s = patience_s(patience)
         self._idle: list[http.client.HTTPConnection] = []
+
+    @property
+    def url(self) -> str:
+        """Where the server is; raises as a method does that does not wait for it."""
+        try:
+            return self._where.find()[0]
+        except Lost as lost:
+            raise lost.error from None
 
     def scheduleTask(  # noqa: N802
         self, task: Task, parameters: Any = None, **options: Unpack[ScheduleOptions]
@@ -105,23 +123,41 @@ class Client:
     task = _performs(calls.task)
 
     def logs(self, run: str, *, after: int = 0, limit: int | None = None, follow: bool = False) -> Iterator[Document]:
-        """A run's log, line by line; with `follow`, until the run is final.
+        """A run's log, line by line; with `follow`, until the run is final. Where it is cut off, it is taken up again.
 
         Raises:
-            TransportError: the log was cut off; go on after the last line's `number`.
+            TransportError: that did not work; go on after the last line's `number`.
         """
-        call = calls.logs(run, after=after, limit=limit, follow=follow)
-        with closing(self._connect()) as connection:
+        patience = Patience(self._patience_s)
+        while True:
+            call = calls.logs(run, after=after, limit=limit, follow=follow)
             try:
-                response = self._exchange(connection, call)
+                with closing(self._stream(call, endless=follow)) as lines:
+                    for line in lines:
+                        if line["number"] > after:
+                            after, patience = line["number"], Patience(self._patience_s)
+                            limit = limit and limit - 1
+                            yield line
+                            if limit == 0:
+                                return
+            except Lost as lost:
+                self._pause(patience.pause_s(lost, repeatable=True), lost)
+            else:
+                return
+
+    def _stream(self, call: Call[Any], *, endless: bool) -> Generator[Document, None, None]:
+        url, token = self._where.find()
+        with closing(self._connect(url)) as connection:
+            try:
+                response = _exchange(connection, call, url, token)
                 if response.status >= 400:
-                    raise read_problem(response.status, response.read(), self.url)
-                if follow and connection.sock is not None:
+                    raise read_problem(response.status, response.read(), url)
+                if endless and connection.sock is not None:
                     connection.sock.settimeout(None)  # a run may be silent for as long as it likes
                 for line in _lines(response):
-                    yield read_line(line, self.url)
+                    yield read_line(line, url)
             except (OSError, http.client.HTTPException) as error:
-                raise self._lost(error) from error
+                raise self._lost(error, url) from error
 
     async def await_run(self, run: str, timeout: timedelta | str | None = None) -> Document:  # noqa: ASYNC109
         """As `wait`, in a thread of its own, for a handle that is awaited."""
@@ -131,8 +167,8 @@ class Client:
 
     def close(self) -> None:
         """Close the connections that are kept open. The client can still be used."""
-        while self._idle:
-            self._idle.pop().close()
+        while (connection := self._kept()) is not None:
+            connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -153,47 +189,80 @@ class Client:
             answer = self._perform(call)
 
     def _perform(self, call: Call[T]) -> T:
-        pauses = iter(_PAUSES_S)
+        patience = Patience(self._patience_s)
         while True:
-            # A kept connection may have died unnoticed: good enough only for what can be repeated.
-            connection = self._idle.pop() if self._idle and call.repeatable else self._connect()
             try:
-                response = self._exchange(connection, call)
-                status, body = response.status, response.read()
-            except (OSError, http.client.HTTPException) as error:
-                connection.close()
-                again = call.repeatable and isinstance(error, _BROKEN) and not isinstance(error, ConnectionRefusedError)
-                pause_s = next(pauses, None) if again else None
-                if pause_s is None:
-                    raise self._lost(error) from error
-                time.sleep(pause_s)
-                continue
-            if len(self._idle) < _MOST_IDLE:
-                self._idle.append(connection)
-            else:
-                connection.close()
-            return read_answer(call, status, body, self.url)
+                return self._try(call)
+            except Lost as lost:
+                self._pause(patience.pause_s(lost, repeatable=call.repeatable), lost)
 
-    def _exchange(self, connection: http.client.HTTPConnection, call: Call[Any]) -> http.client.HTTPResponse:
-        headers = {"Accept": "application/json"}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
-        body = None
-        if call.body is not None:
-            body = json.dumps(call.body, ensure_ascii=False, allow_nan=False).encode()
-            headers["Content-Type"] = "application/json"
-        connection.request(call.method, f"{urlsplit(self.url).path}/api/v1{call.path}", body, headers)
-        return connection.getresponse()
+    def _pause(self, pause_s: float, _: Lost) -> None:
+        """Wait before the next try. The server may be somewhere else by then."""
+        self._where.forget()
+        time.sleep(pause_s)
 
-    def _connect(self) -> http.client.HTTPConnection:
-        parts = urlsplit(self.url)
+    def _try(self, call: Call[T]) -> T:
+        url, token = self._where.find()
+        # A kept connection may have died unnoticed: good enough only for what can be repeated.
+        kept = self._kept() if call.repeatable else None
+        connection = kept or self._connect(url)
+        try:
+            response = _exchange(connection, call, url, token)
+            status, body = response.status, response.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            self.close()  # what else is kept is hardly better
+            raise self._lost(error, url) from error
+        if len(self._idle) < _MOST_IDLE:
+            self._idle.append(connection)
+        else:
+            connection.close()
+        return read_answer(call, status, body, url)
+
+    def _kept(self) -> http.client.HTTPConnection | None:
+        """A connection that is open; another thread may take the last one at any moment."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
+    def _connect(self, url: str) -> http.client.HTTPConnection:
+        parts = urlsplit(url)
         kind = _SecureConnection if parts.scheme == "https" else _Connection
-        return kind(cast("str", parts.hostname), parts.port, timeout=_TIMEOUT_S)
+        connection = kind(cast("str", parts.hostname), parts.port, timeout=_TIMEOUT_S)
+        try:
+            connection.connect()
+        except OSError as error:
+            if not is_absent(error):
+                raise _failed(error, url) from error
+            absent = TransportError(f'nothing answers at {url}: is the server running? ("isolane serve")')
+            raise Lost(absent, may_have_acted=False) from error
+        return connection
 
-    def _lost(self, error: Exception) -> TransportError:
-        if isinstance(error, ConnectionRefusedError):
-            return TransportError(f'nothing answers at {self.url}: is the server running? ("isolane serve")')
-        return TransportError(f"the call to {self.url} failed: {type(error).__name__}: {error}")
+    @staticmethod
+    def _lost(error: Exception, url: str) -> TransportError | Lost:
+        """What to raise where no answer came."""
+        failed = _failed(error, url)
+        is_broken = isinstance(error, ConnectionError | http.client.IncompleteRead)
+        return Lost(failed, may_have_acted=True) if is_broken else failed
+
+
+def _failed(error: Exception, url: str) -> TransportError:
+    return TransportError(f"the call to {url} failed: {type(error).__name__}: {error}")
+
+
+def _exchange(
+    connection: http.client.HTTPConnection, call: Call[Any], url: str, token: str | None
+) -> http.client.HTTPResponse:
+    headers = {"Accept": "application/json"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    body = None
+    if call.body is not None:
+        body = json.dumps(call.body, ensure_ascii=False, allow_nan=False).encode()
+        headers["Content-Type"] = "application/json"
+    connection.request(call.method, f"{urlsplit(url).path}/api/v1{call.path}", body, headers)
+    return connection.getresponse()
 
 
 class _Connection(http.client.HTTPConnection):

@@ -3,6 +3,9 @@
 A server that serves a project writes its address and a token into the project's `.isolane/`; whoever works in that
 folder needs to tell nothing. A token found there is never sent to an address that came from elsewhere.
 
+A client finds it at its first call and not when it is made, and anew after a call that did not reach it: the server may
+be started later, and again, on another port.
+
 A test works in that folder too. What it schedules must not run on the server that happens to serve there, perhaps with
 the user's real data: under a test nothing is looked for in the folder.
 """
@@ -12,42 +15,72 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
 
 from runner.errors import InvalidOptionError, RunnerError, TransportError
+from runner.sdk.patience import Lost
 
 #: Packages that call tests, as they are told to people.
 _TESTERS = {"_pytest": "pytest", "unittest": "unittest", "doctest": "doctest"}
 
 
-def locate(url: str | None = None, token: str | None = None, folder: Path | None = None) -> tuple[str, str | None]:
+Address = tuple[str, str | None]
+
+
+class Whereabouts:
+    """Where one client finds its server. Nothing is looked up before it is asked for."""
+
+    def __init__(
+        self, url: str | None, token: str | None, find: Callable[[str | None, str | None, Path], Address]
+    ) -> None:
+        """`find` is `locate` or `locate_for_code`.
+
+        Raises:
+            InvalidOptionError: the address that is told is none.
+        """
+        self._url, self._token, self._find = url and _checked(url), token, find
+        self._folder = Path.cwd()
+        self._found: Address | None = None
+
+    def find(self) -> Address:
+        """The address and the token; raises as `locate` does."""
+        if self._found is None:
+            self._found = self._find(self._url, self._token, self._folder)
+        return self._found
+
+    def forget(self) -> None:
+        """Look anew when it is asked for next."""
+        self._found = None
+
+
+def locate(url: str | None, token: str | None, folder: Path) -> Address:
     """The server's address without a slash at its end, and the token, if there is one.
 
     Raises:
-        TransportError: no address is told or found; says what to do.
+        Lost: no server serves the project that this folder belongs to; one may be started.
+        TransportError: no address is told, and this folder belongs to no project; says what to do.
         InvalidOptionError: the address is none.
     """
     url = url or os.environ.get("ISOLANE_URL")
     token = token or os.environ.get("ISOLANE_TOKEN")
     if not url:
-        project = find_project(folder or Path.cwd())
+        project = find_project(folder)
         url, found = _read(project) if project else (None, None)
         token = token or found
         if not url:
             place = f"in {project}" if project else "for this folder"
-            raise TransportError(
+            error = TransportError(
                 f'no isolane server is known {place}: start one with "isolane serve" in the project\'s folder, '
                 "or say where it is with ISOLANE_URL and ISOLANE_TOKEN"
             )
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidOptionError(f'the server\'s address must be such as "http://127.0.0.1:8420": got {url!r:.200}')
-    return url.rstrip("/"), token
+            raise Lost(error, may_have_acted=False) if project else error
+    return _checked(url), token
 
 
-def locate_for_code(url: str | None, token: str | None) -> tuple[str, str | None]:
+def locate_for_code(url: str | None, token: str | None, folder: Path) -> Address:
     """The same for a program, which under a test has to be told.
 
     Raises:
@@ -59,7 +92,14 @@ def locate_for_code(url: str | None, token: str | None) -> tuple[str, str | None
             "set ISOLANE_URL (and ISOLANE_TOKEN) to a server for tests, use runner.Client(url, token), or put something"
             " else in the place of the call in the test"
         )
-    return locate(url, token)
+    return locate(url, token, folder)
+
+
+def _checked(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidOptionError(f'the server\'s address must be such as "http://127.0.0.1:8420": got {url!r:.200}')
+    return url.rstrip("/")
 
 
 def _tested_by() -> str | None:

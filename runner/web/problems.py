@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import hdrs, web
 
-from runner.errors import InvariantError, RunnerError, UnauthorizedError
+from runner.errors import InvariantError, RunnerError, StoppingError, UnauthorizedError
 
 PROBLEM_TYPE = "application/problem+json"
 #: Codes of the errors that the HTTP layer itself raises; those of the runner bring their own.
@@ -29,6 +29,12 @@ _HTTP_CODES = {
     503: "too-many-connections",
 }
 
+#: What some errors bring besides.
+_HEADERS: dict[type[RunnerError], dict[str, str]] = {
+    UnauthorizedError: {hdrs.WWW_AUTHENTICATE: "Bearer"},
+    StoppingError: {hdrs.RETRY_AFTER: "1"},
+}
+
 log = logging.getLogger(__name__)
 
 
@@ -41,7 +47,7 @@ async def answer_problems(
     except RunnerError as error:
         if isinstance(error, InvariantError):
             log.exception("%s %s", request.method, request.rel_url.raw_path)
-        headers: dict[str, str] = {hdrs.WWW_AUTHENTICATE: "Bearer"} if isinstance(error, UnauthorizedError) else {}
+        headers = next((headers for kind, headers in _HEADERS.items() if isinstance(error, kind)), None)
         return problem(request, error.code, error.http_status, str(error), headers)
     except web.HTTPMethodNotAllowed as error:
         allowed = ", ".join(sorted(error.allowed_methods))

@@ -2,7 +2,9 @@
 
 The way of a request: `listener` took its connection in, `admission` decides from its head whether it may come in, then
 the router finds its handler. Whatever is raised on that way, `problems` answers.
-Stopping ends what waits for long (waits for runs, followers of logs), gives other requests a few seconds and closes.
+Stopping ends what waits for long: waits for runs are answered with the run as it stands, logs that are followed are
+cut, and clients ask again, from where they were. What is being answered gets a few seconds, what comes later on a
+connection that was kept is told to ask again elsewhere, and all is closed.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from runner.engine.operations import Operations
-from runner.errors import ConfigError
+from runner.errors import ConfigError, StoppingError
 from runner.web import health, logs, nodes, queues, runs, tasks
 from runner.web.admission import Admission
 from runner.web.auth import Authenticate, Tokens
@@ -63,7 +65,7 @@ class Server:
     ) -> None:
         self._app = web.Application()
         self._app[OPERATIONS] = operations
-        self._app[STOPPING] = asyncio.Event()
+        self._stopping = self._app[STOPPING] = asyncio.Event()
         self._app[ROOM] = Room(_BODIES_BYTES)
         parts = (runs.routes(parameters_bytes), logs.routes(), queues.routes(), tasks.routes(), nodes.routes())
         for part in (*parts, health.routes()):
@@ -101,7 +103,7 @@ class Server:
 
     async def stop(self) -> None:
         """Stop listening, end what waits, let the rest finish. Stopping twice is fine."""
-        self._app[STOPPING].set()
+        self._stopping.set()
         if self._listener is not None:
             self._listener.stop()
         await self._runner.cleanup()
@@ -119,6 +121,8 @@ class Server:
                     raise web.HTTPServiceUnavailable(
                         text="too many clients are being answered; try again later, or raise connections in [server]"
                     )
+                if self._stopping.is_set():
+                    raise StoppingError("the server is about to end: ask again, the next one takes the call")
             return await routed(request)
 
         async def answer(request: web.BaseRequest) -> web.StreamResponse:

@@ -147,9 +147,9 @@ def test_plain_calls_in_a_projects_folder_find_its_server(server, project):
         "runner.scheduleTask('greet')",
         "runner.scheduleTasks([{'task': 'greet'}])",
         "runner.getRun('r1')",
-        "runner.Client()",
-        "runner.Client(token='t')",
-        "runner.AsyncClient()",
+        "runner.Client().show('r1')",
+        "list(runner.Client(token='t').logs('r1'))",
+        "import asyncio; asyncio.run(runner.AsyncClient().show('r1'))",
     ],
 )
 @pytest.mark.parametrize(
