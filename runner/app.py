@@ -120,7 +120,8 @@ def _stop(number: int, stopping: asyncio.Event, say: Say) -> None:
     if not stopping.is_set():
         stopping.set()
         return
-    say(f"\n{signal.Signals(number).name} came twice: ending at once; the next start repeats what is cut off", err=True)
+    name = signal.Signals(number).name
+    say(f"\n{name} while it stopped: ending at once; what is cut off counts as lost and runs again", err=True)
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)
 

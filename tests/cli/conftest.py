@@ -124,10 +124,15 @@ class Project:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def open(self, *arguments: str) -> subprocess.Popen[str]:
+    def open(self, *arguments: str, stderr: int | None = None) -> subprocess.Popen[str]:
         """Start a call whose stdout is read while it goes on."""
         return subprocess.Popen(
-            command(*arguments), cwd=self.folder, env=environment(), stdout=subprocess.PIPE, encoding="utf-8"
+            command(*arguments),
+            cwd=self.folder,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            encoding="utf-8",
         )
 
     def on_terminal(self, *arguments: str, **more: str) -> str:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import resource
 import signal
 import socket
+import subprocess
 import urllib.request
 from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import pytest
+
+from support.projects import CONFIG
+from support.waiting import eventually
 
 
 def test_a_second_server_is_told_what_is_in_its_way(served, isolane):
@@ -45,6 +49,57 @@ def test_ctrl_c_stops_it_in_order(served):
 
     assert server.process.wait(timeout=30) == 0
     assert "Traceback" not in server.log()
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it_at_once(served, second):
+    project, server = served
+    config = project.folder / "config" / "isolane.toml"
+    assert server.stop() == 0
+    config.write_text(CONFIG.replace('stop_grace = "200ms"', 'stop_grace = "10m"'))
+    server.start().close()
+    run = project.schedule("linger")
+    with project.open("runs", "logs", run, "--follow") as follower:
+        follower.stdout.readline()
+        follower.terminate()
+    server.ask_to_stop()
+    eventually(lambda: server.log().count("once more ends it at once") == 2)
+
+    server.ask_to_stop(second)
+
+    assert server.process.wait(timeout=10) == -second
+    assert f"{second.name} while it stopped: ending at once" in server.log()
+    assert "Traceback" not in server.log()
+    config.write_text(CONFIG)
+    server.start().close()
+    assert "lost" in str(project.json("runs", "show", run))
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("command", [("schedule", "greet", "-p", '{"name": "Ada"}', "--wait"), ("runs", "wait")])
+def test_the_command_line_waits_for_a_server_that_is_started_again(served, command):
+    project, server = served
+    run = () if command[0] == "schedule" else (project.schedule("greet", "--after", "3s", "-p", '{"name": "Ada"}'),)
+    server.kill()
+    with project.open("--patience", "60s", *command, *run, stderr=subprocess.PIPE) as waiting:
+        assert "trying again for up to 1m (--patience)" in waiting.stderr.readline()
+        server.start().close()
+        printed, _ = waiting.communicate(timeout=60)
+
+    assert waiting.returncode == 0
+    assert "Ada" in printed or "succeeded" in printed
+    assert server.stop() == 0
+
+
+def test_without_a_server_the_command_line_says_so_at_once_where_it_shall_not_wait(served):
+    project, server = served
+    server.kill()
+
+    refused = project("--patience", "0", "runs", "list")
+
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: nothing answers at ")
+    assert "patience must be a duration" in project("--patience", "soon", "runs", "list").stderr
 
 
 @pytest.mark.parametrize("modes", [0o777, 0o770])

@@ -23,12 +23,12 @@ class Server:
         self.project = project
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> Client:
-        """Start it and wait until it answers; a client for it."""
+    def start(self, port: int = 0) -> Client:
+        """Start it and wait until it answers; a client for it. Port 0 is a free one, another each time."""
         address = self.project / ".isolane" / "server.json"
         with (self.project / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "runner", "serve", "--port", "0"], cwd=self.project, stdout=log, stderr=log
+                [sys.executable, "-m", "runner", "serve", "--port", str(port)], cwd=self.project, stdout=log, stderr=log
             )
         pid = self.process.pid
         eventually(lambda: self._is_up(address, pid), within_s=60)
@@ -52,8 +52,13 @@ class Server:
     def stop(self) -> int:
         """SIGTERM, and its exit code."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGTERM)
+        self.ask_to_stop()
         return self.process.wait(timeout=30)
+
+    def ask_to_stop(self, number: int = signal.SIGTERM) -> None:
+        """Send it a signal, and do not wait for what comes of it."""
+        assert self.process is not None
+        self.process.send_signal(number)
 
     def log(self) -> str:
         """All that it printed."""

@@ -44,6 +44,17 @@ async def test_the_address_that_is_told_can_be_reached(api, host):
     await server.stop()
 
 
+async def test_what_comes_while_it_closes_is_told_to_come_again(api):
+    async with api.http.get("/api/v1/queues/q") as before:
+        assert before.status != 503
+    api.server._stopping.set()  # and not closed yet
+
+    async with api.http.post("/api/v1/runs", json={"task": "greet"}) as response:
+        assert (response.status, response.headers["Retry-After"]) == (503, "1")
+        assert (await response.json())["type"] == "urn:isolane:stopping"
+    assert api.operations.calls == []
+
+
 async def test_stopping_answers_those_who_wait(api):
     run = "/api/v1/runs/019aa3d4-0000-7000-8000-000000000000?wait=60s"
     async with asyncio.TaskGroup() as group:
