@@ -24,7 +24,8 @@ from sandbox.stream import FrameStream
 from sandbox.supervisor import TERMINATE
 from sandbox.watchdog import Watched
 
-#: v1 gives the alarm before it kills; a kill comes within this or, since memory was found after all, not at all.
+#: The alarm is given before the kill, which comes within this or, since memory was found after all, not at all. In v2
+#: there is one too each time that files were let go of at the limit; so what it meant is found out once in this time.
 _KILL_PATIENCE_S = 1.0
 _KILL_PAUSE_S = 0.005
 #: The kernel keeps a pid namespace until its dead are reaped, which is up to a zygote and so to what it imported.
@@ -197,8 +198,11 @@ class Confined:
             if self._group is None:
                 await self._excess.wait()
                 continue
-            loop.add_reader(self._group.alarm, self._alarmed.set)
+            alarm = self._group.alarm
+            loop.add_reader(alarm, self._alarmed.set)
             await self._alarmed.wait()
+            if self._group is not None:
+                loop.remove_reader(alarm)  # readable until it is cleared: the loop would do nothing else
             deadline = loop.time() + _KILL_PATIENCE_S
             # A counter in a file tells no one that it grew.
             while self._group is not None and not self.memory_kills() and loop.time() < deadline:  # noqa: ASYNC110

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import pytest
 
-from sandbox import Limits
+from sandbox import Limits, Mount
+from support.waiting import eventually_async
 
 
 @pytest.fixture
@@ -30,6 +32,35 @@ async def test_memory_without_bound_is_killed_and_told(limited, actor, entry):
     assert ended.outcome.memory_kills > 0
     assert 48 << 20 < ended.outcome.peak_memory_bytes <= 64 << 20
     assert confined.limits_memory
+
+
+async def test_an_alarm_without_a_kill_keeps_the_event_loop_from_nothing(limited, actor, tmp_path):
+    """In version 2 there is one whenever files that were read or written are let go of, at the limit."""
+    mounts = (Mount(source=str(tmp_path), target="/shared", writable=True),)
+    confined = await limited.launch(actor.spec("evaluate", limits=Limits(memory_bytes=64 << 20), mounts=mounts))
+    confined._alarmed = alarmed = _CountedEvent()
+    watching = asyncio.create_task(confined.memory_killed())
+
+    await confined.send({"eval": "fill('/shared/big', 100 << 20)"})
+    assert await confined.receive() == {"value": None}
+    if "v1" in limited.walls.partition("limits:")[2]:
+        os.eventfd_write(confined._group.alarm, 1)
+    await eventually_async(lambda: alarmed.times)
+    await eventually_async(lambda: not alarmed.is_set())
+
+    assert alarmed.times < 10
+    assert not watching.done()
+    watching.cancel()
+    confined.kill()
+    assert (await actor.finish(confined)).outcome.memory_kills == 0
+
+
+class _CountedEvent(asyncio.Event):
+    times = 0
+
+    def set(self):
+        self.times += 1
+        super().set()
 
 
 async def test_the_kill_is_counted_when_nobody_waited_for_it(limited, actor):
