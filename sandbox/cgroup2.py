@@ -164,7 +164,7 @@ class V2Group:
         """Let nothing more be forked in it, and kill all that there is."""
         assert self._limits is not None, "it was limited when it was made"
         self.limit(replace(self._limits, processes=1))
-        cgroupfs.kill(self._path / "cgroup.procs")
+        cgroupfs.kill(self._path)
 
     def remove(self) -> None:
         """Have done with the group, in which nothing lives any more."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import signal
 import time
@@ -47,34 +49,60 @@ def sweep_folder(folder: Path) -> None:
     """Kill everything in the groups of `folder`, wait until they are empty, and remove them."""
     deadline = time.monotonic() + _SWEEP_PATIENCE_S
     for group in [path for path in folder.glob("*") if path.is_dir()]:
-        if (group / "cgroup.kill").exists():  # version 2, from Linux 5.14: all at once, whatever they fork
-            write(group / "cgroup.kill", "1")
-        while pids := (group / "cgroup.procs").read_text().split():
+        _kill_at_once(group)
+        while not _is_removed(group):
+            pids = _pids(group)
             if time.monotonic() > deadline:
-                raise SetupError("cgroup", f"processes {' '.join(pids)} in {group} do not die")
+                raise SetupError(
+                    "cgroup", f"{group} does not get empty: {' '.join(pids) or 'what was in it'} does not die"
+                )
             for pid in pids:
-                try:
-                    os.kill(int(pid), signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
+                if pid != "0":  # of another pid namespace; to `os.kill` it is whoever is in this process's group
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(pid), signal.SIGKILL)
             time.sleep(0.001)
-        group.rmdir()
 
 
-def kill(procs: Path) -> None:
-    """Kill what this file lists, in which nothing can be forked."""
-    for pid in procs.read_text().split():
+def kill(group: Path) -> None:
+    """Kill what is in a group in which nothing can be forked."""
+    if _kill_at_once(group):
+        return
+    for pid in _pids(group):
         try:
             pidfd = os.pidfd_open(int(pid))
         except ProcessLookupError:
             continue
         try:
-            if pid in procs.read_text().split():  # and so it was that process all the time
+            if pid in _pids(group):  # and so it was that process all the time
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         except ProcessLookupError:
             pass
         finally:
             os.close(pidfd)
+
+
+def _kill_at_once(group: Path) -> bool:
+    """Kill all in it, whatever they fork meanwhile; `False` in version 1, and before Linux 5.14."""
+    try:
+        write(group / "cgroup.kill", "1")
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _pids(group: Path) -> list[str]:
+    return (group / "cgroup.procs").read_text().split()
+
+
+def _is_removed(group: Path) -> bool:
+    """Remove it, which the kernel refuses while something in it is dying, even if that is listed no more."""
+    try:
+        group.rmdir()
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
 
 
 def remove_folder(folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import cgroup_delegation, cgroupfs
+from sandbox import cgroup_delegation, cgroupfs, syscalls
 
 
 @pytest.fixture
@@ -84,3 +84,25 @@ def test_without_controllers_for_memory_and_processes_nothing_is_made(place):
 
     assert [path for path in inner.iterdir() if path.is_dir()] == []
     inner.rmdir()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may begin a pid namespace without a user namespace")
+def test_a_sweep_from_another_pid_namespace_does_not_kill_its_own_process_group(place, inhabitant):
+    """There what lives in a group is listed as 0, which to `kill` is a process group."""
+    _, own = place
+    group = own / "1"
+    group.mkdir()
+    cgroupfs.write(group / "cgroup.procs", str(inhabitant[0]))
+
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        syscalls.unshare(syscalls.CLONE_NEWPID)
+        swept = os.fork()
+        if swept == 0:
+            cgroupfs.sweep_folder(own)
+            os._exit(0)
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(swept, 0)[1]) & 0xFF)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert not group.exists()
