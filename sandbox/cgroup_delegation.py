@@ -61,6 +61,8 @@ def _prepare(base: Path, folder: Path) -> set[str]:
         folder.mkdir(exist_ok=True)
     except OSError:
         return set()
+    if not os.access(folder, os.W_OK):  # there since somebody else was here under this name
+        return set()
     try:
         if offered - _words(base / "cgroup.subtree_control") and _is_given(base):
             _clear(base)
