@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import itertools
 import os
+import select
 from dataclasses import replace
 from pathlib import Path
 
-from sandbox import cgroupfs, syscalls
+from sandbox import cgroupfs
 from sandbox.cgroup_delegation import NEEDED, WELCOME, folder_for_groups
 from sandbox.cgroup_pool import LEFT_BEHIND_BYTES, Pool
 from sandbox.spec import Limits
@@ -58,7 +61,7 @@ class V2Group:
         self._has_cpu = has_cpu
         self._limits: Limits | None = None
         self._earlier_cpu_time_s = 0.0
-        self._open: list[int] = []
+        self._open = contextlib.ExitStack()
         self.procs: tuple[int, ...] = ()
         try:
             path.mkdir()
@@ -67,12 +70,11 @@ class V2Group:
             cgroupfs.write(path / "memory.oom.group", "1")  # one killed, all killed: no crippled tree goes on
             self._memory_limit = self._keep(os.open(path / "memory.max", os.O_WRONLY | os.O_CLOEXEC))
             self.limit(limits)
-            self.alarm = self._keep(syscalls.inotify_modified(str(path / "memory.events")))
+            self.alarm = self._watch_events()
             self.procs = (self._keep(os.open(path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)),)
             # Open as long as the group is there: what is asked for each attempt takes longer to open than to read.
-            self._events, self._used, self._population, self._processes, self._cpu = (
-                self._keep(os.open(path / name, os.O_RDONLY | os.O_CLOEXEC))
-                for name in ("memory.events", "memory.current", "cgroup.events", "pids.current", "cpu.stat")
+            self._events, self._used, self._processes, self._cpu = map(
+                self._open_to_read, ("memory.events", "memory.current", "pids.current", "cpu.stat")
             )
             self._peak = self._open_peak()
         except OSError:
@@ -80,8 +82,23 @@ class V2Group:
             raise
 
     def _keep(self, descriptor: int) -> int:
-        self._open.append(descriptor)
+        self._open.callback(os.close, descriptor)
         return descriptor
+
+    def _open_to_read(self, name: str) -> int:
+        return self._keep(os.open(self._path / name, os.O_RDONLY | os.O_CLOEXEC))
+
+    def _watch_events(self) -> int:
+        """What is readable once the events of memory have changed. Not inotify: its instances of a user are few.
+
+        The kernel says by `EPOLLPRI` that the file has changed since this descriptor of it was last read; a look at
+        the number of kills, through another one, takes no notice away.
+        """
+        self._notices = self._open_to_read("memory.events")
+        watch = self._open.enter_context(select.epoll())
+        watch.register(self._notices, select.EPOLLPRI)
+        self.clear_alarm()  # that it is there counts as a change
+        return watch.fileno()
 
     def _open_peak(self) -> int | None:
         """What counts the peak since it was last told to begin anew: from Linux 6.12, for each descriptor by itself."""
@@ -106,8 +123,11 @@ class V2Group:
             cgroupfs.write(self._path / "cpu.max", f"{quota} {_PERIOD_US}")
 
     def limit_memory(self, limit_bytes: int) -> None:
-        """Have another limit on memory from now on."""
+        """Have another limit on memory from now on. Raises `OSError` where more is in use."""
         assert self._limits is not None, "a group has limits from the first"
+        if limit_bytes < self._limits.memory_bytes and self.used_bytes() > limit_bytes:
+            # Here the kernel would not refuse, as it does in version 1: it would kill until the rest fits.
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
         os.pwrite(self._memory_limit, str(limit_bytes).encode(), 0)
         self._limits = replace(self._limits, memory_bytes=limit_bytes)
 
@@ -115,7 +135,7 @@ class V2Group:
         """Make it as new, with these limits; `False` if that cannot be done, as where the peak stays for ever."""
         if self._peak is None and (self._path / "memory.peak").exists():
             return False
-        if cgroupfs.table(self._population)[b"populated"] or self.kills() or self.used_bytes() > LEFT_BEHIND_BYTES:
+        if self.processes() or self.kills() or self.used_bytes() > LEFT_BEHIND_BYTES:
             return False
         self.clear_alarm()
         self.limit(limits)
@@ -130,10 +150,7 @@ class V2Group:
 
     def clear_alarm(self) -> None:
         """Make `alarm` unreadable again."""
-        try:
-            os.read(self.alarm, 4096)
-        except BlockingIOError:
-            pass
+        os.pread(self._notices, 4096, 0)
 
     def used_bytes(self) -> int:
         """The memory that is in use."""
@@ -172,6 +189,5 @@ class V2Group:
 
     def discard(self) -> None:
         """Remove it from the kernel."""
-        while self._open:
-            os.close(self._open.pop())
+        self._open.close()
         cgroupfs.remove_folder(self._path)

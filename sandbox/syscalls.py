@@ -178,17 +178,6 @@ def set_timer(timer: int, at_ns: int) -> None:
     checked(libc.timerfd_settime(ctypes.c_int(timer), absolute, record, None), "timerfd_settime")
 
 
-def inotify_modified(path: str) -> int:
-    """A descriptor that is readable once the file at `path` was modified."""
-    watcher = checked(libc.inotify_init1(ctypes.c_int(os.O_CLOEXEC | os.O_NONBLOCK)), "inotify_init1")
-    try:
-        checked(libc.inotify_add_watch(ctypes.c_int(watcher), os.fsencode(path), ctypes.c_uint(2)), "inotify")
-    except OSError:
-        os.close(watcher)
-        raise
-    return watcher
-
-
 def landlock_abi() -> int:
     """The version of Landlock that this kernel offers."""
     size, flags = ctypes.c_size_t(0), ctypes.c_uint(_LANDLOCK_CREATE_RULESET_VERSION)

@@ -5,7 +5,9 @@ All of it for root, and for an ordinary user in a cgroup that root gave it.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import signal
 import socket
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import Limits, Mount, cgroup, doctor
+from support.waiting import eventually
 
 MEMORY = 64 << 20
 
@@ -63,6 +66,21 @@ def test_a_group_is_used_again(groups):
     second.remove()
 
 
+def test_what_is_found_can_be_used_also_where_a_folder_of_that_name_is_another_s(groups, actor, tmp_path):
+    folders = actor.cgroups(tmp_path / "lock")
+    assert folders
+    for folder in folders:
+        folder.chmod(0o555)  # as root's is to an ordinary user
+
+    found = cgroup.find(tmp_path / "lock")
+    if found is not None:
+        found.create(Limits()).remove()
+        found.close()
+
+    for folder in filter(Path.exists, folders):
+        folder.chmod(0o755)
+
+
 def test_two_attempts_at_once_have_two_groups(groups):
     first, second = groups.create(Limits()), groups.create(Limits())
 
@@ -73,29 +91,96 @@ def test_two_attempts_at_once_have_two_groups(groups):
 
 def test_a_group_in_which_something_lives_is_not_used_again(groups):
     first = groups.create(Limits())
-    near, far = socket.socketpair()
-    child = os.fork()
-    if child == 0:
-        for joined in first.procs:
-            os.write(joined, b"0")
-        far.send(b"joined")
-        signal.pause()
-        os._exit(1)
-    with near, far:
-        assert near.recv(16) == b"joined"
-    place = where(first)
-    first.remove()
+    with inhabitant(first):
+        place = where(first)
+        first.remove()
 
-    second = groups.create(Limits())
+        second = groups.create(Limits())
 
-    assert where(second) != place
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+        assert where(second) != place
     second.remove()
 
 
 def where(group):
     return Path(f"/proc/self/fd/{group.procs[0]}").readlink()
+
+
+@contextlib.contextmanager
+def inhabitant(group, holding_bytes=0):
+    """A process in it, by its pid."""
+    near, far = socket.socketpair()
+    child = os.fork()
+    if child == 0:
+        for joined in group.procs:
+            os.write(joined, b"0")
+        held = bytearray(holding_bytes)
+        far.send(b"joined")
+        signal.pause()
+        os._exit(len(held) and 1)
+    with near, far:
+        assert near.recv(16) == b"joined"
+    try:
+        yield child
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(child, 0)
+
+
+def test_a_limit_below_what_is_in_use_is_refused_and_kills_nothing(groups):
+    group = groups.create(Limits(memory_bytes=MEMORY))
+    with inhabitant(group, MEMORY // 2) as child:
+        with pytest.raises(OSError):
+            group.limit_memory(MEMORY // 8)
+        group.limit_memory(MEMORY)
+
+        assert os.waitpid(child, os.WNOHANG) == (0, 0)
+        assert group.kills() == 0
+    group.remove()
+
+
+def test_the_alarm_is_given_for_each_kill_and_not_taken_away_by_a_look(groups):
+    group = groups.create(Limits(memory_bytes=MEMORY))
+    assert not is_alarmed(group)
+    for _ in range(2):
+        before = group.kills()
+        child = os.fork()
+        if child == 0:
+            for joined in group.procs:
+                os.write(joined, b"0")
+            os._exit(len(bytearray(2 * MEMORY)) and 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        eventually(lambda before=before: group.kills() > before)
+
+        eventually(lambda: is_alarmed(group))
+        # The kernel may hold a notice back for some milliseconds, and so give one more for the same.
+        eventually(lambda: group.clear_alarm() or not is_alarmed(group))
+    group.remove()
+
+
+def is_alarmed(group):
+    return bool(select.select([group.alarm], [], [], 0)[0])
+
+
+def test_a_group_takes_none_of_the_inotify_instances_of_its_user(groups):
+    group = groups.create(Limits())
+
+    opened = [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+
+    assert not [path for path in opened if "inotify" in path]
+    group.remove()
+
+
+def test_all_in_a_group_is_killed_and_nothing_forked_in_it(groups):
+    group = groups.create(Limits(processes=20))
+    with inhabitant(group) as first, inhabitant(group) as second:
+        group.kill()
+
+        for child in (first, second):
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        assert group.processes() == 0
+    group.remove()
 
 
 def test_a_notice_that_nobody_took_does_not_alarm_the_next(groups):
