@@ -13,11 +13,12 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 from runner.catalog import schema, snapshot
+from runner.catalog.beside import advised
 from runner.catalog.choice import Choice, choose
 from runner.catalog.discovery import (
     CODE,
@@ -186,7 +187,8 @@ class Catalog:
 
     async def _join(self, choice: Choice) -> None:
         """Take the chosen versions into use, with what the config says and the secrets that are there now."""
-        entries, problems = dict[TaskKey, TaskEntry](), dict(choice.problems)
+        entries = dict[TaskKey, TaskEntry]()
+        problems = await asyncio.to_thread(self._with_advice, choice.problems)
         self._lacks_secrets = False
         for module, version in choice.versions.items():
             for task in version.tasks:
@@ -200,6 +202,13 @@ class Catalog:
                     problems[task.name] = ModuleProblem(module=module, file=version.file, error=_told(error))
         problems |= self._unmatched(entries, problems)
         self.entries, self.problems = MappingProxyType(entries), MappingProxyType(problems)
+
+    def _with_advice(self, problems: Mapping[str, ModuleProblem]) -> dict[str, ModuleProblem]:
+        project, packages = self._settings.project, self._settings.packages.values()
+        return {
+            name: replace(problem, error=advised(problem.error, project, packages))
+            for name, problem in problems.items()
+        }
 
     def _entry(self, module: str, version: Version, task: TaskManifest) -> TaskEntry:
         self._settings.bounds.check_name(task.name, task_name(module, task.function))
