@@ -157,6 +157,18 @@ def test_a_check_of_a_copy_writes_nothing_beside_it(isolane, tmp_path, in_use) -
     assert contents(copies) == before
 
 
+def test_a_copy_of_a_file_without_its_logs_makes_none_beside_it(isolane, tmp_path) -> None:
+    enqueue(tmp_path, "sqlite:one.db", 3)
+    (tmp_path / "one-logs.db").unlink()
+
+    copied = isolane("store", "copy", "sqlite:one.db", "sqlite:two.db")
+
+    assert (copied.returncode, copied.stderr) == (0, "")
+    assert copied.stdout.startswith("copied 3 runs to ")
+    assert not (tmp_path / "one-logs.db").exists()
+    assert (tmp_path / "two-logs.db").exists()
+
+
 def test_a_check_of_a_torn_copy_says_how_to_make_a_whole_one(isolane, tmp_path) -> None:
     enqueue(tmp_path, "sqlite:one.db", 200)
     torn = tmp_path / "torn.db"

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import sqlite3
+import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -74,6 +75,7 @@ class SqliteStore(Store):
         self._turns = Turns()
         self._nodes = Nodes()
         self._migrates = True
+        self._no_logs: tempfile.TemporaryDirectory[str] | None = None  # where there are none, until it is closed
 
     # --- life ---------------------------------------------------------------------------------------------------
 
@@ -85,7 +87,10 @@ class SqliteStore(Store):
         try:
             await self._writer.start()
             self._readers.start()
-            await self._logs.open(migrating=not as_it_is or not self._logs.path.exists())
+            if as_it_is and not self._logs.path.exists():  # a copy may come without, and nothing is made beside it
+                self._no_logs = tempfile.TemporaryDirectory(prefix="isolane-")
+                self._logs = Logs(Path(self._no_logs.name) / self._logs.path.name, self._tell)
+            await self._logs.open(migrating=not as_it_is or self._no_logs is not None)
             if not as_it_is:
                 await self._writer.run(lambda tx: lanes.apply_rules(tx, self._policy))
         except BaseException:
@@ -111,6 +116,8 @@ class SqliteStore(Store):
         await self._readers.close()
         await self._writer.close()
         await self._logs.close()
+        if self._no_logs is not None:
+            self._no_logs.cleanup()
         self._lock.release()
 
     def listen(self, callback: Callable[[Notice], None]) -> Callable[[], None]:
