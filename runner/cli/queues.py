@@ -110,7 +110,10 @@ def show(target: Target, name: str, *, as_json: bool) -> None:
 @_name
 @click.pass_obj
 def pause(target: Target, name: str) -> None:
-    """Start no more runs of a queue until it is resumed; running ones go on."""
+    """Start no more runs of a queue until it is resumed.
+
+    Running ones go on.
+    """
     target.connect().pause(name)
     say(f"{escaped(name)} is paused")
 
@@ -137,6 +140,9 @@ def purge(target: Target, name: str) -> None:
 @_name
 @click.pass_obj
 def release(target: Target, name: str) -> None:
-    """Let the next run of a strict queue pass the one that is between two attempts."""
+    """Let a strict queue pass the run that waits for a retry.
+
+    The one that is between two attempts gives its place to the next.
+    """
     released = target.connect().release(name)
     say(f"{released} places of {escaped(name)} are free again")

@@ -174,7 +174,10 @@ def logs(target: Target, run: str, *, follow: bool, as_json: bool) -> None:
 @_several
 @click.pass_obj
 def cancel(target: Target, runs: tuple[str, ...]) -> None:
-    """Cancel runs: those that wait at once, a running one as soon as its attempt is dead."""
+    """Cancel runs that wait or run.
+
+    Those that wait are cancelled at once, a running one as soon as its attempt is dead.
+    """
     server = target.connect()
 
     def cancel_one(run: str) -> None:

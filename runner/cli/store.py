@@ -38,7 +38,10 @@ def command() -> None:
 @_store_url
 @config_file
 def migrate(url: str | None, config_path: Path | None) -> None:
-    """Bring the schema of the store up to date, or make the store; a runner does so too when it starts."""
+    """Bring the schema up to date, or make the store.
+
+    A runner does so too when it starts.
+    """
     store, name = _named(url, config_path)
     asyncio.run(store.migrate())
     say(f"{escaped(name)} is up to date")
@@ -50,9 +53,10 @@ def migrate(url: str | None, config_path: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.pass_context
 def check(context: click.Context, url: str | None, config_path: Path | None, *, as_json: bool) -> None:
-    """Check the schema and the integrity of the store, and count again what it counts; exit code 1 if it is wrong.
+    """Check that the store is whole and counts right.
 
-    Nothing is written, so that a copy can be checked too; a runner may go on meanwhile.
+    Its schema, the integrity of its files, and all that it counts; exit code 1 if something is wrong. Nothing is
+    written, so that a copy can be checked too; a runner may go on meanwhile.
     """
     store, name = _named(url, config_path)
     problems = asyncio.run(store.check())
@@ -71,9 +75,10 @@ def check(context: click.Context, url: str | None, config_path: Path | None, *, 
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
 def copy(source: str, target: str) -> None:
-    """Copy all that the store FROM holds to the store TO, which holds no runs; each is "sqlite:PATH" or "postgresql://…".
+    """Copy all that the store FROM holds to the store TO.
 
-    No runner may use either meanwhile. A copy that was interrupted goes on when it is made again. FROM stays as it is.
+    Each is "sqlite:PATH" or "postgresql://…", and TO holds no runs. No runner may use either meanwhile. A copy that was
+    interrupted goes on when it is made again. FROM stays as it is.
     """
     one, name = _at(source)
     other, other_name = _at(target)

@@ -248,3 +248,12 @@ def test_the_doctor_names_a_preload_that_is_not_there(isolane, tmp_path):
 
     assert not task["warm"]
     assert "[sandbox] preload names nothing_of_this_name, whose import raised ModuleNotFoundError" in task["reason"]
+
+
+@pytest.mark.parametrize("group", ["", "runs", "queues", "nodes", "tasks", "store", "config"])
+def test_each_command_is_told_in_one_whole_line(isolane, group):
+    helped = isolane(*group.split(), "--help")
+
+    commands = helped.stdout.partition("Commands:\n")[2].splitlines()
+    assert commands
+    assert [line for line in commands if not line.endswith(".") or line.endswith("...") or line.startswith("   ")] == []
