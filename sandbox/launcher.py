@@ -34,6 +34,8 @@ from sandbox.errors import SetupError
 from sandbox.spec import Level, Spec
 
 _HANDLED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+#: So many files that an attempt left are removed at once; where there are more, that is left to a process of its own.
+_REMOVED_AT_ONCE = 500
 
 
 def main(socket_descriptor: int) -> None:
@@ -77,6 +79,7 @@ class Launcher:
         self._running: dict[int, int] = {}  # supervisor's pid -> id of the launch
         self._ended: dict[int, Any] = {}  # id of the launch -> its rusage, while strays are looked for
         self._adopts = False
+        self._sweepers: set[int] = set()
         self._life, self._keep_alive = os.pipe2(os.O_CLOEXEC)
         self._signals = syscalls.signalfd(_HANDLED)
         if threads := len(os.listdir("/proc/self/task")) - 1:
@@ -205,18 +208,31 @@ class Launcher:
                 break
             if pid in self._running:
                 self._ended[self._running.pop(pid)] = usage
+            self._sweepers.discard(pid)
         if self._ended and not self._kill_strays():
             for launch, usage in self._ended.items():
-                scratch.clear(f"{self._scratch}/{launch}")
+                self._sweep(f"{self._scratch}/{launch}")
                 seconds = usage.ru_utime + usage.ru_stime
                 self._tell({"ended": launch, "cpu_time_s": seconds, "peak_bytes": usage.ru_maxrss * 1024})
             self._ended.clear()
+
+    def _sweep(self, folder: str) -> None:
+        """Remove what an attempt left, which may be so much that no other is to wait for it."""
+        if not scratch.clear(folder, _REMOVED_AT_ONCE):
+            pid = syscalls.clone(0)
+            if pid == 0:
+                try:
+                    kinship.die_with_parent()
+                    scratch.clear(folder)
+                finally:
+                    os._exit(0)
+            self._sweepers.add(pid)
 
     def _kill_strays(self) -> bool:
         """Kill what was adopted from supervisors that were killed; `True` if there was any, which will be reaped."""
         if not self._adopts:
             return False
-        strays = kinship.descendants(os.getpid(), without=self._running)
+        strays = kinship.descendants(os.getpid(), without={*self._running, *self._sweepers})
         for pid in strays:
             try:
                 os.kill(pid, signal.SIGKILL)

@@ -3,11 +3,16 @@
 One for each attempt, in a folder beside the lock file, on the host and as its user. Whoever holds the lock knows that
 nothing of an earlier runner is alive, and clears away what it left. Names in such a folder are the task's: they are
 never followed, only removed, relative to the folder that they are in.
+
+So is its shape: folders may lie in each other deeper than any stack or path goes, may not be readable, and hold more
+than can be removed in a moment.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 
 
 def folder_of(lock: int) -> str:
@@ -23,9 +28,62 @@ def make(base: str, name: str) -> str:
     return path
 
 
-def clear(path: str) -> None:
-    """Remove a folder with all that is in it, if it is there. Nothing that writes to it may be alive."""
-    if os.path.lexists(path):
-        import shutil  # noqa: PLC0415 - at level full nothing of it is needed
+def clear(path: str, most: int = sys.maxsize) -> bool:
+    """Remove a folder with all that is in it, if it is there. Nothing that writes to it may be alive.
 
-        shutil.rmtree(path, ignore_errors=True)
+    Returns whether that was done with: not, where it would take to remove more than `most`. What cannot be removed is
+    left.
+    """
+    with contextlib.suppress(OSError):
+        top = _open(path)
+        try:
+            if not _empty(top, most):
+                return False
+        finally:
+            os.close(top)
+        os.rmdir(path)
+    return True
+
+
+def _empty(top: int, most: int) -> bool:
+    """Remove what is in an open folder: a folder deeper down is moved up to there first. Raises `OSError`."""
+    prefix = os.urandom(16).hex()  # a name that is not taken
+    names = os.listdir(top)
+    moved = removed = 0
+    while names:
+        removed += 1
+        if removed > most:
+            return False
+        name = names.pop()
+        if _unlink(name, top):
+            continue
+        os.chmod(name, 0o700, dir_fd=top)
+        folder = _open(name, top)
+        try:
+            for inner in os.listdir(folder):
+                removed += 1
+                if removed > most:
+                    return False
+                if not _unlink(inner, folder):
+                    os.chmod(inner, 0o700, dir_fd=folder)  # to move a folder takes the right to write to it
+                    moved += 1
+                    names.append(f"{prefix}{moved}")
+                    os.rename(inner, names[-1], src_dir_fd=folder, dst_dir_fd=top)
+        finally:
+            os.close(folder)
+        os.rmdir(name, dir_fd=top)
+    return True
+
+
+def _unlink(name: str, folder: int) -> bool:
+    """`False` if it is a folder."""
+    try:
+        os.unlink(name, dir_fd=folder)
+    except IsADirectoryError:
+        return False
+    return True
+
+
+def _open(path: str, folder: int | None = None) -> int:
+    """Open a folder. What is none raises `OSError`, and so does a symbolic link."""
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
