@@ -10,7 +10,7 @@ import contextlib
 import os
 import socket
 
-from sandbox import cgroup, footprint
+from sandbox import cgroup, footprint, messages
 from sandbox.confined import Confined
 
 
@@ -26,6 +26,7 @@ class Belongings:
         """Raises `OSError`, having taken nothing."""
         with contextlib.ExitStack() as opened:
             self._channel, far_channel = map(opened.enter_context, socket_pair(socket.SOCK_STREAM))
+            messages.take_no_descriptors(self._channel)
             self._stdout, far_stdout = _pipe(opened)
             self._stderr, far_stderr = _pipe(opened)
             opened.pop_all()  # nothing failed: from here on they have owners

@@ -128,6 +128,7 @@ class Cell:
         carry_out(TURN_STEPS, self._attempt)
         door, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         messages.tell_senders(door)
+        messages.take_no_descriptors(door)
         with door:
             with far:
                 ipc = _open_namespace("ipc")

@@ -27,6 +27,7 @@ CROWDED_PAUSE_S = 0.02
 
 Message = dict[str, Any]
 _SENDER = Struct("3i")  # pid, uid, gid
+_SO_PASSRIGHTS = 83
 
 
 def send(peer: socket.socket, message: Message, descriptors: Sequence[int] = ()) -> None:
@@ -60,6 +61,16 @@ def send_at_once(peer: socket.socket, data: bytes, descriptors: Sequence[int]) -
 
 class CrowdedError(OSError):
     """Nobody's end: too many descriptors of this user are on their way. Send again later."""
+
+
+def take_no_descriptors(peer: socket.socket) -> None:
+    """Have the kernel refuse those who send descriptors to `peer`, from Linux 6.16 on.
+
+    Nobody has to receive one to be the last who has it, and so to close it: that frees all that it holds, and of a TCP
+    connection it may wait for the other side.
+    """
+    with contextlib.suppress(OSError):  # an older kernel
+        peer.setsockopt(socket.SOL_SOCKET, _SO_PASSRIGHTS, 0)
 
 
 def tell_senders(peer: socket.socket) -> None:

@@ -40,6 +40,7 @@ def guard(attempt: Attempt) -> NoReturn:
     runner = socket.socket(fileno=attempt.control)
     attempt.stdout = attempt.stderr = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
     zygote, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    messages.take_no_descriptors(zygote)
     pid = os.fork()  # its first, so the zygote has a pid that no attempt ever has: see `cell`
     if pid == 0:
         attempt.channel = attempt.control = far.detach()
@@ -93,6 +94,7 @@ class Warden:
             return True  # no descriptor was left for the line: that it was closed says so
         line = socket.socket(fileno=given[0])
         link, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        messages.take_no_descriptors(link)
         with line, link, far:
             try:
                 if cell.make() == 0:

@@ -175,6 +175,21 @@ SOCKET_PAIR = Checks((_A_PAIR,))
 #: A pair of datagram sockets can send to any path, so it is a pair no more where paths are the host's.
 CONNECTED_SOCKET_PAIR = Checks((_A_PAIR, Check(1, (_SOCK_DGRAM, _SOCK_RAW), _NO_PROTOCOL, mask=_SOCK_TYPES)))
 
-_SOL_SOCKET, _BUFFER_SIZES = 1, (7, 8)
+_SOL_SOCKET, _SO_LINGER, _BUFFER_SIZES = 1, 13, (7, 8)
+_WITHOUT_EFFECT = deny(0)
+#: Who closes a socket that lingers waits for its other side, and whoever it was sent to may be the last to close it.
+_NO_LINGERING = Check(2, (_SO_LINGER,), _WITHOUT_EFFECT)
+SETSOCKOPT = Checks((Check(1, (_SOL_SOCKET,), Checks((_NO_LINGERING,))),))
 #: A size is a hint. It stays as it was made, so that what a socket can hold is known.
-BUFFERS_AS_MADE = Checks((Check(1, (_SOL_SOCKET,), Checks((Check(2, _BUFFER_SIZES, deny(0)),))),))
+BUFFERS_AS_MADE = Checks((Check(1, (_SOL_SOCKET,), Checks((_NO_LINGERING, Check(2, _BUFFER_SIZES, _WITHOUT_EFFECT)))),))
+
+_MSG_FASTOPEN = 0x20000000
+_NO_FAST_OPEN = deny(errno.EOPNOTSUPP)
+
+
+def _sending(flags: int) -> Checks:
+    """Without making a connection: Landlock looks at `connect` alone."""
+    return Checks((Check(flags, (0,), _NO_FAST_OPEN, mask=_MSG_FASTOPEN, unless=True),))
+
+
+SENDTO, SENDMSG, SENDMMSG = _sending(flags=3), _sending(flags=2), _sending(flags=3)

@@ -9,7 +9,7 @@ from support.waiting import eventually_async
 
 LEFT = {
     "folders in each other": "[(os.mkdir('d'), os.chdir('d')) for _ in range({count})] and None",
-    "folders in each other that cannot be read": "[(os.mkdir('d', 0o300), os.chdir('d')) for _ in range({count})] and 0",
+    "folders in each other, unreadable": "[(os.mkdir('d', 0o300), os.chdir('d')) for _ in range({count})] and 0",
     "a folder that cannot be read": "os.mkdir('d', 0o300) or write('d/f')",
     "many files": "[write(str(number)) for number in range({count})] and None",
     "a link to another folder": "os.mkdir('d') or os.symlink('{host}', 'd/l') or os.symlink('{host}', 'l')",
