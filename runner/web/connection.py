@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, cast
 
+from runner.web import problems
+
 #: How long a request's head may take from its first byte, and how much it may take in bytes.
 HEAD_S: Final = 10.0
 HEAD_BYTES: Final = 64 << 10
@@ -23,10 +25,12 @@ STALLED_S: Final = 30.0
 #: Less than this within that time counts as nothing.
 _LEAST_TAKEN_BYTES = 16 << 10
 _NEVER = float("inf")
-_TOO_LARGE = b"a request's head may have 64 KB in all: send fewer or shorter headers\n"
+_TOO_LARGE = problems.document(
+    "head-too-large", 431, "a request's head may have 64 KB in all: send fewer or shorter headers", "/"
+)
 _HEAD_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain\r\nConnection: close\r\n"
-    b"Content-Length: %d\r\n\r\n%b" % (len(_TOO_LARGE), _TOO_LARGE)
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: %b\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%b" % (problems.PROBLEM_TYPE.encode(), len(_TOO_LARGE), _TOO_LARGE)
 )
 
 
@@ -55,7 +59,6 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._head_end = b""  # the last bytes of a head that is not whole
         self._head_is_whole = False
-        self._lingers = False  # what comes is thrown away
         self._unsent, self._unsent_at = 0, 0.0  # how much of the answer was not taken, and since when it is so much
         self._lingers = False  # aiohttp throws away what comes
         self._is_refused = False  # its head was too large: nothing more of it is looked at

@@ -66,13 +66,18 @@ def problem(
     request: web.BaseRequest, code: str, status: int, detail: str, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """One problem document; clients rebuild the error from `type` and `detail`."""
-    document = {
+    body = document(code, status, detail, request.rel_url.raw_path)
+    return web.Response(body=body, status=status, content_type=PROBLEM_TYPE, headers=headers)
+
+
+def document(code: str, status: int, detail: str, path: str) -> bytes:
+    """The problem document itself."""
+    members = {
         "type": f"urn:isolane:{code}",
         "title": code.replace("-", " ").capitalize(),
         "status": status,
         "detail": detail,
-        "instance": request.rel_url.raw_path,
+        "instance": path,
     }
     # Escaped to ASCII: a message may quote what the caller sent, lone surrogates included.
-    body = json.dumps(document).encode("ascii")
-    return web.Response(body=body, status=status, content_type=PROBLEM_TYPE, headers=headers)
+    return json.dumps(members).encode("ascii")

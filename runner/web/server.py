@@ -28,6 +28,7 @@ from runner.web.exchange import OPERATIONS, ROOM, STOPPING
 from runner.web.hosts import Hosts, is_loopback_only
 from runner.web.listener import Listener
 from runner.web.problems import answer_problems
+from runner.web.protocol import Protocol
 from runner.web.room import Room
 
 _FINISH_S = 5.0
@@ -71,15 +72,7 @@ class Server:
         for part in (*parts, health.routes()):
             self._app.add_routes(part)
         self._tokens, self._hosts, self._connections = Tokens(authenticate), hosts, connections
-        self._runner = web.AppRunner(
-            self._app,
-            access_log=None,
-            shutdown_timeout=_FINISH_S,
-            logger=_http_log,
-            lingering_time=_LINGER_S,
-            max_headers=_MOST_HEADERS,
-            auto_decompress=False,  # a body that is compressed is refused, not unpacked
-        )
+        self._runner = web.AppRunner(self._app, shutdown_timeout=_FINISH_S)
         self._listener: Listener | None = None
 
     async def start(self, host: str, port: int) -> str:
@@ -112,7 +105,7 @@ class Server:
         http = self._runner.server
         assert http is not None
         routed = http.request_handler
-        listener = self._listener = Listener(http, self._connections)
+        listener = self._listener = Listener(lambda: _protocol(http), self._connections)
 
         async def admitted(request: web.BaseRequest) -> web.StreamResponse:
             if await admission.admit(request):
@@ -140,6 +133,18 @@ class Server:
         # Around the router and not behind it, as a middleware would be: who may not come in learns of no route.
         http.request_handler = answer
         listener.start(sockets)
+
+
+def _protocol(http: web.Server) -> Protocol:
+    return Protocol(
+        http,
+        loop=asyncio.get_running_loop(),
+        access_log=None,  # type: ignore[arg-type]  # nothing is logged of each call
+        logger=_http_log,
+        lingering_time=_LINGER_S,
+        max_headers=_MOST_HEADERS,
+        auto_decompress=False,  # a body that is compressed is refused, not unpacked
+    )
 
 
 async def _bind(host: str, port: int) -> list[socket.socket]:

@@ -6,6 +6,8 @@ import logging
 
 import pytest
 
+from support.raw_http import problem, raw, status
+
 
 async def test_a_path_that_is_not_there_is_a_problem(api):
     problem = await api.problem("GET", "/api/v1/nothing")
@@ -110,3 +112,30 @@ async def test_what_a_message_quotes_survives(api):
 
     assert problem["status"] == 404
     assert problem["detail"] == 'no run \n"<b>☃'
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"nonsense\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET / HTTP/7.x\r\n\r\n",
+        b"G\xe9T / HTTP/1.1\r\n\r\n",
+        b"GET /\xff\xfe HTTP/1.1\r\nHost localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nA\0B: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"A: b\r\n" * 100 + b"\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nA: " + b"b" * 20_000 + b"\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nA: " + b"b" * 100_000,
+    ],
+    ids=lambda head: repr(head[:30]),
+)
+async def test_what_is_no_http_is_a_problem_too(api, head):
+    answer = await raw(api.url, head)
+
+    told = problem(answer)
+    assert set(told) == {"type", "title", "status", "detail", "instance"}
+    assert told["status"] == status(answer) == (431 if len(head) > 65_536 else 400)
+    assert told["type"] == ("urn:isolane:head-too-large" if len(head) > 65_536 else "urn:isolane:bad-request")
+    assert "\n" not in told["detail"]
+    assert told["detail"].isprintable()
