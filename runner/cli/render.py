@@ -7,6 +7,7 @@ text are shown escaped. Colour is for terminals only; NO_COLOR turns it off ther
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -22,6 +23,8 @@ from runner.units import describe_seconds
 
 #: A table that goes to a file or a pipe is never cut.
 _ENDLESS_COLUMNS = 10_000
+#: Between two columns of a table.
+_GAP = 2
 
 STATUS_STYLES = {
     "running": "cyan",
@@ -33,10 +36,10 @@ STATUS_STYLES = {
 }
 
 
-def console(*, stderr: bool = False) -> Console:
-    """A console for tables."""
+def console(*, stderr: bool = False, whole: bool = False) -> Console:
+    """A console for tables; with `whole` it is as wide as they are."""
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else _ENDLESS_COLUMNS
+    width = None if stream.isatty() and not whole else _ENDLESS_COLUMNS
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
@@ -60,12 +63,32 @@ def _speaks_unicode() -> bool:
     return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
 
 
-def print_table(columns: Sequence[Column | str], rows: Iterable[Sequence[str | Text]]) -> None:
-    """Rows under short headings; the rows' own text is escaped."""
-    table = Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+def room_beside(columns: Sequence[Column], rows: Sequence[Sequence[str | Text]]) -> int:
+    """How many columns a terminal has left beside such a table; 0 where stdout is none."""
+    if not sys.stdout.isatty():
+        return 0
+    lines = [[column.header for column in columns], *rows]
+    taken = sum(max(map(_width, cells)) + _GAP for cells in zip(*lines, strict=True))
+    return max(shutil.get_terminal_size().columns - taken, 0)
+
+
+def cut(text: str, columns: int) -> Text:
+    """Text in so many columns of a terminal, with an ellipsis where it is cut."""
+    shown = Text(escaped(text))
+    shown.truncate(columns, overflow="ellipsis")
+    return shown
+
+
+def _width(cell: Any) -> int:
+    return (cell if isinstance(cell, Text) else Text(escaped(cell))).cell_len
+
+
+def print_table(columns: Sequence[Column | str], rows: Iterable[Sequence[str | Text]], *, whole: bool = False) -> None:
+    """Rows under short headings; the rows' own text is escaped. With `whole` nothing is cut to fit a terminal."""
+    table = Table(*columns, box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(escaped(cell)) for cell in row))
-    console().print(table)
+    console(whole=whole).print(table)
 
 
 def print_facts(facts: Iterable[tuple[str, str | Text | None]]) -> None:

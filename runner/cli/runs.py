@@ -10,20 +10,13 @@ import click
 
 from runner.cli import options
 from runner.cli.endings import NO_RESPONSE, exit_code
+from runner.cli.lazy import Failed
 from runner.cli.logs import LogPrinter
+from runner.cli.naming import run_named
 from runner.cli.output import say, say_error
-from runner.cli.render import (
-    ago,
-    id_column,
-    name_column,
-    print_json,
-    print_json_lines,
-    print_table,
-    short_column,
-    status_text,
-    took,
-)
+from runner.cli.render import print_json, print_json_lines
 from runner.cli.run_page import print_run
+from runner.cli.run_table import print_counts, print_runs
 from runner.cli.target import Target, fetch
 from runner.cli.waiting import wait_for
 from runner.domain.escaping import escaped
@@ -37,7 +30,11 @@ _several = click.argument("runs", metavar="ID...", nargs=-1, required=True)
 
 @click.group("runs")
 def command() -> None:
-    """Look at runs, wait for them, end them."""
+    """Look at runs, wait for them, end them.
+
+    ID is a run's id, a beginning of it that no other of the newest runs has, or @last: the newest run that neither a
+    schedule nor a task made.
+    """
 
 
 @command.command("list")
@@ -49,66 +46,34 @@ def command() -> None:
 @click.option("--cursor", metavar="CURSOR", help="Go on where a page ended (its next_cursor).")
 @click.option("--all", "whole", is_flag=True, help="All pages.")
 @click.option("--count", is_flag=True, help="Only how many there are in each status.")
+@click.option("--wide", is_flag=True, help="With why each does not run, also where lines get longer than the terminal.")
 @options.as_json
 @click.pass_obj
 def list_(
-    target: Target, /, *, statuses: tuple[str, ...], whole: bool, count: bool, as_json: bool, **plain: Any
+    target: Target,
+    /,
+    *,
+    statuses: tuple[str, ...],
+    whole: bool,
+    count: bool,
+    wide: bool,
+    as_json: bool,
+    **plain: Any,
 ) -> None:
     """List runs, newest first."""
     server = target.connect()
     if count:
         if statuses or whole or any(plain.values()):
             raise click.UsageError("--count counts all runs; it goes with no filter")
-        _print_counts(server.count(), as_json=as_json)
+        print_counts(server.count(), as_json=as_json)
         return
     page = fetch(server.runs, status=statuses, whole=whole, **plain)
     if as_json:
         print_json(page)
         return
-    _print_runs(page["items"])
+    print_runs(page["items"], wide=wide)
     if page["next_cursor"]:
         say("there are more: pass --limit, --all or a filter", err=True)
-
-
-def _print_counts(counts: dict[str, int], *, as_json: bool) -> None:
-    if as_json:
-        print_json(counts)
-    else:
-        print_table([short_column("status"), short_column("runs")], [(name, str(n)) for name, n in counts.items()])
-
-
-def _print_runs(runs: list[dict[str, Any]]) -> None:
-    if not runs:
-        say("no runs", err=True)
-        return
-    # The column is worth its room only where there are queues.
-    queued = any(run["queue"] for run in runs)
-    columns = [id_column("id"), short_column("status"), name_column("task"), short_column("when")]
-    columns += [short_column("took"), short_column("attempts")]
-    rows: list[list[Any]] = [
-        [
-            run["id"],
-            status_text(run["status"]),
-            run["task"],
-            _when(run),
-            took(run["started_at"], run["finished_at"]),
-            str(run["attempt_count"]),
-        ]
-        for run in runs
-    ]
-    if queued:
-        columns.insert(3, name_column("queue"))
-        for row, run in zip(rows, runs, strict=True):
-            row.insert(3, run["queue"] or "")
-    print_table(columns, rows)
-
-
-def _when(run: dict[str, Any]) -> str:
-    """When the newest thing happened to it, or will: it ended, it began, it is due."""
-    due = run["next_attempt_at"] or run["due_at"]
-    if run["finished_at"] is not None:
-        return f"ended {ago(run['finished_at'])}"
-    return f"began {ago(run['started_at'])}" if run["status"] == "running" else f"due {ago(due)}"
 
 
 @command.command("show")
@@ -117,7 +82,8 @@ def _when(run: dict[str, Any]) -> str:
 @click.pass_obj
 def show(target: Target, run: str, *, as_json: bool) -> None:
     """Show one run with its attempts, and why it waits or how it ended."""
-    document = target.connect().show(run)
+    server = target.connect()
+    document = server.show(run_named(server, run))
     if as_json:
         print_json(document)
     else:
@@ -137,8 +103,9 @@ def wait(target: Target, runs: tuple[str, ...], timeout: str | None, *, as_json:
     server = target.connect()
     deadline = None if timeout is None else time.monotonic() + seconds(timeout, "--timeout")
     codes, documents = set(), []
-    for run in runs:
+    for name in runs:
         try:
+            run = run_named(server, name)
             document = wait_for(server, run, deadline)
         except WaitTimeoutError as error:
             say_error(str(error))
@@ -161,7 +128,8 @@ def wait(target: Target, runs: tuple[str, ...], timeout: str | None, *, as_json:
 @click.pass_obj
 def logs(target: Target, run: str, *, follow: bool, as_json: bool) -> None:
     """Print what a run's attempts wrote and logged."""
-    lines = target.connect().logs(run, follow=follow)
+    server = target.connect()
+    lines = server.logs(run_named(server, run), follow=follow)
     if as_json:
         print_json_lines(lines)
         return
@@ -180,7 +148,8 @@ def cancel(target: Target, runs: tuple[str, ...]) -> None:
     """
     server = target.connect()
 
-    def cancel_one(run: str) -> None:
+    def cancel_one(name: str) -> None:
+        run = run_named(server, name)
         document = server.cancel(run)
         asked = document["cancel_requested_at"] is not None and document["status"] not in FINAL
         say(f"{run} {'is being cancelled' if asked else document['status']}")
@@ -195,7 +164,7 @@ def cancel(target: Target, runs: tuple[str, ...]) -> None:
 def retry(target: Target, runs: tuple[str, ...], *, force: bool) -> None:
     """Run the same again: makes new runs and prints their ids."""
     server = target.connect()
-    _each(runs, lambda run: say(server.retry(run, force=force)["id"]))
+    _each(runs, lambda name: say(server.retry(run_named(server, name), force=force)["id"]))
 
 
 @command.command("delete")
@@ -205,7 +174,8 @@ def delete(target: Target, runs: tuple[str, ...]) -> None:
     """Delete runs that are not running, with their logs."""
     server = target.connect()
 
-    def delete_one(run: str) -> None:
+    def delete_one(name: str) -> None:
+        run = run_named(server, name)
         server.delete(run)
         say(f"{run} deleted")
 
@@ -220,7 +190,7 @@ def _each(runs: tuple[str, ...], act: Callable[[str], None]) -> None:
             act(run)
         except (TransportError, UnauthorizedError):
             raise
-        except RunnerError as error:
+        except (RunnerError, Failed) as error:
             say_error(f"{escaped(run)}: {error}")
             refused += 1
     if refused:
