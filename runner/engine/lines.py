@@ -84,6 +84,11 @@ class Lines:
         self._partial, self._goes_on, self._after_return = b"", False, False
         return pieces
 
+    def leave(self) -> bytes:
+        """What is left, as it came, for whoever takes what comes from now on."""
+        left, self._partial = self._partial, b""
+        return left
+
     def _give_from_partial(self, pieces: list[Piece], size: int) -> None:
         self._give(pieces, self._partial[:size])
         self._partial = self._partial[size:]

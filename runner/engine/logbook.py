@@ -3,7 +3,8 @@
 What a task writes is hostile: a line is a record of its own in the store, so nothing printed can pass for another line,
 another stream or isolane itself, and control characters are escaped so that they cannot move a terminal's cursor.
 Secrets are masked first, before a line is cut or escaped.
-Past the bound lines are dropped, once marked where the log was cut and once more at the end with how much was lost.
+Past the bound lines are dropped but for the last few: marked where the log was cut, and before the last with how much
+was lost.
 A line that does not end is shown after a second; what comes of it later is kept as its continuation.
 
 Below the bound nothing is dropped. Lines are held until the store has taken them; where they take too much memory,
@@ -24,6 +25,7 @@ from typing import TypeAlias
 from runner.domain.masking import Mask
 from runner.domain.run import LogLine
 from runner.engine.lines import LINE_BYTES, Lines, Piece
+from runner.engine.tail import Tail
 from runner.errors import RunnerError, StoreError, StoreUnavailableError
 from runner.store.contract import Store
 
@@ -31,6 +33,7 @@ _HELD_BYTES = 16 << 20  # what lines that wait for the store may take in memory,
 _LINE_OVERHEAD = 200  # what a line takes in memory beside its text
 _LEAST_BYTES = 64  # what a line counts at least: a million empty ones are no small log
 _STEP_LINES = 200  # how many are taken before others may have the event loop
+_TAIL_BYTES = 8 << 10  # what is kept of the end of each stream, where the log was cut
 _BATCH_LINES = 1000  # how many are written at once
 _BATCH_S = 0.05  # how long lines are gathered before they are written
 _SHOWN_S = 1.0  # how long a line that does not end is waited for
@@ -57,6 +60,7 @@ class Logbook:
         self._dropped_bytes = 0  # past the limit
         self._held_bytes = 0  # what lines that are not written yet take in memory
         self._missed_bytes = 0  # refused by a store that takes everything else
+        self._tail = Tail(mask, min(limit_bytes, _TAIL_BYTES))
         self._streams = {"stdout": Lines(mask), "stderr": Lines(mask)}
         self._showing: asyncio.TimerHandle | None = None
         self._lines: list[_Line] = []
@@ -82,7 +86,7 @@ class Logbook:
     def write(self, stream: str, chunk: bytes) -> None:
         """Take raw output of "stdout" or "stderr"."""
         if self.is_dropping:
-            self._dropped_bytes += len(chunk)
+            self._drop(stream, self._streams[stream].leave() + chunk)
             return
         lines = self._streams[stream]
         self._keep_pieces(stream, lines.take(chunk))
@@ -95,7 +99,8 @@ class Logbook:
         left = len(message) + 1
         for number, line in enumerate(message.split("\n")):
             if self.is_dropping:  # of thousands of lines not each has to be looked at
-                self._dropped_bytes += left
+                end = "\n" + message[-left:][-_TAIL_BYTES:]
+                self._drop("logging", end.encode(errors="backslashreplace"), left)
                 return
             left -= len(line) + 1
             for start in range(0, max(len(line), 1), LINE_BYTES):
@@ -116,7 +121,13 @@ class Logbook:
         for stream, lines in self._streams.items():
             self._keep_pieces(stream, lines.end())
         if self._dropped_bytes:
-            self.mark(f"the log was cut at {self._limit_bytes} bytes: {self._dropped_bytes} bytes were dropped")
+            last = list(self._tail.lines())
+            dropped = self._dropped_bytes - sum(len(text) + 1 for _, text in last)
+            end = ", before these last lines of each stream" if last else ""
+            self.mark(f"the log was cut at {self._limit_bytes} bytes: {dropped} bytes were dropped{end}")
+            at = self._now()
+            for stream, line in last:
+                self._append((at, stream, _clean(line.decode("utf-8", "backslashreplace")), None, False))
         self._hurry.set()
         while self._writing is not None:
             await self._writing
@@ -145,13 +156,18 @@ class Logbook:
         size = len(text) + 1
         counted = max(size, _LEAST_BYTES)
         if self.is_dropping:
-            self._dropped_bytes += size
+            self._drop(stream, f"\n{text}\n".encode(errors="backslashreplace"), size)
         elif self._kept_bytes + counted > self._limit_bytes:
             self.mark(f"the log is cut here: it reached its limit of {self._limit_bytes} bytes")
-            self._dropped_bytes += size
+            self._drop(stream, f"\n{text}\n".encode(errors="backslashreplace"), size)
         else:
             self._kept_bytes += counted
             self._append((at, stream, _clean(text), level, continuation))
+
+    def _drop(self, stream: str, end: bytes, size: int | None = None) -> None:
+        """Count what is dropped, `size` bytes of which `end` is the end, and remember that for the end of the log."""
+        self._dropped_bytes += len(end) if size is None else size
+        self._tail.add(stream, end)
 
     def _mark(self, text: str) -> _Line:
         return (self._now(), "system", _clean(text), None, False)

@@ -29,6 +29,8 @@ TASKS = r"""
         chunk = b"x" * 1000 + b"\n"
         for _ in range(20000):
             os.write(1, chunk)
+        os.write(1, b"the last line")
+        logging.info("the last record")
         return "flooded"
 
     @task
@@ -163,10 +165,14 @@ async def test_a_flood_is_cut_and_marked(tmp_path: Path) -> None:
         lines = (await node.store.logs(APP, run["id"], limit=5000)).lines
 
         assert run["result"] == "flooded"
-        assert sum(len(line.text) for line in lines if line.stream == "stdout") <= 100 << 10
-        marks = [line.text for line in lines if line.stream == "system"]
-        assert marks[0].startswith("the log is cut here")
-        assert "bytes were dropped" in marks[-1]
+        [cut, dropped] = (place for place, line in enumerate(lines) if line.stream == "system")
+        assert lines[cut].text.startswith("the log is cut here")
+        assert "bytes were dropped, before these last lines" in lines[dropped].text
+        assert cut + 1 == dropped
+        assert sum(len(line.text) for line in lines[:cut]) <= 100 << 10
+        last = [line.text for line in lines[dropped + 1 :]]
+        assert set(last) == {"x" * 1000, "the last line", "the last record"}
+        assert sum(map(len, last)) <= 2 * (8 << 10)
 
 
 async def test_a_flood_delays_nobody_else(tmp_path: Path) -> None:
