@@ -260,8 +260,9 @@ class Sandbox:
                 if program := await asyncio.to_thread(setid.find, source):
                     raise SetupError(
                         "mounts",
-                        f"{program} has a set-user-id or set-group-id bit, so whoever may write it may become another "
-                        f"user; take the bit away (chmod ug-s), or do not mount {source} writable",
+                        f"{program} has a set-user-id or set-group-id bit or capabilities, so whoever may write it may "
+                        "become another user; take them away (chmod ug-s, setcap -r), or do not mount "
+                        f"{source} writable",
                     )
                 self._harmless.add(source)
 

@@ -1,9 +1,9 @@
-"""Programs with a set-user-id or set-group-id bit that lie in a folder which tasks may write.
+"""Programs with a set-user-id or set-group-id bit, or with capabilities, that lie in a folder which tasks may write.
 
-The filter lets no task set such a bit. Where one is set already, the kernel takes it away when the file is written to,
-but not when it is changed through shared memory (mmap): a task could have such a program do what it likes. So a folder
-with one in it is not mounted to be written. It is looked at once for each sandbox: what the host puts there later is
-the host's affair.
+The filter lets no task set such a thing. Where one is set already, the kernel takes it away when the file is written
+to, but not when it is changed through shared memory (mmap): a task could have such a program do what it likes. So a
+folder with one in it is not mounted to be written. It is looked at once for each sandbox: what the host puts there
+later is the host's affair.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import stat
 
 #: A folder with more in it is looked at that far.
 _MOST_ENTRIES = 100_000
+_CAPABILITIES = "security.capability"
 
 
 def find(source: str) -> str:
@@ -25,7 +26,7 @@ def find(source: str) -> str:
             status = os.lstat(place)
             if stat.S_ISDIR(status.st_mode):
                 places += (entry.path for entry in os.scandir(place) if not entry.is_symlink())
-            elif stat.S_ISREG(status.st_mode) and _gives_identity(status.st_mode):
+            elif stat.S_ISREG(status.st_mode) and (_gives_identity(status.st_mode) or _gives_capabilities(place)):
                 return place
         except OSError:
             continue
@@ -36,3 +37,11 @@ def find(source: str) -> str:
 def _gives_identity(mode: int) -> bool:
     """A set-group-id bit without the right to execute means something else."""
     return bool(mode & stat.S_ISUID) or mode & (stat.S_ISGID | stat.S_IXGRP) == stat.S_ISGID | stat.S_IXGRP
+
+
+def _gives_capabilities(path: str) -> bool:
+    try:
+        os.getxattr(path, _CAPABILITIES, follow_symlinks=False)
+    except OSError:
+        return False
+    return True

@@ -53,5 +53,6 @@ WITHOUT_COUNTED_MEMORY: dict[str, Rule] = {
     "semget": ABSENT,
     "msgget": ABSENT,
     "vmsplice": ABSENT,
+    "landlock_create_ruleset": ABSENT,
     "setsockopt": arguments.BUFFERS_AS_MADE,
 }

@@ -123,6 +123,7 @@ REFUSED = (
     "call('semget', 0, 1000, 0o1600)",
     "call('msgget', 0, 0o1600)",
     "call('vmsplice', 1, None, 0, 0)",
+    "call('landlock_create_ruleset', bytes(8) + bytes([3]) + bytes(7), 16, 0)",
 )
 
 
@@ -166,6 +167,7 @@ async def test_79_what_only_a_cgroup_counts_is_refused_without_one(uncounted, ac
     for attack in REFUSED:
         error = await inside(f"__import__('attacks').{attack}" if "call" in attack else attack)
         assert isinstance(error, OSError), attack
+        assert error.errno is not None, attack
     confined.kill()
     await actor.finish(confined)
 

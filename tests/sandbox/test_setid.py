@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+import struct
 
 import pytest
 
@@ -22,6 +24,18 @@ def test_what_gives_another_identity_is_found(folder, mode, found):
 
     assert setid.find(str(folder)) == (str(folder / "deep" / "program") if found else "")
     assert setid.find(str(folder / "deep" / "program")) == setid.find(str(folder))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give capabilities")
+def test_94_what_gives_capabilities_is_found_as_well(folder):
+    program = folder / "deep" / "program"
+    set_user_id_effective = struct.pack("6I", 0x02000001, 1 << 7, 0, 0, 0, 0)[:20]
+    os.setxattr(program, "security.capability", set_user_id_effective)
+    with program.open("r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
+        memory[:2] = b"##"
+    assert os.getxattr(program, "security.capability") == set_user_id_effective, "the kernel takes them away by itself"
+
+    assert setid.find(str(folder)) == str(program)
 
 
 def test_links_are_not_followed(folder, tmp_path):
