@@ -20,6 +20,7 @@ _SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _BYTES = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
 _LONGEST_S = 36500 * 86400.0
 _LARGEST = 1 << 62
+_LONGEST_TEXT = 200  # of a duration: as it was written it is kept with a run, blanks included
 _DIGITS = "0123456789"
 
 
@@ -54,6 +55,8 @@ def seconds(value: str | timedelta, name: str) -> float:
 
 def _parse_duration(text: str) -> float | None:
     """The seconds of "1h30m" and the like; parts go from the larger unit to the smaller, each at most once."""
+    if len(text) > _LONGEST_TEXT:
+        return None
     total, rest, units = 0.0, text.strip(" "), iter(_SECONDS.items())
     while rest:
         number, rest = _leading_number(rest)

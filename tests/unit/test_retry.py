@@ -54,6 +54,9 @@ def test_one_reason_may_be_written_without_a_list() -> None:
         ("attempts", 1.5),
         ("attempts", True),
         ("attempts", "3"),
+        ("attempts", 10**100),
+        ("lost", 10**100),
+        ("first", "1s" + " " * 1000),
         ("lost", -1),
         ("lost", None),
         ("first", 1),
@@ -72,3 +75,7 @@ def test_one_reason_may_be_written_without_a_list() -> None:
 def test_a_value_that_makes_no_sense_is_refused_and_named(name, value) -> None:
     with pytest.raises(InvalidOptionError, match=f"retry.{name}"):
         Retry(**{name: value})
+
+
+def test_what_is_kept_with_a_run_is_short_however_it_was_written() -> None:
+    assert Retry(on=["error", "crash", "error"] * 100_000).on == ("error", "crash")
