@@ -23,6 +23,7 @@ from sandbox.share import Share
 from sandbox.stream import FrameStream
 from sandbox.supervisor import TERMINATE
 from sandbox.watchdog import Watched
+from sandbox.wire import FRAME_LIMIT
 
 #: The alarm is given before the kill, which comes within this or, since memory was found after all, not at all. In v2
 #: there is one too each time that files were let go of at the limit; so what it meant is found out once in this time.
@@ -112,9 +113,10 @@ class Confined:
         """The frame that was received last needs no reading."""
         self._stream.leave()
 
-    def expect(self, longest: Callable[[bytes], int], most_values: int) -> None:
-        """Be told how long a frame may be that begins with these bytes, and how many values a long one may hold."""
+    def expect(self, longest: Callable[[bytes], int], most_values: int, longest_text: int = FRAME_LIMIT) -> None:
+        """Be told how long a frame may be that begins with these bytes, and what a long one may hold."""
         self._stream.longest, self._stream.most_values = longest, most_values
+        self._stream.longest_text = longest_text
 
     @property
     def share(self) -> Share:

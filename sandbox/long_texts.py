@@ -1,20 +1,19 @@
-"""Reads a long body as JSON in steps, none of which takes long, whatever is in it.
+"""Takes the long texts out of a JSON text, so that what is left can be cut at its commas.
 
 `sandbox.pieces` cuts a text at its commas and parses piece by piece. That is not enough where there are none: one text
 of many megabytes is one piece, and so are a million brackets. So long texts are taken out first, read a part at a time,
-and put back into the piece that they came from; and a body that has no comma for long is refused.
+and put back into the piece that they came from; and what has no comma for long is refused.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Generator
+import sys
+from collections.abc import Callable, Generator
 from typing import Any
 
-from runner import jsonvalue
-from runner.errors import InvalidValueError
-from sandbox import pieces
+Parse = Callable[[bytes], Any]
 
 #: How much is looked at in one step; a text that is longer is long.
 _STEP_BYTES = 32 << 10
@@ -27,33 +26,34 @@ _TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _INSIDE = re.compile(rb'(?:[^"\\]++|\\u[dD][89abAB]..\\u....|\\u(?![dD][89abAB])....|\\[^u])*+', re.DOTALL)
 
 
-def read(body: bytes, *, most_values: int, longest_text: int) -> Generator[None, None, Any]:
-    """The value of a body.
+def without_long_texts(
+    body: bytes, parse: Parse, *, most_values: int = sys.maxsize, longest_text: int = sys.maxsize
+) -> Generator[None, None, tuple[bytes, Parse]]:
+    """The text with a word in the place of each long text, and what parses a piece of it and puts them back.
+
+    Args:
+        body: JSON.
+        parse: reads a text at once. Raises `ValueError`.
+        most_values: how many values there may be; a list or an object counts as three.
+        longest_text: how many characters one of its texts may have.
 
     Raises:
-        InvalidValueError: it is not strict JSON, or holds more values or a longer text than it may.
+        ValueError: it is more than that, or is seen to be no JSON already.
     """
-    try:
-        rest, texts = yield from _without_long_texts(body, most_values, longest_text)
-        word = next(iter(texts), "").rpartition(":")[0].encode()
+    rest, texts = yield from _taken_out(body, parse, most_values, longest_text)
+    word = next(iter(texts), "").rpartition(":")[0].encode()
 
-        def parse(piece: bytes) -> Any:
-            value = jsonvalue.loads(piece, "a part of it")
-            return _filled(value, texts) if texts and word in piece else value
+    def parse_piece(piece: bytes) -> Any:
+        value = parse(piece)
+        return _filled(value, texts) if texts and word in piece else value
 
-        return (
-            yield from pieces.read(
-                rest, parse, depth=jsonvalue.MAX_DEPTH, most_values=most_values, most_containers=most_values
-            )
-        )
-    except ValueError as error:
-        raise InvalidValueError(f"the request's body cannot be taken: {error!s:.300}") from None
+    return rest, parse_piece
 
 
-def _without_long_texts(
-    body: bytes, most_values: int, longest_text: int
+def _taken_out(
+    body: bytes, parse: Parse, most_values: int, longest_text: int
 ) -> Generator[None, None, tuple[bytes, dict[str, str]]]:
-    """The body with a word in the place of each long text, and what each word stands for."""
+    """The text with a word in the place of each long text, and what each word stands for."""
     rest, texts, word = bytearray(), dict[str, str](), os.urandom(16).hex()
     at = values = since_comma = 0
     while at < len(body):
@@ -73,13 +73,13 @@ def _without_long_texts(
             at += len(passed)
         else:
             name = f"{word}:{len(texts)}"
-            texts[name], at = yield from _long_text(body, at + 1, longest_text)
+            texts[name], at = yield from _long_text(body, parse, at + 1, longest_text)
             rest += f'"{name}"'.encode()
         yield
     return bytes(rest), texts
 
 
-def _long_text(body: bytes, at: int, longest: int) -> Generator[None, None, tuple[str, int]]:
+def _long_text(body: bytes, parse: Parse, at: int, longest: int) -> Generator[None, None, tuple[str, int]]:
     """The text whose inside begins at `at`, and where what follows it begins."""
     parts, size = list[str](), 0
     while True:
@@ -91,7 +91,7 @@ def _long_text(body: bytes, at: int, longest: int) -> Generator[None, None, tupl
             return "".join(parts), at + 1
         if not end:
             raise ValueError("one of its texts does not end, has half a character (a lone surrogate) or is not UTF-8")
-        parts.append(jsonvalue.loads(b'"%b"' % window[:end], "one of its texts"))
+        parts.append(parse(b'"%b"' % window[:end]))
         size += len(parts[-1])
         if size > longest:
             raise ValueError(f"one of its texts takes more than {longest} bytes")

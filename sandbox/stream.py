@@ -31,12 +31,13 @@ class FrameStream:
         share: of the event loop, for whatever is done for the other side.
         longest: how many bytes a frame may have that begins with these; may be set at any time.
         most_values: how many values a long frame may hold.
+        longest_text: how many characters one text of a long frame may have.
     """
 
     def __init__(self, stream: socket.socket) -> None:
         self.share = Share()
         self.longest: Callable[[bytes], int] | None = None
-        self.most_values = MOST_VALUES
+        self.most_values, self.longest_text = MOST_VALUES, FRAME_LIMIT
         self._stream = stream
         self._decoder = Decoder(lambda beginning: FRAME_LIMIT if self.longest is None else self.longest(beginning))
         self._body: bytes | None = None  # of the frame that is being read
@@ -100,7 +101,9 @@ class FrameStream:
             with self.share:
                 frame = parse(body)
         else:
-            frame = await self.share.go_through(parse_slowly(body, self.most_values, MOST_CONTAINERS))
+            frame = await self.share.go_through(
+                parse_slowly(body, self.most_values, MOST_CONTAINERS, self.longest_text)
+            )
         self._body = None
         return frame
 

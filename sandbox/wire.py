@@ -178,13 +178,19 @@ def parse(body: bytes) -> dict[str, Any]:
     return frame if type(frame) is dict else _refuse_other(frame)
 
 
-def parse_slowly(body: bytes, most_values: int, most_containers: int) -> Generator[None, None, dict[str, Any]]:
-    """The same, piece by piece, of a frame that holds no more values and containers than that. Raises `WireError`."""
-    from sandbox.pieces import read  # noqa: PLC0415 - those inside never need it
+def parse_slowly(
+    body: bytes, most_values: int, most_containers: int, longest_text: int = FRAME_LIMIT
+) -> Generator[None, None, dict[str, Any]]:
+    """The same, piece by piece, of a frame that holds no more, and no longer text, than that. Raises `WireError`."""
+    from sandbox.long_texts import without_long_texts  # noqa: PLC0415 - those inside never need it
+    from sandbox.pieces import read  # noqa: PLC0415
 
     try:
+        body, parse = yield from without_long_texts(
+            body, _value, most_values=most_values + 2 * most_containers, longest_text=longest_text
+        )
         frame = yield from read(
-            body, _value, depth=DEPTH_LIMIT, most_values=most_values, most_containers=most_containers
+            body, parse, depth=DEPTH_LIMIT, most_values=most_values, most_containers=most_containers
         )
     except (ValueError, RecursionError) as error:
         raise WireError(f"a frame is not strict JSON, or more than may be sent: {error!s:.200}") from error

@@ -18,6 +18,8 @@ RESPONSE_BEGINS, RESPONSE_ENDS = b'{"type":"response","result":', b"}"
 #: How many values a message may hold that is longer than a piece: each takes time in every later step as well. It
 #: holds for all but a result, which nobody here takes apart.
 MOST_VALUES = 250_000
+#: How many characters one text of such a message may have; those of parameters as many as they may take in all.
+LONGEST_TEXT = 512 << 10
 #: How many calls an attempt may have without a reply, and how many of those are worked on at once. One that waits for
 #: the end of a run is not worked on meanwhile.
 CALLS_OPEN, CALLS_AT_ONCE = 256, 8

@@ -13,6 +13,7 @@ import logging
 from traceback import format_exception
 from typing import Any
 
+from runner.domain.checks import shown
 from runner.domain.masking import Mask
 from runner.domain.messages import CALLS_AT_ONCE
 from runner.domain.run import Claim, NewRun, Run, RunDetail
@@ -93,7 +94,7 @@ class Calls:
             case "wait":
                 return await self._wait(arguments.get("run"), arguments.get("timeout"))
             case _:
-                raise InvalidOptionError(f"there is no call {method!r:.80}")
+                raise InvalidOptionError(f"there is no call {shown(method)}")
 
     async def _schedule(self, requests: object) -> list[JsonText]:
         if not isinstance(requests, list):
@@ -148,8 +149,8 @@ class Calls:
                 return await self._parts.store.get(self._claim.run.app, run)
         # In the same words whether there is one or not.
         raise NotFoundError(
-            f"no run {run} among those that this run has led to: a task sees what it scheduled and what came of that; "
-            "whoever scheduled both can pass on results"
+            f"no run {run:.80} among those that this run has led to: a task sees what it scheduled and what came of "
+            "that; whoever scheduled both can pass on results"
         )
 
     async def _may_see(self, run: str) -> bool:
@@ -222,7 +223,7 @@ async def stored_detail(parts: Parts, new: NewRun, stored: Run) -> RunDetail:
 
 def _run_id(value: object) -> str:
     if not isinstance(value, str) or "\0" in value:
-        raise InvalidOptionError(f"a run's id must be text: got {value!r:.80}")
+        raise InvalidOptionError(f"a run's id must be text: got {shown(value)}")
     return value
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from runner import jsonvalue
 from runner.domain.masking import Mask
-from runner.domain.messages import CALLS_OPEN, MOST_VALUES, RESPONSE_BEGINS, RESPONSE_ENDS, Longest
+from runner.domain.messages import CALLS_OPEN, LONGEST_TEXT, MOST_VALUES, RESPONSE_BEGINS, RESPONSE_ENDS, Longest
 from runner.domain.run import Claim, TaskError
 from runner.engine.calls import Calls, is_call
 from runner.engine.logbook import Logbook
@@ -23,6 +23,7 @@ from runner.engine.progress import Progress
 from runner.engine.verdict import Response, read_error
 from runner.errors import ExposedSecretError, InvalidError, LimitExceededError
 from sandbox import Confined, SandboxError, WireError
+from sandbox.long_texts import without_long_texts
 from sandbox.pieces import check
 from sandbox.wire import PIECE_BYTES
 
@@ -52,7 +53,9 @@ class Conversation:
     async def hold(self, start: dict[str, Any], on_silence: Callable[[], None]) -> None:
         """Talk until the task responds, faults, or is no more; `on_silence` is called when it closed its channel."""
         replies: dict[asyncio.Task[None], int] = {}
-        self._confined.expect(Longest("task", self._parts.settings.limits.result_bytes), MOST_VALUES)
+        limits = self._parts.settings.limits
+        longest_text = max(limits.parameters_bytes, LONGEST_TEXT)
+        self._confined.expect(Longest("task", limits.result_bytes), MOST_VALUES, longest_text)
         try:
             await self._confined.send(start)
             while (body := await self._confined.receive_body()) is not None:
@@ -186,7 +189,12 @@ class Conversation:
 
     def _check(self, result: bytes) -> Generator[None, None, bool]:
         """Make sure that it is JSON; whether that came to its end before it was decided to kill its process."""
-        for _ in check(result, _read_piece, depth=jsonvalue.MAX_DEPTH):
+
+        def steps() -> Generator[None, None, None]:
+            rest, parse = yield from without_long_texts(result, _read_piece)
+            yield from check(rest, parse, depth=jsonvalue.MAX_DEPTH)
+
+        for _ in steps():
             if self._confined.is_killed:
                 return False
             yield

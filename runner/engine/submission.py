@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from runner import jsonvalue
 from runner.catalog import Catalog, TaskEntry
 from runner.config import Settings
+from runner.domain.checks import shown
 from runner.domain.names import check_queue, check_tag
 from runner.domain.retry import Retry
 from runner.domain.run import NewRun, Run
@@ -29,7 +30,7 @@ _MAX_TAGS = 50
 
 def _identifier(value: object) -> str:
     if not isinstance(value, str) or not _UUID.fullmatch(value):
-        raise InvalidOptionError(f"id must be a UUID in its lower-case form, made by the caller: got {value!r:.80}")
+        raise InvalidOptionError(f"id must be a UUID in its lower-case form, made by the caller: got {shown(value)}")
     return value
 
 
@@ -50,13 +51,13 @@ def _after(value: object) -> float:
     else:
         delay_s = seconds(cast("str", value), "after")
     if not 0 <= delay_s < 1e10:
-        raise InvalidOptionError(f"after must lie between 0 and 300 years: got {value!r:.80}")
+        raise InvalidOptionError(f"after must lie between 0 and 300 years: got {shown(value)}")
     return delay_s
 
 
 def _tags(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or len(value) > _MAX_TAGS:
-        raise InvalidOptionError(f"tags must be a list of at most {_MAX_TAGS} texts: got {value!r:.80}")
+        raise InvalidOptionError(f"tags must be a list of at most {_MAX_TAGS} texts: got {shown(value)}")
     return tuple(check_tag(tag) for tag in value)
 
 
@@ -178,17 +179,17 @@ def _explain(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in first["loc"]) or "request"
     if first["type"] == "extra_forbidden":
-        return f"unknown option {place}; known are {', '.join(_Request.model_fields)}"
+        return f"unknown option {place:.200}; known are {', '.join(_Request.model_fields)}"
     if first["type"] == "value_error":  # raised by one of the functions above, which name the place themselves
         return str(first["ctx"]["error"])
     if first["type"] == "missing":
         return f"{place} is missing"
-    return f"{place}: {first['msg']}, got {first['input']!r:.80}"
+    return f"{place}: {first['msg']}, got {shown(first['input'])}"
 
 
 def _merge(policy: Retry, override: dict[str, Any]) -> Retry:
     known = policy.document()
     unknown = [name for name in override if name not in known]
     if unknown:
-        raise InvalidOptionError(f"unknown option retry.{unknown[0]}; known are {', '.join(known)}")
+        raise InvalidOptionError(f"unknown option retry.{unknown[0]:.80}; known are {', '.join(known)}")
     return Retry(**{**known, **override})

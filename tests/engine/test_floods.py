@@ -58,7 +58,8 @@ UNITS = {
     "lists": b"[],", "objects": b"{},", "nested": NESTED, "numbers": b"1,", "digits": b"9" * 4000 + b",",
     "floats": b"0.1e1,", "escapes": b'"' + b"\\u0041" * 100 + b'",', "keys": b'{"a":1,"b":2,"a":3},',
     "twice": b'{"a":' * 50 + b"1" + b"}" * 50 + b",", "text": b'"' + b"[,{" * 1000 + b'",',
-    "one": b'"\\n\\"' + b'\\n' * 200_000 + b'",',
+    "one": b'"\\n\\"' + b'\\n' * 200_000 + b'",', "long text": b'"' + b"\\u0001" * 800_000 + b'",',
+    "longest text": b'"' + b"\\u0001" * 2_500_000 + b'",',
 }
 LINES = "\n" * 60_000
 FLOODS = {
@@ -104,6 +105,7 @@ def honest(parameters):
 OF = ["logs", "long logs", "many lines", "controls", "empty frames", "empty objects", "progress", "show", "wait"]
 OF += ["schedule", "batches", "refused", "nonsense"]
 SHAPES = ["lists", "objects", "nested", "numbers", "digits", "floats", "escapes", "keys", "twice", "text", "one"]
+SHAPES += ["long text", "longest text"]
 KINDS = [f"response of {15 << 20}", f"response of {1 << 20}", f"call of {15 << 20}", "call of 490000"]
 
 
