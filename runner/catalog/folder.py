@@ -238,4 +238,4 @@ def _is_foreign(file: os.stat_result, folder: os.stat_result) -> bool:
     if file.st_mode & stat.S_IROTH or (file.st_mode & stat.S_IRGRP and file.st_gid == folder.st_gid):
         return False
     is_shared = bool(folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
-    return file.st_uid != folder.st_uid or (file.st_nlink > 1 and is_shared)
+    return file.st_uid != folder.st_uid or is_shared  # moved there it looks like one of the owner's own

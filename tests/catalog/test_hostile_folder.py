@@ -166,3 +166,15 @@ def test_a_folder_without_end_is_cut(folder):
     deep.mkdir(parents=True)
 
     assert "deep" in next(iter(read(folder).refused.values()))
+
+
+def test_a_private_file_of_its_owner_is_not_read_in_a_folder_that_others_may_write(folder):
+    """Who may write two folders can move a file from one to the other that he may not read."""
+    (folder / "m" / "a.txt").chmod(0o600)
+    assert "m/a.txt" in read(folder).files
+    (folder / "m").chmod(0o777)
+
+    state = read(folder)
+
+    assert "m/a.txt" not in state.files
+    assert "may not be allowed to read it himself" in state.refused["m/a.txt"]
