@@ -11,13 +11,13 @@ from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from runner import jsonvalue
 from runner.catalog import Catalog, TaskEntry
 from runner.config import Settings
 from runner.domain.checks import shown
 from runner.domain.names import check_queue, check_tag
 from runner.domain.retry import Retry
 from runner.domain.run import NewRun, Run
+from runner.engine import writing
 from runner.errors import InvalidError, InvalidOptionError, RunnerError
 from runner.units import instant, seconds
 from runner.uuid7 import uuid7
@@ -106,11 +106,11 @@ class Submission:
     def preparing(
         self, app: str, requests: Sequence[object], *, parent: Run | None = None
     ) -> Generator[None, None, list[tuple[NewRun, bool]]]:
-        """The same in steps, of a request each."""
+        """The same in steps, of a request each at most."""
         prepared = []
         for index, request in enumerate(requests):
             try:
-                prepared.append(self._prepare(app, request, parent))
+                prepared.append((yield from self._prepare(app, request, parent)))
             except InvalidError as error:
                 if len(requests) == 1:
                     raise
@@ -118,7 +118,7 @@ class Submission:
             yield
         return prepared
 
-    def _prepare(self, app: str, document: object, parent: Run | None) -> tuple[NewRun, bool]:
+    def _prepare(self, app: str, document: object, parent: Run | None) -> Generator[None, None, tuple[NewRun, bool]]:
         request = _parse(document)
         if parent is not None:
             self._settings.bounds.check_scheduling(parent.task, request.task, request.queue)
@@ -127,7 +127,7 @@ class Submission:
         if request.with_success and parent is None:
             raise InvalidOptionError("with_success works inside a task only: it ties a run to its parent's success")
         parameters = {} if request.parameters is None else request.parameters
-        text = jsonvalue.dumps(parameters, limit_bytes=self._settings.limits.parameters_bytes, must_be_object=True)
+        text = yield from writing.write(parameters, limit_bytes=self._settings.limits.parameters_bytes)
         self._catalog.check_parameters(entry, parameters, size_bytes=len(text))
         return self._new_run(app, entry, request, text, parent), request.with_success
 

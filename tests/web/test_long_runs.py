@@ -22,6 +22,8 @@ BODIES = {
     "objects": {"task": "idle", "parameters": {"a": [{"a": 1}] * 40_000}},
     "text": {"task": "idle", "parameters": {"a": "\n\u2603" * 1_000_000}},
     "texts": {"task": "idle", "parameters": {"a": ["x" * 50_000] * 90}},
+    "one of a batch": {"runs": [{"task": "idle", "id": ID % 1, "parameters": {"a": [0.123456] * 240_000}}]},
+    "objects of a batch": {"runs": [{"task": "idle", "id": ID % 1, "parameters": {"a": [{"a": 1}] * 70_000}}]},
     "batch": {
         "runs": [{"task": "idle", "id": ID % number, "parameters": {"n": [number] * 10}} for number in range(9000)]
     },
