@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from runner import jsonvalue
 from runner.engine import writing
 from runner.errors import InvalidValueError
+from support.nodes import running_node
+from support.projects import write_project
 
 LIMIT = 16 << 20
 LONG = {
@@ -90,3 +92,13 @@ def test_what_is_too_large_is_refused_in_the_same_words(name):
 def test_what_is_not_json_is_told_by_its_place(wrong, said):
     with pytest.raises(InvalidValueError, match=said):
         written({"a": [1] * 5000 + [wrong]})
+
+
+@pytest.mark.parametrize("name", LONG)
+async def test_one_long_run_of_a_batch_is_many_steps(tmp_path, name):
+    project = write_project(tmp_path, {"idle.py": "def run(parameters): pass\n"})
+    async with running_node(project) as node:
+        asked = [{"task": "idle"}, {"task": "idle", "parameters": LONG[name]}]
+        steps = sum(1 for _ in node.engine.parts.submission.preparing("main", asked))
+
+    assert steps > len(asked)
