@@ -15,7 +15,7 @@ from runner.cli.target import Target
 from runner.domain import logformat
 
 _COMMANDS = {
-    "init": ("runner.cli.init", "Start a project in a folder: config, a first task."),
+    "init": ("runner.cli.init", "Start a project in a folder: config, a first task, its test."),
     "serve": ("runner.cli.serve", "Serve this project's tasks until Ctrl-C."),
     "run": ("runner.cli.run", "Run one task in the sandbox, here and now, without a server."),
     "schedule": ("runner.cli.schedule", "Schedule a run of a task."),
@@ -25,7 +25,7 @@ _COMMANDS = {
     "tasks": ("runner.cli.tasks", "Look at tasks, write a new one."),
     "store": ("runner.cli.store", "Bring the store up to date, check it, move it."),
     "doctor": ("runner.cli.doctor", "Say which walls of the sandbox stand on this host."),
-    "config": ("runner.cli.config", "Check the config file."),
+    "config": ("runner.cli.config", "Check the config file, print all its keys."),
 }
 
 

@@ -8,12 +8,13 @@ import click
 
 from runner.cli.options import config_file
 from runner.cli.output import say
+from runner.cli.templates import template
 from runner.config import load
 
 
 @click.group("config")
 def command() -> None:
-    """Check the config file."""
+    """Check the config file, print all its keys."""
 
 
 @command.command("check")
@@ -23,3 +24,9 @@ def check(config_path: Path | None) -> None:
     settings = load(config_path)
     settings.secrets.check()
     say(f"{settings.file} is right")
+
+
+@command.command("keys")
+def keys() -> None:
+    """Print a config file with every key, what it means and its default."""
+    say(template("keys.toml").rstrip("\n"))

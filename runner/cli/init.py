@@ -1,4 +1,4 @@
-"""`isolane init`: a config, a first task and an ignored store, in a new folder or an existing one."""
+"""`isolane init`: a config, a first task with its test, and an ignored store, in a new folder or an existing one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from runner.cli.lazy import Failed
 from runner.cli.output import say
 from runner.cli.templates import template
 
-_FILES = {"config/isolane.toml": "isolane.toml", "tasks/hello.py": "hello.py.txt"}
+_FILES = {"config/isolane.toml": "isolane.toml", "tasks/hello.py": "hello.py.txt", "test_hello.py": "test_hello.py.txt"}
 _IGNORED = (".isolane/", "config/secrets.env")
 
 
@@ -32,7 +32,7 @@ def command(folder: Path) -> None:
     except OSError as error:
         raise Failed(f"cannot write {error.filename}: {error.strerror}") from error
     enter = "" if folder == Path() else f"cd {folder} && "
-    say(f'\nNext: {enter}isolane run hello --parameters \'{{"name": "Ada"}}\'\nThen: isolane serve')
+    say(f'\nNext: {enter}isolane run hello --parameters \'{{"name": "Ada"}}\'\nThen: isolane serve\nTest: pytest')
 
 
 def _ignore(file: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 
 from runner.cli.templates import template
 from runner.config import read_settings
+from runner.config.sections import Document
 from support.projects import write_project
 from support.warm import need_zygotes
 
@@ -24,9 +28,36 @@ def test_init_writes_a_project_and_says_what_to_type_next(isolane, tmp_path):
     made = isolane("init", "shop")
 
     assert made.returncode == 0
-    assert set(files(tmp_path / "shop")) == {"config/isolane.toml", "tasks/hello.py", ".gitignore"}
+    assert set(files(tmp_path / "shop")) == {
+        "config/isolane.toml",
+        "tasks/hello.py",
+        "test_hello.py",
+        ".gitignore",
+    }
     assert "cd shop && isolane run hello" in made.stdout
     assert ".isolane/" in (tmp_path / "shop/.gitignore").read_text()
+
+
+def test_the_test_that_init_writes_passes(isolane, tmp_path):
+    isolane("init", "shop")
+
+    tried = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=tmp_path / "shop", env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert "2 passed" in tried.stdout, tried.stdout
+
+
+def test_every_key_is_printed_where_the_config_of_init_says_so(isolane):
+    isolane("init")
+    said = re.search("`isolane (config [a-z]+)` prints every key", template("isolane.toml"))
+
+    printed = isolane(*said[1].split())
+
+    assert printed.returncode == 0
+    for name in Document.model_fields:
+        assert re.search(rf"^(# )?\[+{name}\b", printed.stdout, re.MULTILINE), name
 
 
 def test_the_config_that_init_writes_is_right(isolane):
