@@ -21,8 +21,11 @@ SELECT * FROM log_lines WHERE app = $1 AND run = $2 AND number > $3 ORDER BY num
 SELECT app, run FROM logs WHERE last_at < $1 ORDER BY last_at LIMIT $2;
 
 -- name: delete_lines
-DELETE FROM log_lines WHERE app = $1 AND run = $2 AND number IN (
-    SELECT number FROM log_lines WHERE app = $1 AND run = $2 ORDER BY number LIMIT $3
+-- Up to a number, and not `IN (…)`: that is a range of the index, whatever the planner believes of the table.
+DELETE FROM log_lines WHERE app = $1 AND run = $2 AND number <= (
+    SELECT max(number) FROM (
+        SELECT number FROM log_lines WHERE app = $1 AND run = $2 ORDER BY number LIMIT $3
+    ) AS first
 )
 RETURNING 1;
 
