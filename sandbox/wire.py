@@ -22,7 +22,7 @@ FRAME_LIMIT = 16 << 20
 #: How many containers may stand inside each other; far below what would use up the stack of whoever looks at them.
 DEPTH_LIMIT = 200
 #: A longer frame is best read in pieces of about this size.
-PIECE_BYTES = 32 << 10
+PIECE_BYTES = 16 << 10
 #: A frame of up to so many bytes may be of any kind.
 SHORT_BYTES = 4 << 10
 #: How much of a frame tells its kind.

@@ -131,6 +131,7 @@ def has_key_twice(text: bytes) -> bool:
     return any(twice)
 
 
+@pytest.mark.alone
 @fuzzed(25)
 @given(
     kind=st.sampled_from(list(BEGINS)),
