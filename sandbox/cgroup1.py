@@ -153,9 +153,12 @@ class V1Group:
             os.pwrite(file, str(self._limits.memory_bytes).encode(), 0)
 
     def _open_memory_limits(self) -> list[int]:
-        """Where the limit is written: of memory alone, and where the kernel counts swap, of both together."""
-        memory = self._paths["memory"]
-        files = [memory / "memory.limit_in_bytes", memory / "memory.memsw.limit_in_bytes"]
+        """Where the limit is written: of memory alone, of both together where the kernel counts swap, and of TCP.
+
+        What connections hold is counted for itself, and only where it has a limit.
+        """
+        names = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.kmem.tcp.limit_in_bytes")
+        files = [self._paths["memory"] / name for name in names]
         return [self._keep(os.open(file, os.O_WRONLY | os.O_CLOEXEC)) for file in files if file.exists()]
 
     def _arm(self) -> int:

@@ -1,4 +1,4 @@
-"""Rows 92 and 93 of the attack table: what the runner is sent beside bytes, and connections made without `connect`."""
+"""Rows 92 to 95 of the attack table: what the runner is sent beside bytes, and connections made without `connect`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import errno
 import socket
 
 import pytest
+
+from sandbox import Limits
 
 HERE, THERE = "socket.socket(fileno=os.dup(3))", "('127.0.0.1', LISTENER.getsockname()[1])"
 _SO_PASSRIGHTS = 83
@@ -70,3 +72,33 @@ async def test_93_a_connection_that_is_made_by_sending(arena, actor):
 
     confined.kill()
     await actor.finish(confined)
+
+
+FILL_CONNECTIONS = """
+def fill(port, count):
+    sent = 0
+    for _ in range(count):
+        connection = socket.create_connection(("127.0.0.1", port))
+        kept.append(connection)
+        connection.setblocking(False)
+        try:
+            while True:
+                sent += connection.send(bytes(1 << 16))
+        except BlockingIOError:
+            pass
+    return sent
+"""
+
+
+async def test_95_memory_that_connections_hold(arena, actor):
+    limits = Limits(memory_bytes=64 << 20, processes=8, open_files=64)
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
+        port = silent.getsockname()[1]
+        confined = await arena.launch("attacks:evaluate", network=(f"127.0.0.1:{port}",), limits=limits)
+        ask = actor.Inside(confined)
+        await ask(f"globals().update(kept=[]) or exec({FILL_CONNECTIONS!r}, globals())")
+
+        assert int(await ask(f"fill({port}, 40)")) < 2 * limits.memory_bytes  # the kernel lets each have a little more
+
+        confined.kill()
+        await actor.finish(confined)
