@@ -184,7 +184,7 @@ def test_a_wrong_call_exits_with_2(isolane, arguments):
 def test_without_a_server_the_error_says_how_to_start_one(isolane):
     isolane("init")
 
-    refused = isolane("runs", "list")
+    refused = isolane("--patience", "0", "runs", "list")
 
     assert refused.returncode == 1
     assert refused.stderr.startswith("error: ")

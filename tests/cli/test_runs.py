@@ -189,7 +189,7 @@ def test_a_refused_schedule_says_what_is_wrong(project, arguments, said):
 
 
 def test_a_wrong_token_and_a_wrong_address_are_told(project):
-    for options in (["--token", "wrong"], ["--url", "http://127.0.0.1:1"]):
+    for options in (["--token", "wrong"], ["--url", "http://127.0.0.1:1", "--patience", "0"]):
         refused = project(*options, "runs", "cancel", UNKNOWN, UNKNOWN)
         assert refused.returncode == 1
         assert len(refused.stderr.splitlines()) == 1
