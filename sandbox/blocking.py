@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from threading import Thread
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from sandbox.loops import new_event_loop
 from sandbox.spec import Level
 from sandbox.standalone import Sandbox
 
@@ -66,7 +67,7 @@ class BlockingSandbox:
             self._thread.join()
 
     def _work(self) -> None:
-        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             try:
                 runner.run(self._live())
             except BaseException as error:

@@ -96,7 +96,11 @@ class V2Group:
         """
         self._notices = self._open_to_read("memory.events")
         watch = self._open.enter_context(select.epoll())
-        watch.register(self._notices, select.EPOLLPRI)
+        try:
+            watch.register(self._notices, select.EPOLLPRI)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:  # this user's watches, which attempts may have taken all of
+                raise  # without one a kill is noticed by its consequence: all of the group are dead
         self.clear_alarm()  # that it is there counts as a change
         return watch.fileno()
 

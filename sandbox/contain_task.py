@@ -8,6 +8,7 @@ are made of; they hold the task alone, the supervisor runs nothing of it.
 from __future__ import annotations
 
 import os
+import selectors
 import sys
 
 from sandbox import descriptors, identity, kinship, landlock, limits, mounts, rootfs, seccomp, syscalls
@@ -139,6 +140,8 @@ def _filter_calls(attempt: Attempt) -> None:
         scoped_signals=namespaces or landlock.scopes_signals(),
     )
     seccomp.load(program)
+    if not namespaces or not attempt.cgroups:  # `selectors` was imported where epoll is; libraries ask it at each use
+        selectors.DefaultSelector = selectors.PollSelector  # type: ignore[misc, assignment]
 
 
 def _keep_capabilities_to_enter(_: Attempt) -> None:

@@ -28,6 +28,7 @@ from typing import Any
 
 from sandbox import endpoint, identity, kinship, limits, syscalls
 from sandbox.endpoint import Endpoint
+from sandbox.loops import new_event_loop
 
 MESSAGE_LIMIT = 16 << 10
 _MOST_CONNECTIONS = 64  # of an attempt at once; further ones wait
@@ -56,7 +57,8 @@ def main(socket_descriptor: int) -> None:
     limits.raise_files()
     runner = socket.socket(fileno=socket_descriptor)
     runner.setblocking(False)
-    asyncio.run(_serve(runner))
+    with asyncio.Runner(loop_factory=new_event_loop) as loop:
+        loop.run(_serve(runner))
 
 
 async def _serve(runner: socket.socket) -> None:

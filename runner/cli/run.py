@@ -15,6 +15,7 @@ from runner.cli.logs import LogPrinter
 from runner.config import load
 from runner.domain.documents import log_document
 from runner.domain.run import LogLine
+from sandbox.loops import new_event_loop
 
 
 @click.command("run")
@@ -31,6 +32,7 @@ def command(task: str, parameters: dict[str, Any], config_path: Path | None) -> 
     def on_log(run: dict[str, Any], line: LogLine) -> None:
         printer.print(log_document(line), task=run["task"] if run["parent"] else "")
 
-    run = asyncio.run(app.run_once(load(config_path), task, parameters, on_log))
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        run = runner.run(app.run_once(load(config_path), task, parameters, on_log))
     print_ending(run)
     raise SystemExit(exit_code(run))

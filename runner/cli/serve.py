@@ -13,6 +13,7 @@ from runner.cli.options import config_file
 from runner.cli.output import say
 from runner.cli.stdout import OutputError
 from runner.config import load
+from sandbox.loops import new_event_loop
 
 
 @click.command("serve")
@@ -27,7 +28,8 @@ def command(config_path: Path | None, host: str | None, port: int | None, name: 
         settings = settings.with_node_name(name)
     host = settings.runner.host if host is None else host
     port = settings.runner.port if port is None else port
-    asyncio.run(app.serve(settings, host, port, _say))
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(app.serve(settings, host, port, _say))
 
 
 def _say(text: str, /, *, err: bool = False) -> None:

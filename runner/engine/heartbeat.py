@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from runner.engine.node import Identity
 from runner.store.contract import Lease, Store
 from sandbox.lease import boot_clock_ns
+from sandbox.loops import new_event_loop
 
 #: Of the length of the lease: how often it is renewed, how long one renewal may take, and the pause after a failure.
 _EVERY, _WITHIN, _AGAIN = 1 / 3, 1 / 3, 1 / 20
@@ -34,7 +35,7 @@ class Heartbeat:
         self._identity, self._lease_s = identity, lease_s
         self._renewal = store.lease(identity.id, within_s=lease_s * _WITHIN)
         self._rng = random.Random()
-        self._loop = asyncio.new_event_loop()
+        self._loop = new_event_loop()
         self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self.lost: Future[str] = Future()

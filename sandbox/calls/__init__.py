@@ -54,5 +54,7 @@ WITHOUT_COUNTED_MEMORY: dict[str, Rule] = {
     "msgget": ABSENT,
     "vmsplice": ABSENT,
     "landlock_create_ruleset": ABSENT,
+    "epoll_create": ABSENT,
+    "epoll_create1": ABSENT,
     "setsockopt": arguments.BUFFERS_AS_MADE,
 }

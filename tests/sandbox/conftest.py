@@ -173,6 +173,15 @@ def is_users(item):
     return getattr(item, "callspec", None) is not None and item.callspec.params.get("who") == "user"
 
 
+@pytest.fixture(params=[Level.FULL, Level.RESTRICTED], ids=str)
+async def uncounted(request, who, tmp_path, actor, monkeypatch):
+    """A sandbox without cgroups, as an ordinary user's is by default."""
+    monkeypatch.setattr("sandbox.cgroup.find", lambda _: None)
+    sandbox = await actor.start(tmp_path, request.param)
+    yield sandbox
+    await sandbox.close()
+
+
 @pytest.fixture(params=["alone", "warm"])
 async def arena(request, who, sandbox, tmp_path):
     """A host and a sibling with something to lose, from attempts by themselves and from those of a zygote."""

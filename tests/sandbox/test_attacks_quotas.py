@@ -127,15 +127,6 @@ REFUSED = (
 )
 
 
-@pytest.fixture(params=[Level.FULL, Level.RESTRICTED], ids=str)
-async def uncounted(request, who, tmp_path, actor, monkeypatch):
-    """A sandbox without cgroups, as an ordinary user's is by default."""
-    monkeypatch.setattr("sandbox.cgroup.find", lambda _: None)
-    sandbox = await actor.start(tmp_path, request.param)
-    yield sandbox
-    await sandbox.close()
-
-
 @pytest.mark.parametrize("hidden", [False, True], ids=["seen", "hidden"])
 @pytest.mark.parametrize("hoard", HOARDS)
 async def test_79_memory_that_no_process_shows_is_counted(uncounted, actor, hoard, hidden):

@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import resource
 import select
+import selectors
 import shutil
 import signal
 import socket
@@ -126,16 +127,23 @@ def itself():
 
 def waiting():
     near, far = socket.socketpair()
-    poller = select.epoll()
-    poller.register(far, select.EPOLLIN)
-    near.send(b"x")
-    assert poller.poll(1)
-    poller.close()
+    with selectors.DefaultSelector() as selector:
+        selector.register(far, selectors.EVENT_READ)
+        near.send(b"x")
+        assert selector.select(1)
     near.close()
     far.close()
     with contextlib.suppress(OSError):  # where no cgroup counts its memory there is none
         os.close(os.memfd_create("x"))
     os.close(os.eventfd(0))
+
+
+def watches():
+    near, far = socket.socketpair()
+    with near, far, select.epoll() as poller:
+        poller.register(far, select.EPOLLIN)
+        near.send(b"x")
+        assert poller.poll(1)
 
 
 def imports():
@@ -235,4 +243,4 @@ def numbers():
 
 
 EVERYWHERE = [children, threads, event_loops, databases, files, itself, waiting, imports, numbers]
-AT_FULL = [modes, archives, sockets, processes, others]
+AT_FULL = [modes, archives, sockets, processes, others, watches]
