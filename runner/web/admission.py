@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 
 from runner.web.auth import CALLER, Tokens
 from runner.web.hosts import Hosts
@@ -34,11 +34,15 @@ class Admission:
 
         Raises:
             HTTPBadRequest, HTTPMisdirectedRequest, HTTPForbidden: it is called under another name or from another page.
+            HTTPBadRequest: it says in HTTP/1.0 that its body comes in chunks.
             UnauthorizedError: it has no token that is known.
             HTTPNotFound: its path is not written in the one way that counts.
             HTTPUnsupportedMediaType: its body is not plain JSON, or it changes something as a form of a web page could.
             HTTPExpectationFailed: it expects what this server does not do.
         """
+        if request.version < HttpVersion11 and hdrs.TRANSFER_ENCODING in request.headers:
+            # A proxy that knows no chunks in HTTP/1.0 sees the body end elsewhere, and another request behind it.
+            raise web.HTTPBadRequest(text="send a body in chunks with HTTP/1.1, or with `Content-Length`")
         self._hosts.check(request)
         path = request.raw_path.partition("?")[0]
         if path in OPEN_PATHS and request.method in _LOOKING:

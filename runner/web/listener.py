@@ -87,7 +87,7 @@ class Listener:
             self._evict(idle)
             self._crowding.say(self._most)
         self._strangers.pop(connection, None)
-        connection.is_known = True
+        connection.know()
         self._known[connection] = None
         return True
 
