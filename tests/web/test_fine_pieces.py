@@ -18,7 +18,10 @@ pytestmark = pytest.mark.alone
 
 MOST_S = 0.08
 TOKEN = "Authorization: Bearer s3cret\r\n"
-CHUNKED = "POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\n{}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNKED = (
+    "POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\n{}"
+    "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
 PIECES = {
     "chunks of a stranger": CHUNKED.format("").encode() + b"1\r\n \r\n" * 200_000,
     "chunks": CHUNKED.format(TOKEN).encode() + b"1\r\n \r\n" * 200_000,
