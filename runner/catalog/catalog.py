@@ -82,6 +82,11 @@ class TaskEntry:
     spec: Spec = field(repr=False)
     shape: str | None = field(repr=False)
 
+    @property
+    def origin(self) -> str:
+        """What it is called by its file alone, which its file cannot choose."""
+        return task_name(self.module, self.function)
+
 
 class Catalog:
     """The tasks in use. `load` it first, then `watch` it; both may be called whenever.
@@ -195,7 +200,9 @@ class Catalog:
                 try:
                     entry = self._entry(module, version, task)
                     if entry.options.secrets:  # a run would not find them either
-                        await asyncio.to_thread(self._settings.secrets.read, task.name, entry.options.secrets)
+                        await asyncio.to_thread(
+                            self._settings.secrets.read, task.name, entry.origin, entry.options.secrets
+                        )
                     entries[TaskKey(_APP, task.name)] = entry
                 except (ConfigError, InvalidOptionError) as error:
                     self._lacks_secrets |= isinstance(error, SecretError)
@@ -211,7 +218,8 @@ class Catalog:
         }
 
     def _entry(self, module: str, version: Version, task: TaskManifest) -> TaskEntry:
-        self._settings.bounds.check_name(task.name, task_name(module, task.function))
+        origin = task_name(module, task.function)
+        self._settings.bounds.check_name(task.name, origin)
         options = self._settings.task_options(task.name, task.options)
         if isinstance(options.network, tuple) and self._launcher.level is not Level.FULL:
             raise InvalidOptionError(
@@ -230,15 +238,15 @@ class Catalog:
             schema=task.schema,
             options=options,
             code=version.code,
-            spec=self._spec(module, version.code, task.name, options),
+            spec=self._spec(module, version.code, task.name, origin, options),
             shape=task.shape,
         )
 
-    def _spec(self, module: str, code: str, name: str, options: TaskOptions) -> Spec:
+    def _spec(self, module: str, code: str, name: str, origin: str, options: TaskOptions) -> Spec:
         return Spec(
             entry=ENTRY,
             limits=_limits(options),
-            mounts=(code_mount(self._code / code), *self._settings.mounts_for(name)),
+            mounts=(code_mount(self._code / code), *self._settings.mounts_for(name, origin)),
             path=snapshot.import_path(self._code / code, CODE),
             environment=ENVIRONMENT,
             network=options.network,

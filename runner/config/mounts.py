@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from runner.config.patterns import matches
+from runner.config.patterns import grants
 from runner.config.sections import MountSection
 from runner.domain.checks import shown
 from runner.errors import ConfigError
@@ -43,9 +43,9 @@ class TaskMount:
     mount: Mount
     tasks: tuple[str, ...]
 
-    def is_for(self, task: str) -> bool:
-        """Whether the task sees it."""
-        return any(matches(pattern, task) for pattern in self.tasks)
+    def is_for(self, task: str, origin: str) -> bool:
+        """Whether the task sees it; `origin` is its name by its file alone."""
+        return grants(self.tasks, task, origin)
 
 
 def read_mount(

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.config.patterns import matches
+from runner.config.patterns import grants
 from runner.config.sections import SecretSection, SecretsSection
 from runner.domain.checks import nearest
 from runner.domain.masking import SHORTEST, is_maskable
@@ -57,8 +57,8 @@ class Secrets:
         except SecretError as error:
             raise SecretError(f"{self.config}: secrets: {str(error).removeprefix('but ')}") from None
 
-    def read(self, task: str, names: Iterable[str]) -> dict[str, str]:
-        """The values of the secrets that a task names, as they are now.
+    def read(self, task: str, origin: str, names: Iterable[str]) -> dict[str, str]:
+        """The values of the secrets that a task names, as they are now; `origin` is its name by its file alone.
 
         Raises:
             SecretError: one is not there, or may not be used as it lies; says where to put it.
@@ -66,15 +66,16 @@ class Secrets:
         values = {}
         for name in names:
             try:
-                values[name] = _usable(self._value(task, name))
+                values[name] = _usable(self._value(task, origin, name))
             except SecretError as error:
                 raise SecretError(f"task {task} names the secret {name}, {error}") from None
         return values
 
-    def _value(self, task: str, name: str) -> str:
+    def _value(self, task: str, origin: str, name: str) -> str:
         place = self.section.named.get(name, SecretSection())
-        if not any(matches(pattern, task) for pattern in place.tasks):
-            raise SecretError(f"which is given to other tasks only: see secrets.{name}.tasks in {self.config}")
+        if not grants(place.tasks, task, origin):
+            by_file = "" if origin == task else f"; they must cover {origin} as well, its name by its file alone"
+            raise SecretError(f"which is given to other tasks only: see secrets.{name}.tasks in {self.config}{by_file}")
         if place.file is not None:
             return _private_text(self.project / place.file).removesuffix("\n").removesuffix("\r")
         if place.env is None and self.section.file is not None:

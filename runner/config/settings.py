@@ -101,13 +101,14 @@ class Settings:
         pattern = next(patterns, None)
         return queues[pattern].rule() if pattern is not None else QueueRule()
 
-    def mounts_for(self, task: str) -> tuple[Mount, ...]:
-        """What a task sees of the host; a folder comes before what lies in it.
+    def mounts_for(self, task: str, origin: str) -> tuple[Mount, ...]:
+        """What a task sees of the host; a folder comes before what lies in it. `origin` is its name by its file alone.
 
         Raises:
             ConfigError: two mounts at one place, or one without a place inside of another.
         """
-        mounts = sorted((each.mount for each in self.mounts if each.is_for(task)), key=lambda mount: mount.target)
+        seen = (each.mount for each in self.mounts if each.is_for(task, origin))
+        mounts = sorted(seen, key=lambda mount: mount.target)
         try:
             check_places(mounts)
         except ConfigError as error:

@@ -213,12 +213,12 @@ class Execution:
         return own, now if now < own else 0
 
     async def _read_secrets(self) -> dict[str, str]:
-        task, names = self._run.task, self._entry.options.secrets
+        task, origin, names = self._run.task, self._entry.origin, self._entry.options.secrets
         if not names:
             return {}
 
         def read() -> dict[str, str]:
-            secrets = self._parts.settings.secrets.read(task, names)
+            secrets = self._parts.settings.secrets.read(task, origin, names)
             self._mask.learn(secrets)
             return secrets
 

@@ -20,8 +20,8 @@ HEAD_BYTES: Final = 64 << 10
 IDLE_S: Final = 75.0
 #: How long a client that goes on sending what is not read may be silent; an answer gets lost if it is cut off at once.
 LINGER_S: Final = 1.0
-#: How much is read at once of a client that has shown no token, and of one that has. aiohttp parses all of it in one go,
-#: and what is cut finely (chunks of a byte, short headers, short requests) takes it up to a microsecond for each byte.
+#: How much is read at once of a client that has shown no token, and of one that has. aiohttp parses all of it in one
+#: go, and what is cut finely (chunks of a byte, short headers, short requests) takes up to a microsecond for each byte.
 STRANGER_READ_BYTES: Final = 4 << 10
 KNOWN_READ_BYTES: Final = 16 << 10
 #: A client that takes nothing of its answer for so long is cut off.

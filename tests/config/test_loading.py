@@ -41,7 +41,7 @@ def test_an_empty_file_is_all_defaults(settings_of, project):
     assert settings.runner.lease_s == 15
     assert settings.sandbox.require is None
     assert settings.queue_rule("main", "any") == QueueRule()
-    assert settings.mounts_for("any") == ()
+    assert settings.mounts_for("any", "any") == ()
 
 
 def test_names_of_the_server_may_be_addresses(settings_of):
@@ -234,19 +234,22 @@ def test_mounts_are_given_to_the_tasks_they_name(settings_of, project):
     data = Mount(source=str(project / "data"), target="/data", owned=True)
     reports = Mount(source=str(project / "data" / "reports"), target="/data/reports", writable=True, owned=True)
 
-    assert settings.mounts_for("reports.daily") == (data, reports)
-    assert settings.mounts_for("billing") == (data, reports)
-    assert settings.mounts_for("reports") == (data,)
+    assert settings.mounts_for("reports.daily", "reports.daily") == (data, reports)
+    assert settings.mounts_for("billing", "billing") == (data, reports)
+    assert settings.mounts_for("reports", "reports") == (data,)
+    assert settings.mounts_for("reports.mine", "untrusted.mine") == (data,)
+    assert settings.mounts_for("mine", "reports.mine") == (data,)
+    assert settings.mounts_for("billing", "reports.mine") == (data, reports)
 
 
 def test_two_mounts_of_one_task_at_one_place_are_refused(settings_of):
     mounts = "[[mounts]]\nsource = 'data'\ntarget = '/data'\ntasks = ['%s']\n"
     settings = settings_of(mounts % "a*" + mounts % "b*")
 
-    assert len(settings.mounts_for("apple")) == 1
+    assert len(settings.mounts_for("apple", "apple")) == 1
     settings = settings_of(mounts % "a*" + mounts % "*e")
     with pytest.raises(ConfigError, match=r"\[\[mounts\]\] show task apple something at /data twice"):
-        settings.mounts_for("apple")
+        settings.mounts_for("apple", "apple")
 
 
 @pytest.mark.parametrize(
@@ -271,9 +274,9 @@ def test_a_mount_inside_of_another_needs_a_place_there(settings_of, project, sou
         tasks = ["a*"]
     """)
 
-    assert len(settings.mounts_for("billing")) == 1
+    assert len(settings.mounts_for("billing", "billing")) == 1
     with pytest.raises(ConfigError, match=rf"show task apple {target} inside of /data, so .*{says}"):
-        settings.mounts_for("apple")
+        settings.mounts_for("apple", "apple")
 
 
 def test_options_come_in_three_layers(settings_of):

@@ -34,14 +34,14 @@ def test_values_come_from_the_environment_under_their_own_or_another_name(secret
     monkeypatch.setenv("MAIL", "second-value")
     secrets = secrets_of('[secrets]\nPASSWORD = { env = "MAIL" }')
 
-    assert secrets.read("any", ["TOKEN", "PASSWORD"]) == {"TOKEN": "first-value", "PASSWORD": "second-value"}
+    assert secrets.read("any", "any", ["TOKEN", "PASSWORD"]) == {"TOKEN": "first-value", "PASSWORD": "second-value"}
 
 
 def test_a_file_is_there_instead_of_the_environment(secrets_of, monkeypatch):
     monkeypatch.setenv("TOKEN", "of-the-environment")
     secrets = secrets_of(IN_FILE, all="# note\n\n TOKEN = a=b c \nQUOTED=' spaced '\nDOUBLE=\"it's\"\n")
 
-    assert secrets.read("any", ["TOKEN", "QUOTED", "DOUBLE"]) == {
+    assert secrets.read("any", "any", ["TOKEN", "QUOTED", "DOUBLE"]) == {
         "TOKEN": "a=b c",
         "QUOTED": " spaced ",
         "DOUBLE": "it's",
@@ -51,15 +51,25 @@ def test_a_file_is_there_instead_of_the_environment(secrets_of, monkeypatch):
 def test_a_file_of_one_value_is_taken_whole_but_for_its_last_line_end(secrets_of):
     secrets = secrets_of(IN_FILE + '\nKEY = { file = "key" }', all="", key=" line one\nline two\n\n")
 
-    assert secrets.read("any", ["KEY"]) == {"KEY": " line one\nline two\n"}
+    assert secrets.read("any", "any", ["KEY"]) == {"KEY": " line one\nline two\n"}
 
 
 def test_a_secret_can_be_kept_for_some_tasks(secrets_of):
     secrets = secrets_of(IN_FILE + '\nTOKEN = { tasks = ["mail.*"] }', all="TOKEN=abcdef")
 
-    assert secrets.read("mail.send", ["TOKEN"]) == {"TOKEN": "abcdef"}
+    assert secrets.read("mail.send", "mail.send", ["TOKEN"]) == {"TOKEN": "abcdef"}
     with pytest.raises(SecretError, match=r"task shop names the secret TOKEN, which is given to other tasks only: see"):
-        secrets.read("shop", ["TOKEN"])
+        secrets.read("shop", "shop", ["TOKEN"])
+
+
+def test_a_chosen_name_takes_no_secret_that_the_name_by_its_file_does_not_have(secrets_of):
+    secrets = secrets_of(IN_FILE + '\nTOKEN = { tasks = ["mail.*"] }', all="TOKEN=abcdef")
+
+    assert secrets.read("mail.other", "mail.send", ["TOKEN"]) == {"TOKEN": "abcdef"}
+    with pytest.raises(SecretError, match=r"must cover untrusted\.x\.free as well, its name by its file alone"):
+        secrets.read("mail.free", "untrusted.x.free", ["TOKEN"])
+    with pytest.raises(SecretError, match="given to other tasks only"):
+        secrets.read("other", "mail.send", ["TOKEN"])
 
 
 @pytest.mark.parametrize(
@@ -79,7 +89,7 @@ def test_what_is_wrong_with_a_value_is_told_without_it(secrets_of, text, says):
     secrets = secrets_of(IN_FILE, all=text)
 
     with pytest.raises(SecretError, match=says) as refused:
-        secrets.read("any", ["TOKEN"])
+        secrets.read("any", "any", ["TOKEN"])
     assert "hunter" not in str(refused.value)
 
 
@@ -87,7 +97,7 @@ def test_a_secret_that_is_nowhere_names_both_places_where_it_could_be(secrets_of
     with pytest.raises(
         SecretError, match=r"set TOKEN in the runner's environment .* or say under \[secrets\] in .*toml"
     ):
-        secrets_of("").read("any", ["TOKEN"])
+        secrets_of("").read("any", "any", ["TOKEN"])
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o660, 0o604, 0o700])
@@ -96,7 +106,7 @@ def test_a_file_in_which_others_may_have_a_part_is_refused_with_the_fix(secrets_
     (tmp_path / "all").chmod(mode)
 
     with pytest.raises(SecretError, match=f"chmod 600 {tmp_path}/all"):
-        secrets.read("any", ["TOKEN"])
+        secrets.read("any", "any", ["TOKEN"])
     with pytest.raises(ConfigError, match=r"isolane\.toml: secrets: others may have a part in .*: chmod 600"):
         secrets.check()
 
@@ -114,7 +124,7 @@ def test_a_file_of_another_user_is_refused_with_the_fix(secrets_of, tmp_path):
     os.chown(tmp_path / "all", 65534, -1)
 
     with pytest.raises(SecretError, match=f"belongs to another user than the runner's: chown 0 {tmp_path}/all"):
-        secrets.read("any", ["TOKEN"])
+        secrets.read("any", "any", ["TOKEN"])
 
 
 def test_what_is_no_file_is_refused_at_once(secrets_of, tmp_path):

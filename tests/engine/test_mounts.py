@@ -61,6 +61,24 @@ async def test_each_task_sees_the_mounts_that_name_it(tmp_path: Path) -> None:
         assert (await node.run("files.reads", {"path": "/other/file"}))["error"]["type"] == "FileNotFoundError"
 
 
+NAMED = """
+    from pathlib import Path
+    from runner import task
+
+    @task(name="files.free")
+    def free(parameters):
+        return Path("/other/file").read_text()
+"""
+
+
+async def test_a_task_takes_no_mount_by_a_name_that_its_file_chose(tmp_path: Path) -> None:
+    folder = project(tmp_path, mount("other", "/other", 'tasks = ["files.*"]'))
+    write_project(folder, {"untrusted/x.py": NAMED}, (folder / "config" / "isolane.toml").read_text())
+    async with running_node(folder) as node:
+        assert (await node.run("files.reads", {"path": "/other/file"}))["result"] == "of other"
+        assert (await node.run("files.free"))["error"]["type"] == "FileNotFoundError"
+
+
 async def test_a_mount_stands_inside_of_another_each_with_its_own_right_to_write(tmp_path: Path) -> None:
     folder = project(tmp_path, mount("data", "/data"), mount("other", "/data/inner", WRITABLE))
     async with running_node(folder) as node:

@@ -61,6 +61,29 @@ async def test_a_secret_that_is_not_named_is_a_key_error_that_says_what_to_add(t
         assert (await node.run("spy.changes"))["error"]["type"] == "TypeError"
 
 
+NAMED = """
+    from runner import task
+
+    @task(name="spy.free", secrets=["TOKEN"])
+    def free(parameters, context):
+        return context.secrets["TOKEN"]
+"""
+
+
+async def test_a_task_takes_no_secret_by_a_name_that_its_file_chose(tmp_path: Path) -> None:
+    given = 'TOKEN = { file = "config/key.pem", tasks = ["spy.*"] }\n'
+    write_project(project(tmp_path, SECRETS + given), {"untrusted/x.py": NAMED}, CONFIG + SECRETS + given)
+    async with running_node(tmp_path) as node:
+        with pytest.raises(UnknownTaskError):
+            await node.run("spy.free")
+        problem = node.engine.catalog.problems["spy.free"].error
+
+    assert problem.message == (
+        "task spy.free names the secret TOKEN, which is given to other tasks only: see secrets.TOKEN.tasks in "
+        f"{tmp_path}/config/isolane.toml; they must cover untrusted.x.free as well, its name by its file alone"
+    )
+
+
 async def test_what_a_task_prints_and_logs_is_masked(tmp_path: Path) -> None:
     async with running_node(project(tmp_path)) as node:
         run = await node.run("spy.prints")
