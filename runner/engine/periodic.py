@@ -12,6 +12,7 @@ was declared last counts, and fires on the nodes that have it; a schedule goes o
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from apscheduler.triggers.date import DateTrigger
 
 from runner.catalog import TaskEntry
 from runner.domain.run import NewRun
+from runner.engine.pace import Pace
 from runner.engine.parts import Parts
 from runner.engine.triggers import next_fire
 from runner.errors import NotFoundError, RunnerError
@@ -43,6 +45,8 @@ class Periodic:
     def __init__(self, parts: Parts, clock: AsyncIOScheduler) -> None:
         self._parts, self._clock = parts, clock
         self._rules: dict[tuple[str, str], str] = {}  # as last told
+        self._pace = Pace()  # of the firings of each file
+        self._waiting: set[str] = set()  # jobs that are due and have no turn yet
 
     async def refresh(self) -> None:
         """Tell the store which schedules the tasks declare by now, and set their timers."""
@@ -111,26 +115,36 @@ class Periodic:
         )
 
     async def _fire(self, expected: ScheduleState) -> None:
+        """Fire it in its file's turn: a file with very many schedules waits for itself."""
+        job, entry = _job(expected), self._parts.catalog.entries.get(TaskKey(expected.app, expected.task))
+        if entry is None or job in self._waiting:
+            return
+        self._waiting.add(job)
+        try:
+            async with self._pace.turn(entry.file):
+                self._waiting.discard(job)
+                await self._fire_now(expected)
+        except asyncio.CancelledError:
+            return  # the clock was stopped; APScheduler would log that as an error of each that waits
+        finally:
+            self._waiting.discard(job)
+
+    async def _fire_now(self, expected: ScheduleState) -> None:
         parts = self._parts
         try:
-            state = await self._stored(expected)
+            state = await parts.store.schedule(expected.app, expected.name)
             entry = parts.catalog.entries.get(TaskKey(expected.app, expected.task))
             if state is None or entry is None or not self._declares(state):
                 return
             if state.next_at is not None and parts.now() >= state.next_at:  # unless the clock was set back
                 await parts.store.fire(await self._firing(entry, state, state.next_at))
-                state = await self._stored(expected)
+                state = await parts.store.schedule(expected.app, expected.name)
         except RunnerError as error:
             _logger.warning("schedule %s is tried again: %s", expected.name, error)
             self._set_timer(expected, not_before_s=_RETRY_S)
             return
         if state is not None:
             self._set_timer(state)
-
-    async def _stored(self, expected: ScheduleState) -> ScheduleState | None:
-        """The schedule as it is by now, `None` where it is gone."""
-        states = await self._parts.store.schedules(expected.app)
-        return next((state for state in states if state.name == expected.name), None)
 
     async def _firing(self, entry: TaskEntry, state: ScheduleState, due_at: int) -> Firing:
         now, catch_up = self._parts.now(), entry.options.catch_up

@@ -357,6 +357,10 @@ class Store(abc.ABC):
         """All schedules, by name."""
 
     @abc.abstractmethod
+    async def schedule(self, app: str, name: str) -> ScheduleState | None:
+        """One schedule, `None` where there is none."""
+
+    @abc.abstractmethod
     async def put_schedules(self, declared: Sequence[ScheduleState], now: int) -> None:
         """Store what was declared just now: it counts from now on. One whose rule is unchanged keeps its times."""
 

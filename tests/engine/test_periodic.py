@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -11,7 +12,9 @@ import pytest
 
 from runner.app import APP
 from runner.domain.status import Status
+from runner.engine.pace import Pace
 from runner.store.records import RunFilter
+from support.loop_pauses import watched_loop
 from support.nodes import Node, running_node
 from support.postgres import create_database, drop_database, shared_server
 from support.projects import CONFIG, write_project
@@ -33,6 +36,12 @@ HOURLY = """
         pass
 """
 SECONDLY = HOURLY.replace("1h", "1s")
+
+
+MANY = 400
+#: Each is due every second, all at once.
+CROWD = "from runner import task\n" + "".join(f"@task(every='1s')\ndef t{n}(): ...\n" for n in range(MANY))
+HONEST = "def run(): return 'done'\n"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,6 +77,32 @@ async def test_a_firing_that_is_hardly_late_was_not_missed(tmp_path: Path) -> No
 
     async with running_node(project, periodic=True) as node:
         await eventually_async(lambda: _count(node, Status.SUCCEEDED, 1), within_s=30)
+
+
+@pytest.mark.alone
+async def test_a_file_with_very_many_schedules_keeps_no_other_task_waiting(tmp_path: Path) -> None:
+    project = write_project(tmp_path, {"crowd.py": CROWD, "clock.py": SECONDLY, "honest.py": HONEST})
+    async with running_node(project, periodic=True) as node, watched_loop() as pauses:
+        for _ in range(3):
+            assert (await node.run("honest", within_s=5))["result"] == "done"
+        await eventually_async(lambda: _fired(node, "clock", 2), within_s=10)
+        await eventually_async(lambda: _fired_of_crowd(node, MANY), within_s=60)
+
+    assert pauses.longest_s < 0.1
+
+
+async def test_the_pace_of_one_keeps_no_other_waiting() -> None:
+    pace, order = Pace(), []
+
+    async def work(key: str) -> None:
+        async with pace.turn(key):
+            order.append(f"{key} begins")
+            await asyncio.sleep(0)
+            order.append(f"{key} ends")
+
+    await asyncio.gather(work("a"), work("a"), work("b"))
+
+    assert order == ["a begins", "b begins", "a ends", "b ends", "a begins", "a ends"]
 
 
 async def test_nodes_with_different_tasks_leave_each_other_their_schedules(
@@ -139,3 +174,13 @@ async def _count_at_least(node: Node, status: Status, runs: int) -> bool:
 def _set_next_at(project: Path, instant: int) -> None:
     with contextlib.closing(sqlite3.connect(project / ".isolane" / "isolane.db", isolation_level=None)) as connection:
         connection.execute("UPDATE schedules SET next_at = ?", (instant,))
+
+
+async def _fired(node: Node, name: str, times: int) -> bool:
+    page = await node.store.list(RunFilter(app=APP, task=name))
+    return len(page.items) >= times
+
+
+async def _fired_of_crowd(node: Node, count: int) -> bool:
+    states = await node.store.schedules(APP)
+    return sum(state.last_at is not None and state.name.startswith("crowd.") for state in states) == count

@@ -160,6 +160,15 @@ async def test_a_token_acts_for_its_app_and_an_unknown_one_for_none(desk) -> Non
     assert await desk.store.token_app(hashlib.sha256(b"guess").digest()) is None
 
 
+async def test_one_schedule_is_found_by_its_app_and_name(desk) -> None:
+    other = dataclasses.replace(NIGHTLY, app="other", next_at=START + 1)
+    await desk.store.put_schedules([NIGHTLY, other, dataclasses.replace(NIGHTLY, name="weekly")], START)
+
+    assert await desk.store.schedule("main", "nightly") == declared(NIGHTLY, START)
+    assert await desk.store.schedule("other", "nightly") == declared(other, START)
+    assert await desk.store.schedule("other", "weekly") is None
+
+
 async def test_a_schedule_is_set_to_another_time_only_from_the_one_that_was_seen(desk) -> None:
     await desk.store.put_schedules([NIGHTLY], START)
 

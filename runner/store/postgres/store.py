@@ -265,6 +265,10 @@ class PostgresStore(Store):
     async def schedules(self, app: str | None = None) -> builtins.list[ScheduleState]:
         return [schedule_of(row) for row in await self._database.single("all_schedules", app)]
 
+    async def schedule(self, app: str, name: str) -> ScheduleState | None:
+        rows = await self._database.single("one_schedule", app, name)
+        return schedule_of(rows[0]) if rows else None
+
     async def put_schedules(self, declared: Sequence[ScheduleState], now: int) -> None:
         await self._database.write(lambda tx: schedules.put(tx, declared, now, silent_us=schedules.AT_ONCE))
 

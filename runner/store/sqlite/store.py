@@ -303,6 +303,11 @@ class SqliteStore(Store):
         )
         return [schedule_of(row) for row in rows]
 
+    async def schedule(self, app: str, name: str) -> ScheduleState | None:
+        values = {"app": app, "name": name}
+        row = await self._readers.run(lambda connection: connection.execute(SQL["one_schedule"], values).fetchone())
+        return None if row is None else schedule_of(row)
+
     async def put_schedules(self, declared: Sequence[ScheduleState], now: int) -> None:
         await self._writer.run(lambda tx: schedules.put(tx, declared, now, silent_us=schedules.AT_ONCE))
 

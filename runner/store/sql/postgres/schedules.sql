@@ -3,6 +3,9 @@
 -- name: all_schedules
 SELECT * FROM schedules WHERE $1::text IS NULL OR app = $1 ORDER BY app, name;
 
+-- name: one_schedule
+SELECT * FROM schedules WHERE app = $1 AND name = $2;
+
 -- name: lock_schedules
 LOCK TABLE schedules IN SHARE ROW EXCLUSIVE MODE;
 

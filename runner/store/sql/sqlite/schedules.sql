@@ -3,6 +3,9 @@
 -- name: all_schedules
 SELECT * FROM schedules WHERE :app IS NULL OR app = :app ORDER BY app, name;
 
+-- name: one_schedule
+SELECT * FROM schedules WHERE app = :app AND name = :name;
+
 -- name: put_schedule
 -- Another rule takes the place only of one that nobody declared since, unless by a clock that was ahead.
 INSERT INTO schedules (app, name, task, rule, next_at, declared_at)
