@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+
 from aiohttp import web
 
+from runner.web.connection import HEAD_BYTES
 from runner.web.problems import problem
 
 
@@ -24,7 +28,19 @@ class Protocol(web.RequestHandler):
         if status >= 500:
             answer = problem(request, "error", status, "the server failed to answer; its log says why")
         else:
+            _throw_away(request.transport)
             told = (message or "it makes no sense").strip().split("\n")[0].rstrip(":")
             answer = problem(request, "bad-request", status, f"this is no request of HTTP/1.1: {told:.200}")
         answer.force_close()
         return answer
+
+
+def _throw_away(transport: asyncio.Transport | None) -> None:
+    """Take the rest of a head that has come: if it were left when it is closed, the kernel would drop the answer."""
+    client = None if transport is None else transport.get_extra_info("socket")
+    try:
+        left = HEAD_BYTES
+        while client is not None and left > 0 and (data := os.read(client.fileno(), left)):
+            left -= len(data)
+    except OSError:  # nothing more is there, or the client is gone
+        return
