@@ -24,7 +24,7 @@ from runner.engine.operations import Operations
 from runner.errors import InvalidOptionError
 from runner.web import reading
 from runner.web.auth import CALLER
-from runner.web.room import Room
+from runner.web.room import Place, Room
 from sandbox import JsonText, Share
 from sandbox.wire import PIECE_BYTES, text_of
 
@@ -94,20 +94,13 @@ async def json_body(request: web.Request, limit_bytes: int, longest_text: int, m
         HTTPBadRequest: it is not sent as HTTP says.
         InvalidValueError: it is not JSON, holds more than `most_values`, or a text of more than `longest_text`.
     """
-    size = limit_bytes if request.content_length is None else request.content_length
-    if size > limit_bytes:
+    if request.content_length is not None and request.content_length > limit_bytes:
         raise _too_large(limit_bytes)
-    room = request.app[ROOM]
-    # A short one never waits for the long ones of others.
-    taken = size if size > PIECE_BYTES else 0
-    await room.take(taken)
-    try:
-        yield await _parse(await _read(request, limit_bytes), longest_text, most_values)
-    finally:
-        room.give_back(taken)
+    with request.app[ROOM].place() as place:
+        yield await _parse(await _read(request, limit_bytes, place), longest_text, most_values)
 
 
-async def _read(request: web.Request, limit_bytes: int) -> bytes:
+async def _read(request: web.Request, limit_bytes: int, place: Place) -> bytes:
     body = bytearray()
     try:
         async with asyncio.timeout(_BODY_S):
@@ -115,6 +108,9 @@ async def _read(request: web.Request, limit_bytes: int) -> bytes:
                 body += await request.content.readany()
                 if len(body) > limit_bytes:
                     raise _too_large(limit_bytes)
+                # What has come counts, not what is said to come. A short one never waits for the long ones of others.
+                if len(body) > PIECE_BYTES:
+                    await place.take(len(body) - place.taken)
     except TimeoutError:
         raise web.HTTPRequestTimeout(text=f"the request's body must come within {_BODY_S:g} s") from None
     except (web.RequestPayloadError, HttpProcessingError) as error:

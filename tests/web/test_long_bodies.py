@@ -123,6 +123,22 @@ async def test_short_bodies_do_not_wait_for_long_ones_that_do_not_come(server):
     assert status(answer) == 201
 
 
+@pytest.mark.parametrize("length", ["Content-Length: 5000000", "Transfer-Encoding: chunked"])
+async def test_long_bodies_that_stop_coming_take_only_what_has_come(server, length):
+    head = f"POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\n{AS_MAIN}{length}\r\n\r\n".encode()
+    opened = [await asyncio.open_connection("127.0.0.1", URL(server.url).port) for _ in range(60)]
+    for _, writer in opened:
+        writer.write(head + b"186A0\r\n" + b" " * 100_000)
+
+    honest = b'{"task":"t","parameters":{"text":"%b"}}' % (b"x" * 100_000)
+    async with asyncio.timeout(20):
+        answer = await asyncio.to_thread(post, server, "/api/v1/runs", honest)
+
+    for _, writer in opened:
+        writer.transport.abort()
+    assert status(answer) == 201
+
+
 async def test_a_body_has_a_time(server, monkeypatch):
     monkeypatch.setattr("runner.web.exchange._BODY_S", 0.2)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from runner import jsonvalue
 from runner.errors import InvalidValueError
 from runner.web import reading
-from runner.web.room import Room
+from runner.web.room import Place, Room
 
 #: What is at home where texts are cut: escapes, halves of characters, quotes, characters of several bytes.
 _PIECES = st.sampled_from(["\\", '"', "\n", "\x00", "é", "☃", "😀", "\\u00e9", ",", "[", "}", "a" * 20, "\u2028", ":0"])
@@ -93,23 +93,44 @@ def test_what_is_too_much_says_so(body, said, monkeypatch):
 
 async def test_room_is_given_in_turn():
     room, order = Room(10), []
+    first, beyond, left, small = (room.place() for _ in range(4))
 
-    async def take(name: str, wanted: int) -> None:
-        await room.take(wanted)
+    async def take(name: str, place: Place, wanted: int) -> None:
+        await place.take(wanted)
         order.append(name)
 
-    await take("first", 8)
-    waiting = [asyncio.create_task(take(name, wanted)) for name, wanted in (("all", 99), ("left", 5), ("small", 1))]
+    await take("first", first, 8)
+    await take("beyond", beyond, 99)
+    waiting = [
+        asyncio.create_task(take(*each)) for each in (("left", left, 5), ("more", first, 1), ("small", small, 1))
+    ]
     await asyncio.sleep(0)
-    await take("nothing", 0)
-    waiting[1].cancel()
-    assert order == ["first", "nothing"]
+    await take("beyond again", beyond, 99)
+    waiting[0].cancel()
+    assert order == ["first", "beyond", "beyond again"]
 
-    room.give_back(8)
-    await waiting[0]
-    room.give_back(99)
-    await waiting[2]
+    with beyond:
+        pass
+    await asyncio.gather(*waiting, return_exceptions=True)
 
-    assert order == ["first", "nothing", "all", "small"]
-    room.give_back(1)
-    await take("whole", 10)
+    assert order[3:] == ["more", "small"]
+    for place in (first, small):
+        with place:
+            pass
+    await take("whole", first, 10)
+
+
+async def test_places_that_all_wait_for_more_come_to_an_end_one_after_the_other():
+    room, ended = Room(10), []
+
+    async def grow(name: int) -> None:
+        with room.place() as place:
+            for _ in range(4):
+                await place.take(2)
+                await asyncio.sleep(0)
+            ended.append(name)
+
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(grow(name) for name in range(6)))
+
+    assert sorted(ended) == [*range(6)]
