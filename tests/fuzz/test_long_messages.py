@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.app import APP
 from runner.catalog.manifest import read_manifest
 from runner.domain.messages import MESSAGES
 from runner.errors import InvalidError
@@ -20,6 +21,7 @@ from support.loop_pauses import watched_loop
 from support.nodes import Node, running_node
 from support.projects import write_project
 from support.speaker import Speaker, play
+from support.waiting import eventually_async
 
 CONFIG = """
 [runner]
@@ -160,10 +162,15 @@ async def longest_pause(node: Node, speaker: Speaker, says: bytes) -> float:
     """For how long the loop stood still while a task said this, and its run and an honest one came to their ends."""
     run = uuid7()
     speaker.speeches[run] = Speech((says,), "dies")
+
+    async def is_final() -> bool:
+        return (await node.store.get(APP, run)).run.status.is_final
+
     async with watched_loop() as pauses:
         await node.schedule("speak", id=run)
-        document = await node.ended(run, within_s=60)
+        await eventually_async(is_final, within_s=60)  # its document is made beyond: here, the result is parsed for it
         honest = await node.run("speak", within_s=30)
+    document = await node.ended(run)
     assert document["reason"] in ("success", "error", "crash", "timeout")
     assert honest["result"] == "honest"
     return pauses.longest_s
