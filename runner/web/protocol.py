@@ -39,7 +39,7 @@ def _throw_away(transport: asyncio.Transport | None) -> None:
     """Take the rest of a head that has come: if it were left when it is closed, the kernel would drop the answer."""
     client = None if transport is None else transport.get_extra_info("socket")
     try:
-        left = HEAD_BYTES
+        left = 4 * HEAD_BYTES
         while client is not None and left > 0 and (data := os.read(client.fileno(), left)):
             left -= len(data)
     except OSError:  # nothing more is there, or the client is gone
