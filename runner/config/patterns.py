@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from functools import lru_cache
 
 
 def is_pattern(name: str) -> bool:
@@ -13,8 +11,24 @@ def is_pattern(name: str) -> bool:
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether the pattern covers the name."""
-    return _compiled(pattern).fullmatch(name) is not None
+    """Whether the pattern covers the name.
+
+    A regular expression would try every way to divide the name among the stars. Here each part between two stars takes
+    the first place where it stands after the part before: if there is any way, that is one.
+    """
+    first, *middle = pattern.split("*")
+    if not middle:
+        return pattern == name
+    last = middle.pop()
+    at, end = len(first), len(name) - len(last)
+    if at > end or not name.startswith(first) or not name.endswith(last):
+        return False
+    for part in middle:
+        found = name.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
 
 
 def grants(patterns: Iterable[str], task: str, origin: str) -> bool:
@@ -25,8 +39,3 @@ def grants(patterns: Iterable[str], task: str, origin: str) -> bool:
     """
     patterns = list(patterns)
     return all(any(matches(pattern, name) for pattern in patterns) for name in (task, origin))
-
-
-@lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(".*".join(re.escape(part) for part in re.split(r"\*+", pattern)), re.DOTALL)
