@@ -3,7 +3,8 @@
 The program looks at the architecture first, then finds the system call's number by a binary search over ranges, since
 the kernel tries a new filter on every number once, and a search of eight steps keeps that short. Where a rule depends
 on arguments, its leaf of the tree is a list of checks instead of a verdict. Arguments are compared by their low 32
-bits, which is what the kernel itself takes of those that are looked at here (of mmap's flags, all that is refused).
+bits, which is what the kernel itself takes of those that are looked at here (of mmap's flags, all that is refused); of
+a pointer the upper half is asked about as well.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Check:
         then: if it is one of them.
         mask: what of it is looked at.
         unless: turns the question round: if it is none of them.
+        high: looks at the argument's upper 32 bits instead of the lower, as of a pointer.
     """
 
     argument: int
@@ -45,6 +47,7 @@ class Check:
     then: Rule
     mask: int = 0xFFFFFFFF
     unless: bool = False
+    high: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ def _leaf(rule: Rule) -> list[bytes]:
         return [_instruction(_RETURN, rule)]
     code = []
     for check in rule.checks:
-        code += [_instruction(_LOAD, _ARGUMENTS + 8 * check.argument), _instruction(_AND, check.mask)]
+        code += [_instruction(_LOAD, _ARGUMENTS + 8 * check.argument + 4 * check.high), _instruction(_AND, check.mask)]
         hit = _leaf(check.then)
         for left in range(len(check.values) - 1, -1, -1):  # how many comparisons follow, before what a hit does
             value = check.values[len(check.values) - 1 - left]

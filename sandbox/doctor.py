@@ -20,6 +20,7 @@ from sandbox import (
     endpoint,
     identity,
     landlock,
+    limits,
     mounts,
     namespaces,
     network,
@@ -67,7 +68,7 @@ class Finding:
 
 async def diagnose() -> list[Finding]:
     """Try everything; takes about a second."""
-    return [*await _levels(), *_walls(), *_limits()]
+    return [*await _levels(), *_walls(), *_limits(), _dumps()]
 
 
 async def _levels() -> list[Finding]:
@@ -223,3 +224,16 @@ def _limits() -> list[Finding]:
         Finding("limit", "processes", stands=True, detail=groups.description),
         Finding("limit", "cpu", has_cpu, groups.description, "" if has_cpu else remedies.for_cgroups()),
     ]
+
+
+def _dumps() -> Finding:
+    """Whether what crashes inside is dumped by a program of the host."""
+    with open("/proc/sys/kernel/core_pattern", encoding="utf-8", errors="replace") as file:
+        to_program = file.read().startswith("|")
+    if to_program and not limits.can_forbid_dumps():
+        detail = "core_pattern of this host is a program, which a limit of 0 on dumps does not keep from being started"
+        return Finding(
+            "limit", "dumps", stands=False, detail=detail, remedy="start isolane with `ulimit -Hc 1` or more"
+        )
+    detail = "core_pattern of this host is a program, which no crash inside starts" if to_program else "none are made"
+    return Finding("limit", "dumps", stands=True, detail=detail)

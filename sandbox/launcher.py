@@ -73,6 +73,7 @@ class Launcher:
         scratch.clear(self._scratch)
         seccomp.prepare()
         # All attempts of a user together have no more on their way than one of them may have open, or little more.
+        limits.forbid_dumps()
         self._most_files = min(limits.raise_files(), hello["files"]) // 2
         self._identities = identity.Identities()
         self._owner_maps: dict[int, int] = {}

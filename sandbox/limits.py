@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 
@@ -20,6 +21,21 @@ _LINKS = 4096
 #: be the runner's.
 _PENDING_SIGNALS = 1024
 _QUEUE_BYTES = 192 << 10
+
+
+#: Dumps to a file are off with anything this small, dumps to a program with 1 alone: with 0 they are made, by root.
+_NO_DUMP = 1
+
+
+def forbid_dumps() -> None:
+    """Have the caller and what it will fork dump no memory, even where a limit of 0 was inherited, if it may."""
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CORE, (_NO_DUMP, _NO_DUMP))
+
+
+def can_forbid_dumps() -> bool:
+    """Whether the limit that was inherited allows it: none can raise it but root."""
+    return os.geteuid() == 0 or resource.getrlimit(resource.RLIMIT_CORE)[1] != 0
 
 
 def raise_files() -> int:
@@ -44,7 +60,7 @@ def apply(limits: Limits, level: Level, *, most_files: int, counted_memory: bool
         is_zygote: whether attempts are forked from it. They share its user namespace, so a cgroup limits the processes
             of each; it holds a link to the cell of each, so they limit their descriptors for themselves.
     """
-    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_CORE, _NO_DUMP)
     _limit(resource.RLIMIT_MEMLOCK, _LOCKED_BYTES)
     _limit(resource.RLIMIT_RTPRIO, 0)
     _limit(resource.RLIMIT_NICE, 0)

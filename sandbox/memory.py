@@ -1,8 +1,9 @@
 """What a tree of processes uses, measured from outside where no cgroup counts it.
 
-Counted is what is resident or swapped out, page tables, shared memory that is mapped but shows in no resident size,
-sockets and pipes: nobody tells what these hold, so where they are many each counts with what it can hold. What would
-be charged to nobody is refused instead (`calls.WITHOUT_COUNTED_MEMORY`), and scratch space has a size of its own.
+Counted is what is resident or swapped out, page tables, mappings, shared memory that is mapped but shows in
+no resident size, sockets and pipes: nobody tells what these hold, so where they are many each counts with what it
+can hold. What would be charged to nobody is refused instead (`calls.WITHOUT_COUNTED_MEMORY`), and scratch space has a
+size of its own.
 
 A bound is added up first, which is cheap and never too low. Only where that passes the limit are pages told apart that
 several processes share (proportional set size), which costs the kernel a walk over each process's mappings. Who keeps
@@ -24,6 +25,10 @@ _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _FREE = 64
 #: What a pipe can hold. Some can be made to hold more, until those of their user hold `pipe-user-pages-soft` together.
 _PIPE_BYTES = 64 << 10
+#: What the kernel holds for one mapping of a process, and the most of these that it may have unless the host says so.
+_MAPPING_BYTES = 256
+_MOST_MAPPINGS = 65530
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 #: Mappings of memory that is no file's: shared anonymous memory, and what was made before the filter stood.
 _NO_FILES = (b"/dev/zero", b"/memfd:", b"/SYSV")
 #: What is part of the address space, and private or code.
@@ -58,7 +63,7 @@ class Tree:
         held = sum(size.held for size in sizes)
         files = sum(map(_descriptors, pids))
         sockets = self._sockets(pids) if self._has_network else files
-        hidden = sum(size.shareable for size in sizes) + _bytes_in(sockets, pipes=files)
+        hidden = sum(size.shareable + size.mappings for size in sizes) + _bytes_in(sockets, pipes=files)
         if held + hidden <= limit_bytes:
             return held
         return _told_apart(pids) + self._bytes_in_files(pids)
@@ -96,11 +101,13 @@ class _Size(NamedTuple):
         held: resident, swapped out, and in tables of its pages.
         tables: the last of these.
         shareable: address space that is neither private nor code: here memory may be that nobody has resident.
+        mappings: what the kernel holds for mappings at most: each has a page at least.
     """
 
     held: int = 0
     tables: int = 0
     shareable: int = 0
+    mappings: int = 0
 
     @classmethod
     def of(cls, pid: int) -> _Size:
@@ -109,8 +116,10 @@ class _Size(NamedTuple):
         if b"VmRSS" not in fields:
             return cls()
         tables = fields.get(b"VmPTE", 0)
-        shareable = fields.get(b"VmSize", 0) - sum(fields.get(name, 0) for name in _PRIVATE)
-        return cls(fields[b"VmRSS"] + fields.get(b"VmSwap", 0) + tables, tables, max(0, shareable))
+        size = fields.get(b"VmSize", 0)
+        shareable = size - sum(fields.get(name, 0) for name in _PRIVATE)
+        mappings = min(size // _PAGE_BYTES, _MOST_MAPPINGS) * _MAPPING_BYTES
+        return cls(fields[b"VmRSS"] + fields.get(b"VmSwap", 0) + tables, tables, max(0, shareable), mappings)
 
 
 class _Stat(NamedTuple):
@@ -144,10 +153,10 @@ def _stat(pid: int) -> _Stat:
     return _Stat(fields[0], int(fields[19]), sum(map(int, fields[11:15]))) if fields else _Stat()
 
 
-def _shared(pid: int) -> list[tuple[bytes, int]]:
-    """Inodes of mapped memory that is no file's, and the bytes that are mapped of each."""
+def _shared(maps: Sequence[bytes]) -> list[tuple[bytes, int]]:
+    """Inodes of mapped memory that is no file's, and the bytes that are mapped of each, by the lines of `maps`."""
     found = []
-    for line in _read(f"/proc/{pid}/maps").splitlines():
+    for line in maps:
         place, rights, _, _, inode, *path = line.split(maxsplit=5)
         if rights.endswith(b"s") and path and path[0].startswith(_NO_FILES):
             begin, _, end = place.partition(b"-")
@@ -162,11 +171,12 @@ def _told_apart(pids: Sequence[int]) -> int:
     for pid in pids:
         size, rollup = _Size.of(pid), _fields(f"/proc/{pid}/smaps_rollup")
         if b"Pss" not in rollup:  # it hides, or is just gone
-            used += size.held + size.shareable
+            used += size.held + size.shareable + size.mappings
             continue
-        used += rollup[b"Pss"] + rollup.get(b"SwapPss", 0) + size.tables
+        maps = _read(f"/proc/{pid}/maps").splitlines()
+        used += rollup[b"Pss"] + rollup.get(b"SwapPss", 0) + size.tables + len(maps) * _MAPPING_BYTES
         resident_bytes += rollup.get(b"Pss_Shmem", 0)
-        for inode, length in _shared(pid):
+        for inode, length in _shared(maps):
             shared_bytes += 0 if inode in inodes else length
             inodes.add(inode)
     return used + max(0, shared_bytes - resident_bytes)

@@ -43,6 +43,13 @@ MMAP = Checks((Check(3, (0,), deny(errno.ENOMEM), mask=_MAP_HUGETLB, unless=True
 MEMFD = Checks((Check(1, (0,), ABSENT, mask=_MFD_HUGETLB, unless=True),))
 SHMGET = Checks((Check(2, (0,), DENIED, mask=_SHM_HUGETLB, unless=True),))
 
+_MADV_MERGEABLE = 12
+#: Pages that are merged with those of others are slower to write to: that tells what these hold.
+MADVISE = Checks((Check(2, (_MADV_MERGEABLE,), deny(errno.EINVAL)),))
+_RWF_NOWAIT = 8
+#: Not to wait is to be told whether others have lately read this part of a file.
+WITH_FLAGS = Checks((Check(5, (0,), deny(errno.EOPNOTSUPP), mask=_RWF_NOWAIT, unless=True),))
+
 _NEW_NAMESPACES = 0x7E020000
 #: A child of the caller's parent would be nobody's to await.
 _CLONE_PARENT, _CLONE_PTRACE, _CLONE_UNTRACED = 0x8000, 0x2000, 0x800000
@@ -58,6 +65,18 @@ PID_NOT_SUPERVISOR = Checks((Check(0, (_SUPERVISOR,), DENIED),))
 _ORDINARY_POLICIES = (0, 3, 5)  # SCHED_OTHER, SCHED_BATCH, SCHED_IDLE
 _RESET_ON_FORK = 0x40000000
 _ORDINARY = Check(1, _ORDINARY_POLICIES, DENIED, mask=0xFFFFFFFF ^ _RESET_ON_FORK, unless=True)
+_WITHOUT_EFFECT = deny(0)
+_RLIMIT_CORE = 4
+#: As it is it stops dumps to a file and to a program; 0, which programs ask for that have secrets, would let the latter
+#: run, as the host's root. They get what they ask for, so they are told so.
+SETRLIMIT = Checks((Check(0, (_RLIMIT_CORE,), _WITHOUT_EFFECT),))
+_READS_LIMIT = Checks(
+    (Check(2, (0,), _WITHOUT_EFFECT, unless=True), Check(2, (0,), _WITHOUT_EFFECT, unless=True, high=True))
+)
+_LIMIT_OF_CORES = Check(1, (_RLIMIT_CORE,), _READS_LIMIT)
+PRLIMIT = Checks((*PID_NOT_SUPERVISOR.checks, _LIMIT_OF_CORES))
+OWN_PRLIMIT = Checks((*OWN_PID.checks, _LIMIT_OF_CORES))
+
 SCHEDULER = Checks((*PID_NOT_SUPERVISOR.checks, _ORDINARY))
 OWN_SCHEDULER = Checks((*OWN_PID.checks, _ORDINARY))
 
@@ -176,7 +195,6 @@ SOCKET_PAIR = Checks((_A_PAIR,))
 CONNECTED_SOCKET_PAIR = Checks((_A_PAIR, Check(1, (_SOCK_DGRAM, _SOCK_RAW), _NO_PROTOCOL, mask=_SOCK_TYPES)))
 
 _SOL_SOCKET, _SO_LINGER, _BUFFER_SIZES = 1, 13, (7, 8)
-_WITHOUT_EFFECT = deny(0)
 #: Who closes a socket that lingers waits for its other side, and whoever it was sent to may be the last to close it.
 _NO_LINGERING = Check(2, (_SO_LINGER,), _WITHOUT_EFFECT)
 SETSOCKOPT = Checks((Check(1, (_SOL_SOCKET,), Checks((_NO_LINGERING,))),))

@@ -11,7 +11,7 @@ MEMORY = (
     Call("mprotect", 10, 226, ALLOWED, ALLOWED, "its own"),
     Call("mremap", 25, 216, ALLOWED, ALLOWED, "its own"),
     Call("brk", 12, 214, ALLOWED, ALLOWED, "its own"),
-    Call("madvise", 28, 233, ALLOWED, ALLOWED, "its own"),
+    Call("madvise", 28, 233, arguments.MADVISE, arguments.MADVISE, "its own; not merged with that of others"),
     Call("mincore", 27, 232, ALLOWED, ALLOWED, "its own"),
     Call("msync", 26, 227, ALLOWED, ALLOWED, "its own"),
     Call("mlock", 149, 228, ALLOWED, ALLOWED, "limited by rlimit to some pages"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import sandbox as package
-from sandbox import Level
+from sandbox import Level, Limits
 
 #: A blocking sandbox, and how many of its descriptors wait by epoll.
 WAITING = """
@@ -61,3 +61,16 @@ async def has_no_epoll(sandbox, actor):
 
     confined.kill()
     await actor.finish(confined)
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["seen", "hidden"])
+async def test_97_what_the_kernel_holds_for_mappings_is_counted(uncounted, actor, hidden):
+    limits = Limits(memory_bytes=96 << 20, disk_bytes=4 << 20, processes=32)
+    confined = await uncounted.launch(actor.spec("evaluate", limits=limits))
+    hide = "quotas.hide()" if hidden else "0"
+    hoard = "quotas.hoard_mappings(30000, processes=12)"
+    await confined.send({"eval": f"[quotas := __import__('quotas'), {hide}, {hoard}, time.sleep(60)]"})
+
+    outcome = (await actor.finish(confined)).outcome
+
+    assert outcome.memory_kills == 1

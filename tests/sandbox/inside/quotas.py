@@ -110,3 +110,17 @@ def fill_timers():
     while create(1, None, ctypes.byref(timer)) == 0:
         count += 1
     return count
+
+
+def hoard_mappings(count, processes):
+    """Have every other page of an empty mapping be one by itself, in each of some processes."""
+    protect = ctypes.CDLL(None).mprotect
+    for _ in range(processes - 1):
+        if os.fork() == 0:
+            break
+    memory = mmap.mmap(-1, 2 * count * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000)
+    held.append(memory)
+    begin = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    for page in range(0, 2 * count, 2):
+        checked(protect(ctypes.c_void_p(begin + page * mmap.PAGESIZE), mmap.PAGESIZE, mmap.PROT_READ))
+    signal.pause()
