@@ -97,7 +97,7 @@ def warm_spec(code: Path, entry: str) -> Spec:
     """The spec of an attempt for which is prepared what can be: this is the one place that says what."""
     warm_up = WarmUp(entry="builtins:__import__", arguments=("inside",))
     if entry == GUEST:
-        warm_up = WarmUp(entry="runner.guest.main:warm_up", arguments=("trivial",))
+        warm_up = WarmUp(entry="runner.guest.main:warm_up", arguments=("", "trivial"))
     return dataclasses.replace(cold_spec(code, entry), warm_up=warm_up)
 
 
