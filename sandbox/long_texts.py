@@ -13,17 +13,16 @@ import sys
 from collections.abc import Callable, Generator
 from typing import Any
 
+from sandbox.pieces import ITEMS, OUTSIDE, TEXT
+
 Parse = Callable[[bytes], Any]
 
 #: How much is looked at in one step; a text that is longer is long.
 _STEP_BYTES = 32 << 10
 #: How far it may be from one comma outside of texts to the next, without the long texts in between.
 _PIECE_BYTES = 256 << 10
-_OUTSIDE = re.compile(rb'(?:[^"]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
-_UP_TO_COMMA = re.compile(rb'(?:(?:[^",]++|"(?:[^"\\]++|\\.)*+")*+,)*+', re.DOTALL)
-_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 #: The inside of a text, as far as escapes are whole; the two halves of a character are one.
-_INSIDE = re.compile(rb'(?:[^"\\]++|\\u[dD][89abAB]..\\u....|\\u(?![dD][89abAB])....|\\[^u])*+', re.DOTALL)
+_INSIDE = re.compile(rb'(?>(?:[^"\\]++|\\u[dD][89abAB]..\\u....|\\u(?![dD][89abAB])....|\\[^u])*)', re.DOTALL)
 
 
 def without_long_texts(
@@ -58,14 +57,14 @@ def _taken_out(
     at = values = since_comma = 0
     while at < len(body):
         window = body[at : at + _STEP_BYTES]
-        passed = window[: _end_of(_OUTSIDE, window)]
+        passed = window[: _end_of(OUTSIDE, window)]
         if passed:
-            bare = _TEXT.sub(b"", passed)
+            bare = TEXT.sub(b"", passed)
             # What is nested takes longer than what stands in it, in every later step as well.
             values += bare.count(b",") + 2 * (bare.count(b"[") + bare.count(b"{"))
             if values > most_values:
                 raise ValueError(f"it holds more than {most_values} values; a list or an object counts as three")
-            up_to_comma = _end_of(_UP_TO_COMMA, passed)
+            up_to_comma = _end_of(ITEMS, passed)
             since_comma = len(passed) - up_to_comma + (0 if up_to_comma else since_comma)
             if since_comma > _PIECE_BYTES:
                 raise ValueError("it is nested too deeply, or has blanks or a number without end")

@@ -17,11 +17,16 @@ from typing import Any
 
 from sandbox.wire import PIECE_BYTES
 
-#: As many items as there are, each with its comma; the text begins outside of strings.
-_ITEMS = re.compile(rb'(?:(?:[^",]++|"(?:[^"\\]++|\\.)*+")*+,)++', re.DOTALL)
-_OUTSIDE = re.compile(rb'(?:[^"]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
-_INSIDE = re.compile(rb"(?:[^\"\\]++|\\.)*+", re.DOTALL)
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+# Groups are atomic, `(?>…)`, so that nothing is tried twice. Not possessive, `(…)*+`: before Python 3.11.5 such a group
+# matches too much (cpython gh-106052).
+_TEXT = rb'"(?>(?:[^"\\]++|\\.)*)"'
+#: One text.
+TEXT = re.compile(_TEXT, re.DOTALL)
+#: What ends outside of texts, and what ends inside of one that began before.
+OUTSIDE = re.compile(rb'(?>(?:[^"]++|' + _TEXT + rb")*)", re.DOTALL)
+_INSIDE = re.compile(rb'(?>(?:[^"\\]++|\\.)*)', re.DOTALL)
+#: As many items as there are, each with its comma; what begins outside of texts.
+ITEMS = re.compile(rb'(?>(?:(?>(?:[^",]++|' + _TEXT + rb")*),)*)", re.DOTALL)
 _SEPARATORS = b"[]{},"
 _ALL_BUT_SEPARATORS = bytes(set(range(256)) - set(_SEPARATORS))
 _BLANKS = b" \t\n\r"
@@ -34,7 +39,7 @@ Parse = Callable[[bytes], Any]
 
 def count_values(text: bytes) -> int:
     """How many values a JSON text holds, keys not counted; a little more where it is none."""
-    return sum(map(_STRING.sub(b"", text).count, (b",", b"[", b"{"))) + 1
+    return sum(map(TEXT.sub(b"", text).count, (b",", b"[", b"{"))) + 1
 
 
 def check(text: bytes, parse: Parse, *, depth: int) -> Generator[None, None, None]:
@@ -136,9 +141,9 @@ class _Cutter:
                 continue
             if at + len(window) == end:
                 break
-            if (items := _ITEMS.match(window)) is not None:
-                return at + items.end()
-            passed = _OUTSIDE.match(window).end()  # type: ignore[union-attr]
+            if items := ITEMS.match(window).end():  # type: ignore[union-attr]
+                return at + items
+            passed = OUTSIDE.match(window).end()  # type: ignore[union-attr]
             at, is_inside = at + passed + (passed < len(window)), passed < len(window)
         return end
 
@@ -150,7 +155,7 @@ class _Cutter:
 
     def _follow(self, piece: bytes) -> None:
         """Take in which brackets the piece opens and closes."""
-        outside = _STRING.sub(b"", piece) if b'"' in piece else piece
+        outside = TEXT.sub(b"", piece) if b'"' in piece else piece
         separators = outside.translate(None, _ALL_BUT_SEPARATORS)
         containers = separators.count(b"[") + separators.count(b"{")
         self.containers += containers
