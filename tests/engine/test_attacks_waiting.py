@@ -72,7 +72,7 @@ TASKS = """
         except Exception:
             burn()
 
-    @task(timeout="500ms", **once)
+    @task(timeout="20s", **once)
     def grows():
         wait_in_thread()
         idle({"idle_s": 0.3})
@@ -113,7 +113,7 @@ TASKS = """
         left = parameters["left"]
         return 1 + scheduleTask("waits.level", {"left": left - 1}).result() if left else 0
 
-    @task(timeout="1s", **once)
+    @task(timeout="10s", **once)
     def too_late(parameters):
         handle = scheduleTask("waits.nothing", after="36000d")
         try:
