@@ -6,7 +6,6 @@ and leaves nothing.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 
@@ -24,12 +23,16 @@ class Belongings:
 
     def __init__(self, group: cgroup.Group | None) -> None:
         """Raises `OSError`, having taken nothing."""
-        with contextlib.ExitStack() as opened:
-            self._channel, far_channel = map(opened.enter_context, socket_pair(socket.SOCK_STREAM))
-            messages.take_no_descriptors(self._channel)
+        opened: list[int] = []
+        try:
             self._stdout, far_stdout = _pipe(opened)
             self._stderr, far_stderr = _pipe(opened)
-            opened.pop_all()  # nothing failed: from here on they have owners
+            self._channel, far_channel = socket_pair(socket.SOCK_STREAM)
+        except OSError:
+            for descriptor in opened:
+                os.close(descriptor)
+            raise
+        messages.take_no_descriptors(self._channel)
         self._group = group
         self.far = [far_channel.detach(), far_stdout, far_stderr]
         self.procs = group.procs if group is not None else ()
@@ -69,9 +72,8 @@ def socket_pair(kind: int) -> tuple[socket.socket, socket.socket]:
     return near, far
 
 
-def _pipe(opened: contextlib.ExitStack) -> tuple[int, int]:
+def _pipe(opened: list[int]) -> tuple[int, int]:
     near, far = os.pipe2(os.O_CLOEXEC)
-    opened.callback(os.close, near)
-    opened.callback(os.close, far)
+    opened += near, far
     os.set_blocking(near, False)
     return near, far

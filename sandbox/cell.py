@@ -109,6 +109,8 @@ class Cell:
         except OSError as error:
             raise SetupError.caused_by("network", error) from error
         self._last_pid = os.open("/proc/loadavg", os.O_RDONLY | os.O_CLOEXEC)
+        self._poller = select.poll()
+        self._poller.register(self._line, 0)  # its end; what comes on it is not due
         self._shows_room = True  # which the zygote has not seen yet
         self._scratch = untouched.folders(attempt.shown_in_scratch)
         self._pristine: untouched.State | None = None  # of the scratch space that is there, while it serves again
@@ -153,6 +155,8 @@ class Cell:
             _wait_for_burials()
         self._clear()
         messages.send(self._line, {"ended": True, **(end or Exit())._asdict()})
+        if self._network is not None and not self._network.listeners and self._network.renew():
+            self._shows_room = True
         return end is not None
 
     def _room(self) -> list[int]:
@@ -207,7 +211,7 @@ class Cell:
         return None
 
     def _clear(self) -> None:
-        """Let nothing be left of the attempt, which was killed: no process, no file, no trace in the network."""
+        """Let nothing be left that the attempt, which was killed, pays for: no process, no file."""
         with contextlib.suppress(ChildProcessError):
             while True:
                 os.waitpid(-1, 0)
@@ -217,16 +221,14 @@ class Cell:
         if self._pristine is None or untouched.state(self._scratch) != self._pristine:
             self._pristine = None
             carry_out(CLEAR_STEPS, self._attempt)
-        if self._network is not None and not self._network.listeners and self._network.renew():
-            self._shows_room = True
 
     def _wait(self, *wanted: int) -> set[int]:
         """Wait for any of these descriptors; which are ready. No return when the runner has closed the line."""
-        poller = select.poll()
-        poller.register(self._line, 0)  # its end; what comes on it is not due
         for descriptor in wanted:
-            poller.register(descriptor, select.POLLIN)
-        ready = {descriptor for descriptor, _ in poller.poll()}
+            self._poller.register(descriptor, select.POLLIN)
+        ready = {descriptor for descriptor, _ in self._poller.poll()}
+        for descriptor in wanted:
+            self._poller.unregister(descriptor)
         if self._line.fileno() in ready:
             os._exit(0)
         return ready

@@ -378,5 +378,9 @@ class _Cell:
         self._is_left = self._is_left or bool(inmate.listeners) or self.is_last
         self._owner.ended(inmate, end)
         if not self._is_left:
-            with contextlib.suppress(SetupError):  # who waits for an attempt tries again, and hears of it
-                self.furnish()
+            # Not at once: first whoever waits for the end of the attempt goes on.
+            asyncio.get_running_loop().call_soon(self._furnish_ahead)
+
+    def _furnish_ahead(self) -> None:
+        with contextlib.suppress(SandboxError):  # who waits for an attempt tries again, and hears of it
+            self.furnish()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from sandbox import cgroupfs
@@ -93,7 +92,8 @@ class V1Group:
     def __init__(self, paths: dict[str, Path], limits: Limits, pool: Pool[V1Group]) -> None:
         self._paths = paths
         self._pool = pool
-        self._limits: Limits | None = None
+        self._memory_bytes = self._most_processes = 0  # before it has limits
+        self._has_quota = False
         self._open: list[int] = []
         self.procs: tuple[int, ...] = ()
         try:
@@ -126,31 +126,28 @@ class V1Group:
 
     def limit(self, limits: Limits) -> None:
         """Hold it to other limits. Raises `OSError`."""
-        before, self._limits = self._limits, limits
-        if before is None or before.memory_bytes != limits.memory_bytes:
-            self._write_memory_limit(grows=before is not None and before.memory_bytes < limits.memory_bytes)
-        if before is None or before.processes != limits.processes:
-            cgroupfs.write(self._paths["pids"] / "pids.max", str(limits.processes))
-        was_limited = before is not None and before.cpus is not None
-        if "cpu" in self._paths and (limits.cpus is not None or was_limited):
-            # Also where it stays the same: it forgives what the last attempt overdrew.
-            quota = (
-                -1 if limits.cpus is None else max(int(limits.cpus * _PERIOD_US), 1000)
-            )  # the kernel's least is 1 ms
+        if self._memory_bytes != limits.memory_bytes:
+            self.limit_memory(limits.memory_bytes)
+        if self._most_processes != limits.processes:
+            self._limit_processes(limits.processes)
+        if "cpu" in self._paths and (limits.cpus is not None or self._has_quota):
+            # Also where it stays the same: it forgives what the last attempt overdrew. The kernel's least is 1 ms.
+            quota = -1 if limits.cpus is None else max(int(limits.cpus * _PERIOD_US), 1000)
             cgroupfs.write(self._paths["cpu"] / "cpu.cfs_quota_us", str(quota))
+            self._has_quota = limits.cpus is not None
 
     def limit_memory(self, limit_bytes: int) -> None:
-        """Have another limit on memory from now on."""
-        assert self._limits is not None, "a group has limits from the first"
-        grows = limit_bytes > self._limits.memory_bytes
-        self._limits = replace(self._limits, memory_bytes=limit_bytes)
-        self._write_memory_limit(grows=grows)
-
-    def _write_memory_limit(self, *, grows: bool) -> None:
+        """Have another limit on memory from now on. Raises `OSError` where more is in use."""
+        grows = 0 < self._memory_bytes < limit_bytes
+        self._memory_bytes = limit_bytes
+        limit = str(limit_bytes).encode()
         # What counts swap too is never less than memory alone, and no more than that: no swap on top of it.
-        assert self._limits is not None, "it is written"
         for file in reversed(self._memory_limits) if grows else self._memory_limits:
-            os.pwrite(file, str(self._limits.memory_bytes).encode(), 0)
+            os.pwrite(file, limit, 0)
+
+    def _limit_processes(self, most: int) -> None:
+        self._most_processes = most
+        cgroupfs.write(self._paths["pids"] / "pids.max", str(most))
 
     def _open_memory_limits(self) -> list[int]:
         """Where the limit is written: of memory alone, of both together where the kernel counts swap, and of TCP.
@@ -212,8 +209,7 @@ class V1Group:
 
     def kill(self) -> None:
         """Let nothing more be forked in it, and kill all that there is."""
-        assert self._limits is not None, "it was limited when it was made"
-        self.limit(replace(self._limits, processes=1))
+        self._limit_processes(1)
         cgroupfs.kill(self._paths["pids"])
 
     def remove(self) -> None:

@@ -7,7 +7,6 @@ import errno
 import itertools
 import os
 import select
-from dataclasses import replace
 from pathlib import Path
 
 from sandbox import cgroupfs
@@ -59,7 +58,8 @@ class V2Group:
         self._path = path
         self._pool = pool
         self._has_cpu = has_cpu
-        self._limits: Limits | None = None
+        self._memory_bytes = self._most_processes = 0  # before it has limits
+        self._has_quota = False
         self._earlier_cpu_time_s = 0.0
         self._open = contextlib.ExitStack()
         self.procs: tuple[int, ...] = ()
@@ -113,27 +113,30 @@ class V2Group:
 
     def limit(self, limits: Limits) -> None:
         """Hold it to other limits. Raises `OSError`."""
-        before, self._limits = self._limits, limits
-        if before is None or before.memory_bytes != limits.memory_bytes:
-            os.pwrite(self._memory_limit, str(limits.memory_bytes).encode(), 0)
-        if before is None or before.processes != limits.processes:
-            cgroupfs.write(self._path / "pids.max", str(limits.processes))
-        was_limited = before is not None and before.cpus is not None
-        if self._has_cpu and (limits.cpus is not None or was_limited):
-            # Also where it stays the same: it forgives what the last attempt overdrew.
-            quota = (
-                "max" if limits.cpus is None else max(int(limits.cpus * _PERIOD_US), 1000)
-            )  # the kernel's least is 1 ms
+        if self._memory_bytes != limits.memory_bytes:
+            self._write_memory_limit(limits.memory_bytes)
+        if self._most_processes != limits.processes:
+            self._limit_processes(limits.processes)
+        if self._has_cpu and (limits.cpus is not None or self._has_quota):
+            # Also where it stays the same: it forgives what the last attempt overdrew. The kernel's least is 1 ms.
+            quota = "max" if limits.cpus is None else max(int(limits.cpus * _PERIOD_US), 1000)
             cgroupfs.write(self._path / "cpu.max", f"{quota} {_PERIOD_US}")
+            self._has_quota = limits.cpus is not None
 
     def limit_memory(self, limit_bytes: int) -> None:
         """Have another limit on memory from now on. Raises `OSError` where more is in use."""
-        assert self._limits is not None, "a group has limits from the first"
-        if limit_bytes < self._limits.memory_bytes and self.used_bytes() > limit_bytes:
+        if limit_bytes < self._memory_bytes and self.used_bytes() > limit_bytes:
             # Here the kernel would not refuse, as it does in version 1: it would kill until the rest fits.
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        self._write_memory_limit(limit_bytes)
+
+    def _write_memory_limit(self, limit_bytes: int) -> None:
         os.pwrite(self._memory_limit, str(limit_bytes).encode(), 0)
-        self._limits = replace(self._limits, memory_bytes=limit_bytes)
+        self._memory_bytes = limit_bytes
+
+    def _limit_processes(self, most: int) -> None:
+        self._most_processes = most
+        cgroupfs.write(self._path / "pids.max", str(most))
 
     def renew(self, limits: Limits) -> bool:
         """Make it as new, with these limits; `False` if that cannot be done, as where the peak stays for ever."""
@@ -183,8 +186,7 @@ class V2Group:
 
     def kill(self) -> None:
         """Let nothing more be forked in it, and kill all that there is."""
-        assert self._limits is not None, "it was limited when it was made"
-        self.limit(replace(self._limits, processes=1))
+        self._limit_processes(1)
         cgroupfs.kill(self._path)
 
     def remove(self) -> None:

@@ -9,7 +9,6 @@ launch fails here and leaves nothing.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -194,7 +193,7 @@ class Sandbox:
             await self._look_at_mounts(spec)
         self._start_relay(spec, level)
         number = self._roster.new_number()
-        belongings = self._provide(spec)
+        belongings = self._provide(spec.limits)
         try:
             launch = AttemptLaunch(belongings, self._roster.free_slot(), lease)
         except OSError as error:
@@ -274,11 +273,11 @@ class Sandbox:
             await self._look_at_mounts(spec)
         except SetupError as error:
             return f"needs other {error}"
-        group = self._create_group(spec)
+        group = self._create_group(spec.limits)
         if group is None:
             return UnfitHost("needs a cgroup, and none can be had here")
         try:
-            provide = partial(self._provide, spec, most_bytes=footprint.WAITING_BYTES)
+            provide = partial(self._provide, footprint.while_waiting(spec.limits))
             launch = ZygoteLaunch(spec, group, self._roster.free_slot(), lease, provide)
         except OSError:
             group.remove()
@@ -298,9 +297,9 @@ class Sandbox:
             launch.kill()
         return unfit or launch.zygote
 
-    def _provide(self, spec: Spec, *, most_bytes: int | None = None) -> Belongings:
-        """What an attempt will have; its cgroup may be held to less until it begins."""
-        group = self._create_group(spec, most_bytes)
+    def _provide(self, limits: Limits) -> Belongings:
+        """What an attempt will have."""
+        group = self._create_group(limits)
         try:
             return Belongings(group)
         except OSError as error:
@@ -308,10 +307,7 @@ class Sandbox:
                 group.remove()
             raise SetupError.caused_by("sockets and pipes", error) from error
 
-    def _create_group(self, spec: Spec, most_bytes: int | None = None) -> cgroup.Group | None:
-        limits = spec.limits
-        if most_bytes is not None:
-            limits = dataclasses.replace(limits, memory_bytes=min(limits.memory_bytes, most_bytes))
+    def _create_group(self, limits: Limits) -> cgroup.Group | None:
         if self._link is None or self._is_dead:
             raise LauncherError("the launcher is not running")
         try:

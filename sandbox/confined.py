@@ -75,9 +75,11 @@ class Confined:
         self._launched_at = time.monotonic()
         self._report: Ended | None = None
         self._hears = True
+        self._is_heard = False  # by the event loop
         self._is_supervised = True
         self._standing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._over = asyncio.Event()  # who waits for it wakes up sooner than who waits for a future
 
     @property
     def pid(self) -> int:
@@ -233,7 +235,8 @@ class Confined:
         Raises:
             LauncherError: the launcher died, and so it is not known how this ended; but dead it is.
         """
-        return await asyncio.shield(self._outcome)
+        await self._over.wait()
+        return self._outcome.result()
 
     # --- for the Sandbox ---------------------------------------------------------------------------------------------
 
@@ -266,6 +269,7 @@ class Confined:
             if self._killed:
                 self.kill()
         asyncio.get_running_loop().add_reader(self._control.fileno(), self._hear)
+        self._is_heard = True
 
     def begun(self, pidfd: int, listeners: list[int]) -> None:
         """An inmate, whose pidfd this is, becomes it. What stood against that is heard at the end.
@@ -300,7 +304,12 @@ class Confined:
             finally:
                 for descriptor in descriptors:
                     os.close(descriptor)
-        asyncio.get_running_loop().remove_reader(self._control.fileno())
+        self._hear_no_more()
+
+    def _hear_no_more(self) -> None:
+        if self._is_heard:
+            asyncio.get_running_loop().remove_reader(self._control.fileno())
+            self._is_heard = False
 
     def _understand(self, data: bytes, descriptors: list[int]) -> bool:
         """Take in one message; whether another may follow. Raises `WireError`."""
@@ -363,7 +372,7 @@ class Confined:
             self._alarmed.set()
         self._stream.finish()
         self.hosts.close()
-        asyncio.get_running_loop().remove_reader(self._control.fileno())
+        self._hear_no_more()
         self._control.close()
         if self._resorting is not None:
             self._resorting.cancel()
@@ -375,6 +384,7 @@ class Confined:
         if error is not None:
             self._outcome.set_exception(error)
             self._outcome.exception()  # nobody has to ask
+            self._over.set()
             return
         report = self._report or Ended()
         self._outcome.set_result(
@@ -390,6 +400,7 @@ class Confined:
                 complaint=self.complaint,
             )
         )
+        self._over.set()
 
 
 def _complaint(data: bytes) -> str:

@@ -14,7 +14,7 @@ from sandbox.cgroup import Group
 from sandbox.spec import Limits
 
 #: What an inmate may hold until it is an attempt.
-WAITING_BYTES = 16 << 20
+_WAITING_BYTES = 16 << 20
 #: Of a warden, and of each cell: forks of the launcher that run little.
 _PROCESS_BYTES = 3 << 20
 #: What a zygote may take beside what it holds when it is ready.
@@ -46,7 +46,7 @@ class Footprint:
 
     def bytes(self, cells: int, waiting: int) -> int:
         """What it can hold beside its attempts, with so many cells, in some of which an inmate waits."""
-        return self._limits.memory_bytes + (1 + cells) * _PROCESS_BYTES + waiting * WAITING_BYTES
+        return self._limits.memory_bytes + (1 + cells) * _PROCESS_BYTES + waiting * _WAITING_BYTES
 
     def settle(self) -> None:
         """It has warmed up, and is to hold no more than that. Raises `OSError`."""
@@ -85,6 +85,11 @@ class Footprint:
     def kill(self) -> None:
         """Kill all that is in it: the zygote, what it left, and inmates that have no cgroup of their own yet."""
         self._group.kill()
+
+
+def while_waiting(limits: Limits) -> Limits:
+    """What an inmate is held to that will become an attempt with these limits."""
+    return dataclasses.replace(limits, memory_bytes=min(limits.memory_bytes, _WAITING_BYTES))
 
 
 def is_idle(group: Group) -> bool:

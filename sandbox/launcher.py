@@ -44,7 +44,7 @@ def main(socket_descriptor: int) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGTERM)
     syscalls.set_process_name(b"isolane")
-    hello, (lock,) = messages.receive(runner) or ({}, (None,))
+    hello, (lock,) = messages.receive(runner, messages.MESSAGE_LIMIT) or ({}, (None,))
     if lock is None:
         return
     try:
@@ -110,7 +110,7 @@ class Launcher:
 
     def _on_message(self) -> bool:
         try:
-            received = messages.receive(self._runner)
+            received = messages.receive(self._runner, messages.MESSAGE_LIMIT)
         except OSError:
             return False
         if received is None:

@@ -19,7 +19,10 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import Any
 
+#: Of a message that asks the launcher for something, and of every other. To receive one of more than 128 KB takes ten
+#: times as long, whatever it has: the C library maps memory for it.
 MESSAGE_LIMIT = 160 << 10
+SHORT_LIMIT = 64 << 10
 MOST_DESCRIPTORS = 64
 #: How long it is tried to send descriptors of which too many are on their way, in seconds, and how often.
 CROWDED_PATIENCE_S = 10.0
@@ -84,21 +87,22 @@ def receive_from(peer: socket.socket) -> tuple[bytes, list[int], int]:
     Raises `OSError`.
     """
     size = socket.CMSG_SPACE(MOST_DESCRIPTORS * 4) + socket.CMSG_SPACE(_SENDER.size)
-    data, ancillary, _, _ = peer.recvmsg(MESSAGE_LIMIT, size, socket.MSG_CMSG_CLOEXEC)
+    data, ancillary, _, _ = peer.recvmsg(SHORT_LIMIT, size, socket.MSG_CMSG_CLOEXEC)
     beside = {kind: content for _, kind, content in ancillary}
     sender: int = _SENDER.unpack(beside.get(socket.SCM_CREDENTIALS, bytes(_SENDER.size)))[0]
     return data, array("i", beside.get(socket.SCM_RIGHTS, b"")).tolist(), sender
 
 
-def receive(peer: socket.socket) -> tuple[Message, list[int]] | None:
+def receive(peer: socket.socket, most_bytes: int = SHORT_LIMIT) -> tuple[Message, list[int]] | None:
     """One message and the descriptors that came with it; `None` at the end; an empty message for garbage.
 
     Raises `OSError`.
     """
     try:
-        data, descriptors, _, _ = socket.recv_fds(peer, MESSAGE_LIMIT, MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+        data, descriptors, _, _ = socket.recv_fds(peer, most_bytes, MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
     except ConnectionError:
-        return receive(peer)  # it ended without having read all, which is told once; what it sent is there still
+        # It ended without having read all, which is told once; what it sent is there still.
+        return receive(peer, most_bytes)
     return (parse(data), descriptors) if data else None
 
 

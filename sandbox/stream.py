@@ -44,7 +44,9 @@ class FrameStream:
         self._ended = False  # nothing more comes in
         self._unsent = memoryview(b"")
         self._sending = asyncio.Lock()
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._reading: asyncio.Future[None] | None = None  # who waits for something to come
+        self._is_watched = False  # whether the event loop says so
+        self._writing: asyncio.Future[None] | None = None
 
     @property
     def frame_bytes(self) -> int:
@@ -71,7 +73,7 @@ class FrameStream:
             try:
                 sent = self._stream.send(self._unsent)
             except BlockingIOError:
-                await self._until_ready(asyncio.get_running_loop().add_writer, asyncio.get_running_loop().remove_writer)
+                await self._until_writable()
             else:
                 self._unsent = self._unsent[sent:]
 
@@ -82,7 +84,6 @@ class FrameStream:
 
     async def receive_body(self) -> bytes | None:
         """Wait for one frame, and leave it as it is; `None` when no more can come. Raises `WireError`."""
-        loop = asyncio.get_running_loop()
         while self._body is None:
             await self.share.rest()
             with self.share:
@@ -92,7 +93,7 @@ class FrameStream:
                 if self._ended:
                     self._decoder.finish()
                     return None
-                await self._until_ready(loop.add_reader, loop.remove_reader)
+                await self._until_readable()
         return self._body
 
     async def read(self, body: bytes) -> dict[str, Any]:
@@ -125,17 +126,37 @@ class FrameStream:
             self._ended = True
         return True
 
-    async def _until_ready(self, watch: Any, forget: Any) -> None:
-        ready = asyncio.get_running_loop().create_future()
+    async def _until_readable(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._reading = loop.create_future()
+        if not self._is_watched:
+            loop.add_reader(self._stream.fileno(), self._readable)
+            self._is_watched = True
+        await self._reading
+
+    def _readable(self) -> None:
+        """Watched on as long as somebody reads all that comes: to begin and to end that takes longer than to read."""
+        if self._reading is None or self._reading.done():
+            self._watch_no_more()
+        else:
+            self._reading.set_result(None)
+
+    def _watch_no_more(self) -> None:
+        if self._is_watched:
+            asyncio.get_running_loop().remove_reader(self._stream.fileno())
+            self._is_watched = False
+
+    async def _until_writable(self) -> None:
+        loop = asyncio.get_running_loop()
         descriptor = self._stream.fileno()
-        watch(descriptor, _settle, ready)
-        self._waiting.add(ready)
+        self._writing = loop.create_future()
+        loop.add_writer(descriptor, _settle, self._writing)
         try:
-            await ready
+            await self._writing
         finally:
-            self._waiting.discard(ready)
+            self._writing = None
             if self._stream.fileno() >= 0:
-                forget(descriptor)
+                loop.remove_writer(descriptor)
 
     def finish(self) -> None:
         """The process is dead: keep for `receive` what it sent, as far as it can matter, and close the socket."""
@@ -145,15 +166,14 @@ class FrameStream:
         while not self._ended and left > 0 and self._take_in():
             left -= _CHUNK_BYTES
         self._ended = True
-        loop = asyncio.get_running_loop()
-        descriptor = self._stream.fileno()  # a socket would be described, at length, where it is not registered
-        loop.remove_reader(descriptor)
-        loop.remove_writer(descriptor)
+        self._watch_no_more()
+        if self._writing is not None:
+            asyncio.get_running_loop().remove_writer(self._stream.fileno())
         self._stream.close()
-        for ready in self._waiting:
+        for ready in (self._reading, self._writing):
             _settle(ready)
 
 
-def _settle(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
+def _settle(ready: asyncio.Future[None] | None) -> None:
+    if ready is not None and not ready.done():
         ready.set_result(None)

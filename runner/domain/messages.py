@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sandbox.wire import FRAME_LIMIT, SHORT_BYTES
 
@@ -59,15 +60,20 @@ MESSAGES = (
 )
 
 
+@lru_cache
+def _longest_by_kind(sender: str, result_bytes: int) -> Mapping[bytes, int]:
+    return {
+        message.kind.encode(): min(FRAME_LIMIT, message.longest + (result_bytes if message.adds_result else 0))
+        for message in MESSAGES
+        if message.sender == sender
+    }
+
+
 class Longest:
     """How long a message of one sender may be, by how it begins."""
 
     def __init__(self, sender: str, result_bytes: int = 0) -> None:
-        self._by_kind: Mapping[bytes, int] = {
-            message.kind.encode(): min(FRAME_LIMIT, message.longest + (result_bytes if message.adds_result else 0))
-            for message in MESSAGES
-            if message.sender == sender
-        }
+        self._by_kind = _longest_by_kind(sender, result_bytes)
 
     def __call__(self, beginning: bytes) -> int:
         """Of a message that begins with these bytes; one of no known kind is a short one at most."""

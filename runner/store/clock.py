@@ -10,28 +10,30 @@ what is due, expires or is pruned by a clock that was wrong for seconds could no
 from __future__ import annotations
 
 import time
+from time import clock_gettime_ns, time_ns
 
 #: Less than this is not a step: clocks are slowed down and sped up, and reading two of them takes time.
 _STEP_US = 1_000_000
 #: How long a clock that was set ahead is doubted.
 DOUBT_US = 60_000_000
 #: Two clocks that were read with more than this between them are read again: the process was stopped meanwhile.
-_TOGETHER_US = 100_000
+_TOGETHER_NS = 100_000_000
+#: A machine that never tells how long it slept has the other.
+_BOOT_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def boot_us() -> int:
     """Microseconds since this machine started, sleep included."""
-    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return time.clock_gettime_ns(clock) // 1000
+    return clock_gettime_ns(_BOOT_CLOCK) // 1000
 
 
 def both_us() -> tuple[int, int]:
     """What the machine's wall clock and its boot clock show at one moment, in microseconds."""
     while True:
-        before = boot_us()
-        wall = time.time_ns() // 1000
-        if boot_us() - before <= _TOGETHER_US:
-            return wall, before
+        before = clock_gettime_ns(_BOOT_CLOCK)
+        wall = time_ns()
+        if clock_gettime_ns(_BOOT_CLOCK) - before <= _TOGETHER_NS:
+            return wall // 1000, before // 1000
 
 
 class SteadyClock:
