@@ -25,6 +25,9 @@ from sandbox.messages import CrowdedError, Message
 from sandbox.report import End, Ended
 
 _AHEAD = 1
+#: A cell is given the cgroup of its next inmate so long after the end of an attempt: it needs it not much earlier, and
+#: whoever waits for that end goes on first.
+_FURNISH_S = 0.001
 #: So long, at least, one is kept that is not needed.
 _KEEP_S = 5.0
 #: So many inmates in a row that ended before they were needed are the zygote's fault.
@@ -378,8 +381,7 @@ class _Cell:
         self._is_left = self._is_left or bool(inmate.listeners) or self.is_last
         self._owner.ended(inmate, end)
         if not self._is_left:
-            # Not at once: first whoever waits for the end of the attempt goes on.
-            asyncio.get_running_loop().call_soon(self._furnish_ahead)
+            asyncio.get_running_loop().call_later(_FURNISH_S, self._furnish_ahead)
 
     def _furnish_ahead(self) -> None:
         with contextlib.suppress(SandboxError):  # who waits for an attempt tries again, and hears of it
