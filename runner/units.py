@@ -130,8 +130,7 @@ def _parse_rfc3339(text: str) -> datetime | None:
 def rfc3339(us: int) -> str:
     """An instant, microseconds since 1970, as people and JSON read it: "2026-11-20T21:00:00.123456Z"."""
     s, fraction = divmod(us, 1_000_000)
-    year, month, day, hour, minute, second, *_ = time.gmtime(s)
-    return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z"
+    return "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ" % (*time.gmtime(s)[:6], fraction)  # noqa: UP031 - half the time
 
 
 def describe_seconds(s: float) -> str:

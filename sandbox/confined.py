@@ -198,10 +198,7 @@ class Confined:
     async def memory_killed(self) -> None:
         """Return once something of the tree was killed for memory."""
         loop = asyncio.get_running_loop()
-        while not self.memory_kills():
-            if self._group is None:
-                await self._excess.wait()
-                continue
+        while self._group is not None:  # a kill before this has left the alarm readable
             alarm = self._group.alarm
             loop.add_reader(alarm, self._alarmed.set)
             await self._alarmed.wait()
@@ -211,9 +208,13 @@ class Confined:
             # A counter in a file tells no one that it grew.
             while self._group is not None and not self.memory_kills() and loop.time() < deadline:  # noqa: ASYNC110
                 await asyncio.sleep(_KILL_PAUSE_S)
+            if self.memory_kills():
+                return
             if self._group is not None:
                 self._group.clear_alarm()
                 self._alarmed.clear()
+        while not self.memory_kills():
+            await self._excess.wait()
 
     def watch_network(self, told: Callable[[str], None]) -> None:
         """Have `told` be called with a line for each granted host that could not be connected to, and why; once."""

@@ -93,12 +93,13 @@ class Catalog:
 
     Attributes:
         entries: the tasks that can be run.
+        needs: the memory limit of each.
+        files: the file of each.
         problems: what is wrong, by module, or by what it is about.
     """
 
     def __init__(self, settings: Settings, launcher: Launcher, *, import_timeout_s: float = 30.0) -> None:
-        self.entries: Mapping[TaskKey, TaskEntry] = MappingProxyType({})
-        self.problems: Mapping[str, ModuleProblem] = MappingProxyType({})
+        self._use({}, {})
         self._settings = settings
         self._launcher = launcher
         self._import_timeout_s = import_timeout_s
@@ -208,7 +209,13 @@ class Catalog:
                     self._lacks_secrets |= isinstance(error, SecretError)
                     problems[task.name] = ModuleProblem(module=module, file=version.file, error=_told(error))
         problems |= self._unmatched(entries, problems)
-        self.entries, self.problems = MappingProxyType(entries), MappingProxyType(problems)
+        self._use(entries, problems)
+
+    def _use(self, entries: dict[TaskKey, TaskEntry], problems: dict[str, ModuleProblem]) -> None:
+        self.entries: Mapping[TaskKey, TaskEntry] = MappingProxyType(entries)
+        self.needs: Mapping[TaskKey, int] = {key: entry.options.memory_bytes for key, entry in entries.items()}
+        self.files: Mapping[TaskKey, str] = {key: entry.file for key, entry in entries.items()}
+        self.problems: Mapping[str, ModuleProblem] = MappingProxyType(problems)
 
     def _with_advice(self, problems: Mapping[str, ModuleProblem]) -> dict[str, ModuleProblem]:
         project, packages = self._settings.project, self._settings.packages.values()

@@ -79,14 +79,15 @@ class Capacity:
         """Whether one more may be parked."""
         return sum(tenant.parked for tenant in self._tenants.values()) < self._most_parked
 
-    def room(self, needs: Mapping[TaskKey, int], *, without: str | None = None) -> Room:
-        """What may be claimed now, or once the attempt `without` has left."""
+    def room(self, needs: Mapping[TaskKey, int], files: Mapping[TaskKey, str], *, without: str | None = None) -> Room:
+        """What may be claimed now of tasks with these needs and files, or once the attempt `without` has left."""
         leaving = self._tenants.get(without) if without is not None else None
         return Room(
             slots=max(0, self._slots_left() + (leaving is not None and not leaving.parked)),
             memory_bytes=self.memory_free_bytes + (leaving.counted_bytes if leaving is not None else 0),
             memory_total_bytes=self.memory_bytes,
             needs=needs,
+            files=files,
         )
 
     def enter(self, key: str, limit_bytes: int) -> None:

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from runner.domain.run import Claim, Ending, NewRun, Verdict
@@ -115,11 +114,12 @@ class Dispatcher:
     async def _claim(self) -> Claims:
         """Claim and start."""
         async with self._claiming:
-            parts, identity, needs = self._parts, self._parts.node.identity, self._needs()
+            parts, identity = self._parts, self._parts.node.identity
             if not parts.node.may_claim:
                 return _NOTHING
-            claims = await parts.store.claim(identity.id, self._in_turn(parts.capacity.room(needs)), parts.now())
-            self._start(claims, needs, identity)
+            room = parts.capacity.room(parts.catalog.needs, parts.catalog.files)
+            claims = await parts.store.claim(identity.id, room, parts.now())
+            self._start(claims, room, identity)
             return claims
 
     async def _finish(self, claim: Claim, ending: Ending, verdict: Verdict, effects: Sequence[NewRun]) -> None:
@@ -131,11 +131,10 @@ class Dispatcher:
                 await parts.endings.heard(run.app, run.id)  # who waited for it goes on ahead of anything new
             return
         async with self._claiming:
-            needs = self._needs()
-            room = self._in_turn(parts.capacity.room(needs, without=claim.token))
+            room = parts.capacity.room(parts.catalog.needs, parts.catalog.files, without=claim.token)
             asked = parts.store.finish_and_claim(claim, ending, verdict, node=identity.id, room=room, now=parts.now())
             _, claims = await self._whole(asked)
-            self._start(claims, needs, identity)
+            self._start(claims, room, identity)
 
     def _is_full(self) -> bool:
         """Whether what comes free is for something new: where a slot was free, nothing new was waiting."""
@@ -144,16 +143,9 @@ class Dispatcher:
             return False
         return self._parts.node.may_claim
 
-    def _needs(self) -> dict[TaskKey, int]:
-        return {key: entry.options.memory_bytes for key, entry in self._parts.catalog.entries.items()}
-
-    def _in_turn(self, room: Room) -> Room:
-        """Slots go round among the files of tasks."""
-        return replace(room, files={key: entry.file for key, entry in self._parts.catalog.entries.items()})
-
-    def _start(self, claims: Claims, needs: Mapping[TaskKey, int], identity: Identity) -> None:
+    def _start(self, claims: Claims, room: Room, identity: Identity) -> None:
         for claim in claims.claims:
-            self._parts.capacity.enter(claim.token, needs[TaskKey(claim.run.app, claim.run.task)])
+            self._parts.capacity.enter(claim.token, room.needs[TaskKey(claim.run.app, claim.run.task)])
             self._tokens.add(claim.token)
             task = asyncio.create_task(self._execute(claim, identity.lease), name=f"attempt of {claim.run.id}")
             self._tasks.add(task)

@@ -47,7 +47,7 @@ def test_room_may_be_told_as_it_is_once_an_attempt_has_left() -> None:
     node.enter("a", 60)
     node.enter("b", 30)
 
-    rooms = [node.room({}, without=key) for key in (None, "a", "b", "unknown")]
+    rooms = [node.room({}, {}, without=key) for key in (None, "a", "b", "unknown")]
 
     assert [(room.slots, room.memory_bytes) for room in rooms] == [(0, 10), (1, 70), (1, 40), (0, 10)]
     assert not node.has_parked
