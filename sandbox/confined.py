@@ -18,10 +18,9 @@ from sandbox.granted import GrantedHosts
 from sandbox.line import read_pid
 from sandbox.memory import cpu_time_s
 from sandbox.outcome import Outcome
-from sandbox.report import MESSAGE_BYTES, End, Ended, Listening, Standing, read
+from sandbox.report import MESSAGE_BYTES, TERMINATE, End, Ended, Listening, Standing, read
 from sandbox.share import Share
 from sandbox.stream import FrameStream
-from sandbox.supervisor import TERMINATE
 from sandbox.watchdog import Watched
 from sandbox.wire import FRAME_LIMIT
 

@@ -27,7 +27,19 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from sandbox import identity, kinship, limits, messages, namespaces, rootfs, scratch, seccomp, supervisor, syscalls
+from sandbox import (
+    identity,
+    kinship,
+    limits,
+    messages,
+    namespaces,
+    rootfs,
+    scratch,
+    seccomp,
+    supervisor,
+    syscalls,
+    warden,
+)
 from sandbox.attempt import Attempt
 from sandbox.contain import walls
 from sandbox.errors import SetupError
@@ -139,7 +151,7 @@ class Launcher:
         except OSError as error:
             raise SetupError.caused_by("namespaces", error) from error
         if pid == 0:
-            supervisor.supervise(attempt)
+            supervisor.supervise(attempt, warden.guard if attempt.is_zygote else supervisor.run_task)
         self._running[pid] = request["id"]
         started = {"started": request["id"], "pid": pid, "walls": walls(attempt)}
         try:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from sandbox.errors import REASON_CHARS, STEP_CHARS, SandboxError, SetupError, WireError, printable
 
+#: Asks the supervisor to send SIGTERM to the task; all that is ever said to it.
+TERMINATE = b"terminate"
 #: The longest message; what was longer arrives cut, and so is no JSON.
 MESSAGE_BYTES = 16 << 10
 

@@ -15,41 +15,44 @@ import json
 import os
 import select
 import signal
+from collections.abc import Callable
 from typing import NoReturn
 
-from sandbox import descriptors, kinship, syscalls, warden
+from sandbox import descriptors, kinship, syscalls
 from sandbox.attempt import Attempt, carry_out
 from sandbox.contain import SUPERVISOR_STEPS
 from sandbox.contain_task import TASK_STEPS
 from sandbox.errors import SetupError
 from sandbox.lease import Watch
+from sandbox.report import TERMINATE
 from sandbox.spec import Level
 from sandbox.task import become_task, report_failure
 
-#: Asks the supervisor to send SIGTERM to the task.
-TERMINATE = b"terminate"
 _ALL_SIGNALS = (1 << 64) - 1
 
 
-def supervise(attempt: Attempt) -> NoReturn:
-    """What the launcher's new child does. Never returns, never raises."""
+def supervise(attempt: Attempt, serve: Callable[[Attempt], None]) -> NoReturn:
+    """What the launcher's new child does: confine itself, and `serve`. Never returns, never raises."""
     try:
         syscalls.set_signal_mask(_ALL_SIGNALS)
         carry_out(SUPERVISOR_STEPS, attempt)
-        if attempt.is_zygote:
-            warden.guard(attempt)
-        # Here and nowhere else a process of the attempt is made; by `os.fork`, with all of Python's hooks, and from the
-        # main thread, because the task is to die with it.
-        task = os.fork()
-        if task == 0:
-            become_task(attempt, TASK_STEPS)
-        _watch(attempt, task)
+        serve(attempt)
     except SetupError as error:
         report_failure(attempt.control, error)
     except BaseException as error:
         report_failure(attempt.control, SetupError.caused_by("supervision", Exception(repr(error))))
     finally:
         os._exit(0)
+
+
+def run_task(attempt: Attempt) -> None:
+    """Fork the task, watch over it, and tell how it ended."""
+    # Here and nowhere else a process of the attempt is made; by `os.fork`, with all of Python's hooks, and from the
+    # main thread, because the task is to die with it.
+    task = os.fork()
+    if task == 0:
+        become_task(attempt, TASK_STEPS)
+    _watch(attempt, task)
 
 
 def _watch(attempt: Attempt, task: int) -> None:
