@@ -15,16 +15,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sandbox.blocking import BlockingSandbox
-    from sandbox.completed import Completed, Error, Reason
-    from sandbox.confined import Confined
+    from sandbox.api.blocking import BlockingSandbox
+    from sandbox.api.completed import Completed, Error, Reason
+    from sandbox.api.sandbox import Sandbox
     from sandbox.errors import LauncherError, SandboxError, SetupError, WireError
-    from sandbox.lease import Lease
+    from sandbox.host.confined import Confined
     from sandbox.outcome import Outcome
+    from sandbox.protocol.lease import Lease
+    from sandbox.protocol.wire import JsonText
     from sandbox.share import Share
     from sandbox.spec import Level, Limits, Mount, Spec, WarmUp
-    from sandbox.standalone import Sandbox
-    from sandbox.wire import JsonText
 
 __all__ = [
     "BlockingSandbox",
@@ -49,19 +49,19 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BlockingSandbox": "blocking",
-    "Completed": "completed",
-    "Confined": "confined",
-    "Error": "completed",
-    "JsonText": "wire",
+    "BlockingSandbox": "api.blocking",
+    "Completed": "api.completed",
+    "Confined": "host.confined",
+    "Error": "api.completed",
+    "JsonText": "protocol.wire",
     "LauncherError": "errors",
-    "Lease": "lease",
+    "Lease": "protocol.lease",
     "Level": "spec",
     "Limits": "spec",
     "Mount": "spec",
     "Outcome": "outcome",
-    "Reason": "completed",
-    "Sandbox": "standalone",
+    "Reason": "api.completed",
+    "Sandbox": "api.sandbox",
     "SandboxError": "errors",
     "SetupError": "errors",
     "Share": "share",

@@ -15,22 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox import (
-    cgroup,
-    endpoint,
-    identity,
-    landlock,
-    limits,
-    mounts,
-    namespaces,
-    network,
-    remedies,
-    rootfs,
-    seccomp,
-    syscalls,
-)
-from sandbox.client import Sandbox
+from sandbox import endpoint, remedies
 from sandbox.errors import SandboxError
+from sandbox.host.cgroups import cgroup
+from sandbox.host.launching import Sandbox
+from sandbox.kernel import identity, landlock, mounts, namespaces, rlimits, rootfs, seccomp, syscalls
+from sandbox.network import listeners
 from sandbox.spec import Level, Limits
 
 _NAMESPACES = {
@@ -144,7 +134,7 @@ def _nothing() -> None:
 
 
 def _grant_hosts() -> None:
-    for listener in network.open_listeners(endpoint.parse_all(("example.com:25", "192.0.2.1:443"))):
+    for listener in listeners.open_listeners(endpoint.parse_all(("example.com:25", "192.0.2.1:443"))):
         listener.close()
 
 
@@ -230,7 +220,7 @@ def _dumps() -> Finding:
     """Whether what crashes inside is dumped by a program of the host."""
     with open("/proc/sys/kernel/core_pattern", encoding="utf-8", errors="replace") as file:
         to_program = file.read().startswith("|")
-    if to_program and not limits.can_forbid_dumps():
+    if to_program and not rlimits.can_forbid_dumps():
         detail = "core_pattern of this host is a program, which a limit of 0 on dumps does not keep from being started"
         return Finding(
             "limit", "dumps", stands=False, detail=detail, remedy="start isolane with `ulimit -Hc 1` or more"

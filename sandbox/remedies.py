@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from sandbox import cgroupfs, landlock
+from sandbox.host.cgroups import files
+from sandbox.kernel import landlock
 from sandbox.spec import Level
 
 _APPARMOR = (
@@ -100,7 +101,7 @@ def for_cgroups() -> str:
 
 def _folders_of_v1() -> list[str]:
     """Where the hierarchies of version 1 are mounted that have controllers for us; none where version 2 has these."""
-    mounts = cgroupfs.mount_points()
+    mounts = files.mount_points()
     offered = [_value(f"{root}/cgroup.controllers") or "" for kind, _, root in mounts if kind == "cgroup2"]
     if any("memory" in each.split() for each in offered):
         return []

@@ -92,7 +92,7 @@ class Spec:
     """One thing to run confined. Raises `ValueError` for what can never be run.
 
     Attributes:
-        entry: "module:function"; called with the `sandbox.channel.Channel` of the process.
+        entry: "module:function"; called with the `sandbox.protocol.channel.Channel` of the process.
         mounts: what is seen of the host beside the interpreter, its packages and the system's libraries.
         path: folders inside that are put first on `sys.path`.
         environment: all the environment there is.

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from sandbox.wire import FRAME_LIMIT, SHORT_BYTES
+from sandbox.protocol.wire import FRAME_LIMIT, SHORT_BYTES
 
 #: What stands around a result in its message.
 RESPONSE_BEGINS, RESPONSE_ENDS = b'{"type":"response","result":', b"}"

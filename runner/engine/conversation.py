@@ -23,9 +23,9 @@ from runner.engine.progress import Progress
 from runner.engine.verdict import Response, read_error
 from runner.errors import ExposedSecretError, InvalidError, LimitExceededError
 from sandbox import Confined, SandboxError, WireError
-from sandbox.long_texts import without_long_texts
-from sandbox.pieces import check
-from sandbox.wire import PIECE_BYTES
+from sandbox.protocol.long_texts import without_long_texts
+from sandbox.protocol.pieces import check
+from sandbox.protocol.wire import PIECE_BYTES
 
 _CALLS_BYTES = 4 << 20  # of those, as they came; what they take up in memory may be twenty times that
 _EXIT_S = 0.5  # for a process that closed its channel to come to its end by itself

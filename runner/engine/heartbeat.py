@@ -15,8 +15,8 @@ from concurrent.futures import Future
 
 from runner.engine.node import Identity
 from runner.store.contract import Lease, Store
-from sandbox.lease import boot_clock_ns
 from sandbox.loops import new_event_loop
+from sandbox.protocol.lease import boot_clock_ns
 
 #: Of the length of the lease: how often it is renewed, how long one renewal may take, and the pause after a failure.
 _EVERY, _WITHIN, _AGAIN = 1 / 3, 1 / 3, 1 / 20

@@ -20,7 +20,7 @@ from runner.engine.parts import Parts
 from runner.errors import RunnerError
 from runner.store.records import NodeInfo
 from sandbox import Lease
-from sandbox.lease import boot_clock_ns
+from sandbox.protocol.lease import boot_clock_ns
 
 _DELAY_S = (0.05, 5.0)  # first and longest pause between two tries to join
 

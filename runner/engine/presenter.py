@@ -14,7 +14,7 @@ from runner.domain.why import NodeView, explain
 from runner.engine.parts import Parts
 from runner.store.records import TaskKey
 from sandbox import JsonText, Share
-from sandbox.wire import text_of
+from sandbox.protocol.wire import text_of
 
 #: Longer JSON goes into a frame as it was stored: to take it apart and write it again would take long.
 _EMBEDDED_CHARS = 16 << 10

@@ -18,7 +18,7 @@ from runner.domain.status import Reason
 from runner.engine.parts import Parts
 from runner.engine.recovery import close
 from runner.store.records import NodeState
-from sandbox.lease import boot_clock_ns
+from sandbox.protocol.lease import boot_clock_ns
 
 _EVERY = 1 / 3  # of the own lease, between two looks
 #: What a supervisor gets to end its attempt after the lease is over: a share of the lease, and never less than this.

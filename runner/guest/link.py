@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from runner.errors import LimitExceededError, RunnerError, TransportError
-from sandbox.channel import Channel
 from sandbox.errors import WireError
+from sandbox.protocol.channel import Channel
 
 Frame = dict[str, Any]
 #: Takes a reply, or `None` where none will come any more.

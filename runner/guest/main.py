@@ -23,7 +23,7 @@ from runner.guest.reach import Network, hint
 from runner.guest.seeding import SeedWatch
 from runner.guest.signature import count_arguments, is_async, unwrap
 from runner.sdk import link
-from sandbox.channel import Channel
+from sandbox.protocol.channel import Channel
 
 Frame = dict[str, Any]
 

@@ -26,7 +26,7 @@ from runner.web import reading
 from runner.web.auth import CALLER
 from runner.web.room import Place, Room
 from sandbox import JsonText, Share
-from sandbox.wire import PIECE_BYTES, text_of
+from sandbox.protocol.wire import PIECE_BYTES, text_of
 
 OPERATIONS = web.AppKey("operations", Operations)
 #: Set when the server is stopping: what waits for long gives up.

@@ -7,8 +7,8 @@ from typing import Any
 
 from runner import jsonvalue
 from runner.errors import InvalidValueError
-from sandbox import pieces
-from sandbox.long_texts import without_long_texts
+from sandbox.protocol import pieces
+from sandbox.protocol.long_texts import without_long_texts
 
 
 def read(body: bytes, *, most_values: int, longest_text: int) -> Generator[None, None, Any]:

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.attempt import Attempt, Step
-from sandbox.channel import Channel
+from sandbox.inner.attempt import Attempt, Step
+from sandbox.protocol.channel import Channel
 
 #: Name, begin and end of each step so far, by the machine's monotonic clock.
 spans: list[tuple[str, float, float]] = []

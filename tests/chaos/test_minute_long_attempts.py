@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from runner.sdk.client import Client
-from sandbox.lease import boot_clock_ns
+from sandbox.protocol.lease import boot_clock_ns
 from support.minutes import MINUTE, Trace
 from support.nodes import running_node
 from support.pairs import Pair, two_nodes

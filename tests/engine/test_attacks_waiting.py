@@ -140,7 +140,7 @@ WORKERS = ["thread", "many_threads", "bursts", "child_process", "other_coroutine
 def limits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """With whatever limits memory and counts cpu here, and where no cgroup can be had."""
     if request.param == "measured":
-        monkeypatch.setattr("sandbox.cgroup.find", lambda _: None)
+        monkeypatch.setattr("sandbox.host.cgroups.cgroup.find", lambda _: None)
 
 
 def _node(tmp_path, config: str = CONFIG):

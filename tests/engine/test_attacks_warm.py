@@ -15,7 +15,7 @@ from support.warm import need_zygotes
 FORGER = r"""
 import json, os, sys
 if open("/proc/self/comm").read().startswith("zygote"):
-    door = sys.modules["sandbox.door"]
+    door = sys.modules["sandbox.protocol.standby_messages"]
     own = door.await_call
     def forge(near):
         own(near)

@@ -16,7 +16,7 @@ from runner.engine.node import Identity
 from runner.errors import NotFoundError
 from runner.store.records import NodeState, Room, TaskKey
 from sandbox import Lease
-from sandbox.lease import boot_clock_ns
+from sandbox.protocol.lease import boot_clock_ns
 from support.nodes import Node, running_node
 from support.postgres import create_database, drop_database, shared_server
 from support.projects import CONFIG, write_project

@@ -42,7 +42,7 @@ TASKS = """
 
 @pytest.fixture(autouse=True)
 def _without_cgroups(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sandbox.cgroup.find", lambda _: None)
+    monkeypatch.setattr("sandbox.host.cgroups.cgroup.find", lambda _: None)
 
 
 @pytest.mark.parametrize("name", ["hoard", "hoard_in_a_child"])

@@ -169,7 +169,7 @@ async def test_what_is_preloaded_is_imported_before_the_task(tmp_path: Path) -> 
 async def test_what_cannot_start_warm_works_and_the_log_says_once_why(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, config: str, code: str, why: str
 ) -> None:
-    caplog.set_level(logging.INFO, "sandbox.zygotes")
+    caplog.set_level(logging.INFO, "sandbox.host.warm.zygote_pool")
     async with running_node(
         write_project(tmp_path, {"slow.py": code + "def run(): return 7"}, CONFIG + config)
     ) as node:

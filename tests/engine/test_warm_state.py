@@ -124,7 +124,7 @@ async def test_logging_is_as_the_file_set_it_up_and_each_line_is_there_once(tmp_
 async def test_a_file_that_seeds_the_shared_generator_gets_its_numbers_in_every_run(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, seeding: str
 ) -> None:
-    caplog.set_level(logging.INFO, "sandbox.zygotes")
+    caplog.set_level(logging.INFO, "sandbox.host.warm.zygote_pool")
     code = f"{seeding}\ndef run():\n    import random\n    return random.random()\n"
     async with running_node(write_project(tmp_path, {"drawn.py": code})) as node:
         numbers = set()

@@ -16,7 +16,7 @@ from runner.engine.presenter import Presenter
 from runner.engine.timelimit import TimeLimit
 from runner.errors import InvalidError, InvariantError
 from sandbox import WireError
-from sandbox.wire import Decoder, encode
+from sandbox.protocol.wire import Decoder, encode
 from support.hostile import CALLS, MANIFESTS, framed, fuzzed, mutants, text_of
 from support.nodes import running_node
 from support.projects import CONFIG, write_project

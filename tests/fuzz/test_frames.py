@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox import WireError
-from sandbox.channel import Channel
-from sandbox.stream import FrameStream
-from sandbox.wire import FRAME_LIMIT, Decoder
+from sandbox.host.frame_stream import FrameStream
+from sandbox.protocol.channel import Channel
+from sandbox.protocol.wire import FRAME_LIMIT, Decoder
 from support.hostile import Speech, bodies, framed, fuzzed, speeches
 
 

@@ -15,7 +15,7 @@ from runner.catalog.manifest import read_manifest
 from runner.domain.messages import MESSAGES
 from runner.errors import InvalidError
 from runner.uuid7 import uuid7
-from sandbox import pieces
+from sandbox.protocol import pieces
 from support.hostile import Speech, framed, fuzzed, text_of, values
 from support.loop_pauses import watched_loop
 from support.nodes import Node, running_node

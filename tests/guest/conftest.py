@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 
-from sandbox.channel import Channel
+from sandbox.protocol.channel import Channel
 
 _ENTER = """
 import os, socket, sys
 sys.path.insert(0, sys.argv[2])
-from sandbox import channel, descriptors, task
+from sandbox.protocol import channel
+from sandbox.kernel import descriptors
+from sandbox.inner import task
 descriptors.open_streams()
 os._exit(task.run("runner.guest.main:main", channel.Channel(socket.socket(fileno=int(sys.argv[1])))))
 """

@@ -176,7 +176,7 @@ def is_users(item):
 @pytest.fixture(params=[Level.FULL, Level.RESTRICTED], ids=str)
 async def uncounted(request, who, tmp_path, actor, monkeypatch):
     """A sandbox without cgroups, as an ordinary user's is by default."""
-    monkeypatch.setattr("sandbox.cgroup.find", lambda _: None)
+    monkeypatch.setattr("sandbox.host.cgroups.cgroup.find", lambda _: None)
     sandbox = await actor.start(tmp_path, request.param)
     yield sandbox
     await sandbox.close()

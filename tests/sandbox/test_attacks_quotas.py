@@ -16,7 +16,7 @@ import pytest
 
 import sandbox as package
 from sandbox import Level, Limits, SetupError
-from sandbox.identity import Identities
+from sandbox.kernel.identity import Identities
 
 LIBC = ctypes.CDLL("librt.so.1", use_errno=True)
 
@@ -101,7 +101,7 @@ async def test_78_not_now_is_waited_for(who, sandbox, actor, crowd):
 
 
 async def test_78_and_who_waits_in_vain_takes_no_other_along(who, sandbox, actor, inside, request, monkeypatch):
-    monkeypatch.setattr("sandbox.line.CROWDED_PATIENCE_S", 0.05)
+    monkeypatch.setattr("sandbox.host.line.CROWDED_PATIENCE_S", 0.05)
     request.getfixturevalue("crowd")
 
     with pytest.raises(SetupError, match="on their way") if who == "user" else contextlib.nullcontext():
@@ -228,7 +228,7 @@ def test_88_a_range_of_users_is_claimed_once(monkeypatch):
     if os.geteuid() != 0:
         pytest.skip("an ordinary user has one uid only")
     draws = iter([7, 7, 7, 8])
-    monkeypatch.setattr("sandbox.identity._draw", lambda: next(draws))
+    monkeypatch.setattr("sandbox.kernel.identity._draw", lambda: next(draws))
     one, other = Identities(), Identities()
 
     assert other.of(0).uid - one.of(0).uid == 4096

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("who")
 #: Before code that only the zygote runs, when it is imported: an attempt that imports it anew is honest.
 _ZYGOTE = """
 import os, sys, time
-door, inheritance = sys.modules["sandbox.door"], sys.modules["sandbox.inheritance"]
+door, inheritance = sys.modules["sandbox.protocol.standby_messages"], sys.modules["sandbox.inner.warm.fork_safety"]
 inheritance.obstacle = lambda *_: ""
 def spin():
     while True: pass
@@ -46,9 +46,9 @@ def zygotes_can_be_had(tmp_path):
 
 @pytest.fixture
 def looks_often(monkeypatch):
-    monkeypatch.setattr("sandbox.zygotes._LOOK_S", 0.2)
-    monkeypatch.setattr("sandbox.footprint._LOOK_AGAIN_S", 0.2)
-    monkeypatch.setattr("sandbox.footprint._LOOK_CPU_S", 0.02)
+    monkeypatch.setattr("sandbox.host.warm.zygote_pool._LOOK_S", 0.2)
+    monkeypatch.setattr("sandbox.host.warm.footprint._LOOK_AGAIN_S", 0.2)
+    monkeypatch.setattr("sandbox.host.warm.footprint._LOOK_CPU_S", 0.02)
 
 
 async def launch_warm(sandbox, actor, spec):
@@ -108,7 +108,7 @@ async def test_82_what_a_module_leaves_in_its_zygote_is_seen_from_outside(sandbo
 
 #: Has a zygote do something once it has obeyed its cells so many times: each of them says twice what it wants.
 ON_OBEYING = """
-zygotes = sys.modules["sandbox.zygote"].Zygote
+zygotes = sys.modules["sandbox.inner.warm.zygote"].Zygote
 turns, own = 0, zygotes._obey
 def obey(self, cell):
     global turns
@@ -196,7 +196,7 @@ def held_by(sandbox, spec):
 
 async def test_84_siblings_go_on_when_an_attempt_cannot_be_buried(sandbox, actor, monkeypatch):
     """However it came to that: its zygote waits for no child any more."""
-    monkeypatch.setattr("sandbox.confined._REAP_PATIENCE_S", 0.3)
+    monkeypatch.setattr("sandbox.host.confined._REAP_PATIENCE_S", 0.3)
     spec = in_zygote(actor, "os.wait4 = lambda *_: time.sleep(3600)")
     one, two = [await launch_warm(sandbox, actor, spec) for _ in range(2)]
 
@@ -223,7 +223,7 @@ async def test_84_siblings_go_on_when_their_cells_are_told_that_they_are_over(sa
 
 
 async def test_84_siblings_go_on_when_their_zygote_forks_no_more(sandbox, actor, monkeypatch):
-    monkeypatch.setattr("sandbox.client._FORK_PATIENCE_S", 0.5)
+    monkeypatch.setattr("sandbox.host.launching._FORK_PATIENCE_S", 0.5)
     spec = in_zygote(actor, ON_OBEYING.format(4, "time.sleep(3600)"))
     first = await launch_warm(sandbox, actor, spec)
 
@@ -277,7 +277,7 @@ async def test_86_an_attempt_that_speaks_for_its_confinement_has_crashed_and_the
 @pytest.mark.parametrize("what", SAID)
 async def test_86_what_is_said_before_there_is_an_attempt_has_it_start_anew(sandbox, actor, what, caplog):
     spec = in_zygote(actor, f"door.STANDING = {SAID[what].encode()!r}")
-    caplog.set_level("INFO", "sandbox.zygotes")
+    caplog.set_level("INFO", "sandbox.host.warm.zygote_pool")
     await sandbox.warm_up(spec)
 
     await assert_next_is_cold(sandbox, actor, spec)

@@ -183,7 +183,7 @@ async def test_attempts_in_a_row_leave_no_descriptor_in_what_is_kept_for_them(sa
 
 
 async def test_after_many_at_once_few_cells_are_kept(sandbox, actor, spec, monkeypatch):
-    monkeypatch.setattr("sandbox.cells._KEEP_S", 0.1)
+    monkeypatch.setattr("sandbox.host.warm.standby_pool._KEEP_S", 0.1)
     many = await asyncio.gather(*(warm(sandbox, actor, spec) for _ in range(20)))
 
     await asyncio.gather(*(end(actor, ask) for ask in many))
@@ -193,7 +193,7 @@ async def test_after_many_at_once_few_cells_are_kept(sandbox, actor, spec, monke
 
 
 async def test_while_crowds_come_no_cell_is_made_anew(sandbox, actor, spec, monkeypatch):
-    monkeypatch.setattr("sandbox.cells._KEEP_S", 60)
+    monkeypatch.setattr("sandbox.host.warm.standby_pool._KEEP_S", 60)
     used = set()
     for _ in range(5):
         crowd = await asyncio.gather(*(warm(sandbox, actor, spec) for _ in range(4)))
@@ -239,7 +239,7 @@ async def test_a_killed_cell_ends_its_attempt_and_the_next_launch_works(sandbox,
 
 
 async def test_a_stopped_cell_keeps_no_attempt_from_ending(sandbox, actor, spec, monkeypatch):
-    monkeypatch.setattr("sandbox.confined._REAP_PATIENCE_S", 0.5)
+    monkeypatch.setattr("sandbox.host.confined._REAP_PATIENCE_S", 0.5)
     ask = await warm(sandbox, actor, spec)
     first = psutil.Process(ask.confined.pid)
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import Limits, Mount, cgroup, doctor
+from sandbox import Limits, Mount, doctor
+from sandbox.host.cgroups import cgroup
 from support.waiting import eventually
 
 MEMORY = 64 << 20

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import cgroup_delegation, cgroupfs, syscalls
+from sandbox.host.cgroups import delegation, files
+from sandbox.kernel import syscalls
 
 
 @pytest.fixture
 def place():
     """The top of the hierarchy, and a cgroup of our own in it."""
-    for kind, _, root in cgroupfs.mount_points():
-        for base in cgroup_delegation._bases(root) if kind == "cgroup2" else ():
+    for kind, _, root in files.mount_points():
+        for base in delegation._bases(root) if kind == "cgroup2" else ():
             own = base / f"isolane-test-{os.getpid()}"
             try:
                 own.mkdir()
@@ -24,7 +25,7 @@ def place():
                 continue
             yield root, own
             for folder in (own / "isolane-runner", own):
-                cgroupfs.remove_folder(folder)
+                files.remove_folder(folder)
             assert not own.exists()
             return
     pytest.skip("no cgroup of version 2 can be made here")
@@ -38,10 +39,10 @@ def inhabitant(place):
     child = os.fork()
     if child == 0:
         while far.recv(1):
-            far.send(str(cgroup_delegation._bases(root)[0]).encode())
+            far.send(str(delegation._bases(root)[0]).encode())
         os._exit(0)
     with near, far:
-        cgroupfs.write(own / "cgroup.procs", str(child))
+        files.write(own / "cgroup.procs", str(child))
         yield child, near
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -56,8 +57,8 @@ def test_what_lives_there_moves_to_a_leaf_and_still_finds_the_place(place, inhab
     child, conversation = inhabitant
     assert living_in(own) == [child]
 
-    cgroup_delegation._clear(own)
-    cgroup_delegation._clear(own)
+    delegation._clear(own)
+    delegation._clear(own)
 
     assert living_in(own) == []
     assert living_in(own / "isolane-runner") == [child]
@@ -68,11 +69,11 @@ def test_what_lives_there_moves_to_a_leaf_and_still_finds_the_place(place, inhab
 @pytest.mark.skipif(os.geteuid() != 0, reason="to an ordinary user all is given that it may write to")
 def test_root_clears_only_what_is_marked_as_delegated(place):
     _, own = place
-    before = cgroup_delegation._is_given(own)
+    before = delegation._is_given(own)
 
     os.setxattr(own, "trusted.delegate", b"1")
 
-    assert (before, cgroup_delegation._is_given(own)) == (False, True)
+    assert (before, delegation._is_given(own)) == (False, True)
 
 
 def test_without_controllers_for_memory_and_processes_nothing_is_made(place):
@@ -80,7 +81,7 @@ def test_without_controllers_for_memory_and_processes_nothing_is_made(place):
     inner = own / "inner"
     inner.mkdir()  # nothing is handed down to it
 
-    assert not cgroup_delegation._prepare(inner, inner / "isolane-0")
+    assert not delegation._prepare(inner, inner / "isolane-0")
 
     assert [path for path in inner.iterdir() if path.is_dir()] == []
     inner.rmdir()
@@ -92,7 +93,7 @@ def test_a_sweep_from_another_pid_namespace_does_not_kill_its_own_process_group(
     _, own = place
     group = own / "1"
     group.mkdir()
-    cgroupfs.write(group / "cgroup.procs", str(inhabitant[0]))
+    files.write(group / "cgroup.procs", str(inhabitant[0]))
 
     child = os.fork()
     if child == 0:
@@ -100,7 +101,7 @@ def test_a_sweep_from_another_pid_namespace_does_not_kill_its_own_process_group(
         syscalls.unshare(syscalls.CLONE_NEWPID)
         swept = os.fork()
         if swept == 0:
-            cgroupfs.sweep_folder(own)
+            files.sweep_folder(own)
             os._exit(0)
         os._exit(os.waitstatus_to_exitcode(os.waitpid(swept, 0)[1]) & 0xFF)
 

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox import LauncherError, SetupError, WireError
-from sandbox.confined import Confined
-from sandbox.door import read_exit
+from sandbox.host.confined import Confined
 from sandbox.outcome import Outcome
-from sandbox.report import End, Ended, Listening, Standing, read
+from sandbox.protocol.control_messages import End, Ended, Listening, Standing, read
+from sandbox.protocol.standby_messages import read_exit
 from support.hostile import Said, documents, fuzzed
 
 SAYS = [

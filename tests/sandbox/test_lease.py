@@ -15,7 +15,7 @@ import pytest
 
 import sandbox as package
 from sandbox import Lease, Level, SetupError, WarmUp
-from sandbox.lease import boot_clock_ns
+from sandbox.protocol.lease import boot_clock_ns
 from support.waiting import eventually
 
 SECOND = 10**9
@@ -24,7 +24,7 @@ HOLDER = """
 import asyncio, sys
 from pathlib import Path
 from sandbox import Lease, Level, Mount, Sandbox, Spec
-from sandbox.lease import boot_clock_ns
+from sandbox.protocol.lease import boot_clock_ns
 
 async def main(lock, level, inside):
     sandbox = Sandbox(lock_file=Path(lock), level=Level(level))

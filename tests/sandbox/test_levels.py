@@ -17,7 +17,8 @@ from sandbox.doctor import diagnose
 START = """
 import asyncio, json, platform, sys
 from pathlib import Path
-from sandbox import Level, Mount, Sandbox, SandboxError, Spec, bpf, seccomp, syscalls
+from sandbox import Level, Mount, Sandbox, SandboxError, Spec
+from sandbox.kernel import bpf, seccomp, syscalls
 
 NO_NAMESPACES = {(56, 220): bpf.Checks((bpf.Check(0, (0,), bpf.deny(1), mask=0x7E020000, unless=True),))}
 NO_LANDLOCK = {(444, 444): bpf.deny(38)}

@@ -305,7 +305,7 @@ async def test_a_task_cannot_reach_the_launchers_or_supervisors_sockets(sandbox,
 def test_a_datagram_of_any_size_is_no_launch():
     left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with left, right:
-        from sandbox.messages import receive
+        from sandbox.protocol.messages import receive
 
         right.send(b"\xff\xfe")
         assert receive(left) == ({}, [])

@@ -11,7 +11,16 @@ import pytest
 import sandbox
 
 
-@pytest.mark.parametrize("module", ["sandbox", "sandbox.channel", "sandbox.task", "sandbox.inside", "sandbox.launcher"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "sandbox",
+        "sandbox.protocol.channel",
+        "sandbox.inner.task",
+        "sandbox.inner.call_inside",
+        "sandbox.inner.launcher",
+    ],
+)
 def test_what_runs_inside_does_not_load_asyncio(module):
     code = (
         f"import sys; sys.path.insert(0, {str(Path(sandbox.__file__).parent.parent)!r}); import {module}; "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from sandbox import messages
+from sandbox.protocol import messages
 
 
 def test_what_a_process_said_is_heard_though_it_ended_without_having_read_all():

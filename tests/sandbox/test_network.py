@@ -16,8 +16,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sandbox import Level, Limits, Sandbox, SetupError, Spec, WarmUp, network
+from sandbox import Level, Limits, Sandbox, SetupError, Spec, WarmUp
 from sandbox.endpoint import Endpoint, parse, parse_all
+from sandbox.network import listeners
 from support.tls import AUTHORITY, server_context
 from support.waiting import eventually_async
 from support.warm import need_zygotes
@@ -382,7 +383,7 @@ async def test_a_relay_that_died_is_told_and_replaced(granted, sandbox):
 async def test_a_killed_runner_takes_its_relay_along(tmp_path, actor):
     runner = subprocess.Popen(
         [sys.executable, "-c", RUNNER, str(tmp_path / "lock"), str(actor.path)],
-        env={"PYTHONPATH": str(Path(network.__file__).parents[1])},
+        env={"PYTHONPATH": str(Path(listeners.__file__).parents[2])},
         stdout=subprocess.PIPE,
     )
     with runner:
@@ -439,8 +440,8 @@ async def test_the_hosts_file_holds_the_names_that_are_granted(granted):
 def test_one_name_has_one_address_and_a_granted_localhost_no_other():
     endpoints = parse_all(("localhost:80", "localhost:81", "[::1]:80"))
 
-    assert network.hosts_file(endpoints) == "127.64.0.1 localhost\n"
-    assert network.hosts_file(()) == "127.0.0.1 localhost\n::1 localhost\n"
+    assert listeners.hosts_file(endpoints) == "127.64.0.1 localhost\n"
+    assert listeners.hosts_file(()) == "127.0.0.1 localhost\n::1 localhost\n"
 
 
 @pytest.mark.parametrize(

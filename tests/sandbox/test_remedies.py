@@ -40,7 +40,7 @@ def test_the_advice_on_cgroups_fits(tmp_path, monkeypatch, version, container, r
     mounts = [("cgroup2", {"rw"}, tmp_path)]
     if version == 1:
         mounts += [("cgroup", {"rw", "memory"}, tmp_path), ("cgroup", {"rw", "pids"}, tmp_path)]
-    monkeypatch.setattr("sandbox.cgroupfs.mount_points", lambda: mounts if version else [])
+    monkeypatch.setattr("sandbox.host.cgroups.files.mount_points", lambda: mounts if version else [])
     monkeypatch.setattr("sandbox.remedies._is_container", lambda: container)
     monkeypatch.setattr("sandbox.remedies._is_read_only", lambda _: read_only)
     monkeypatch.setattr("sandbox.remedies._has_systemd", lambda: systemd)

@@ -7,8 +7,8 @@ import struct
 
 import pytest
 
-from sandbox import bpf, seccomp
-from sandbox.calls import CALLS, WITHOUT_COUNTED_MEMORY
+from sandbox.kernel import bpf, seccomp
+from sandbox.kernel.calls import CALLS, WITHOUT_COUNTED_MEMORY
 
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 I386 = 0x40000003

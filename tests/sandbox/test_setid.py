@@ -8,7 +8,8 @@ import struct
 
 import pytest
 
-from sandbox import Level, Mount, SetupError, setid
+from sandbox import Level, Mount, SetupError
+from sandbox.host import set_id_files
 
 
 @pytest.fixture
@@ -22,8 +23,8 @@ def folder(tmp_path):
 def test_what_gives_another_identity_is_found(folder, mode, found):
     (folder / "deep" / "program").chmod(mode)
 
-    assert setid.find(str(folder)) == (str(folder / "deep" / "program") if found else "")
-    assert setid.find(str(folder / "deep" / "program")) == setid.find(str(folder))
+    assert set_id_files.find(str(folder)) == (str(folder / "deep" / "program") if found else "")
+    assert set_id_files.find(str(folder / "deep" / "program")) == set_id_files.find(str(folder))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give capabilities")
@@ -35,7 +36,7 @@ def test_94_what_gives_capabilities_is_found_as_well(folder):
         memory[:2] = b"##"
     assert os.getxattr(program, "security.capability") == set_user_id_effective, "the kernel takes them away by itself"
 
-    assert setid.find(str(folder)) == str(program)
+    assert set_id_files.find(str(folder)) == str(program)
 
 
 def test_links_are_not_followed(folder, tmp_path):
@@ -44,7 +45,7 @@ def test_links_are_not_followed(folder, tmp_path):
     (folder / "link").symlink_to(tmp_path)
     (folder / "loop").symlink_to(folder)
 
-    assert setid.find(str(folder)) == ""
+    assert set_id_files.find(str(folder)) == ""
 
 
 @pytest.mark.parametrize("level", [Level.FULL, Level.RESTRICTED])

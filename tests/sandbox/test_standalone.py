@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 import sandbox
-from sandbox import LauncherError, Level, Limits, Mount, Reason, Sandbox, private
+from sandbox import LauncherError, Level, Limits, Mount, Reason, Sandbox
+from sandbox.host import temporary_lock
 from support.processes import living_children
 from support.waiting import eventually, eventually_async
 
@@ -34,8 +35,8 @@ def nothing_is_left(tmp_path, monkeypatch, actor):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    locks, make = [], private.make
-    monkeypatch.setattr(private, "make", lambda: locks.append(make()) or locks[-1])
+    locks, make = [], temporary_lock.make
+    monkeypatch.setattr(temporary_lock, "make", lambda: locks.append(make()) or locks[-1])
     yield
     assert list(temporary.iterdir()) == []
     assert not [group for lock in locks for group in actor.cgroups(lock)]
@@ -171,7 +172,7 @@ async def test_inside_there_is_nothing_but_what_was_given(tmp_path):
     assert set(facts["folder"]) - {"__pycache__"} == {"jobs.py"}  # bytecode goes to scratch, if anywhere
     assert facts["cwd"] == "/tmp"
     assert facts["host"] == "isolane"
-    assert "sandbox.standalone" not in facts["modules"]
+    assert "sandbox.api.sandbox" not in facts["modules"]
 
 
 @pytest.mark.parametrize("granted", [True, False])
@@ -256,7 +257,7 @@ async def test_what_runs_too_long_is_killed(box_at_each_level):
 
 
 async def test_a_timeout_is_kept_while_its_caller_is_busy(box, monkeypatch):
-    monkeypatch.setattr("sandbox.standalone._LEASE_SLACK_S", 0.0)
+    monkeypatch.setattr("sandbox.api.sandbox._LEASE_SLACK_S", 0.0)
     running = asyncio.create_task(box.call(job("hang"), timeout_s=1))
     await until_one_runs(box)
     (launch,) = box._roster._live.values()
@@ -276,7 +277,7 @@ async def test_what_takes_too_much_memory_is_killed(box_at_each_level, processes
 
 @pytest.mark.parametrize("processes", [1, 4])
 async def test_memory_is_watched_where_there_is_no_cgroup(level, monkeypatch, processes):
-    monkeypatch.setattr("sandbox.cgroup.find", lambda _: None)
+    monkeypatch.setattr("sandbox.host.cgroups.cgroup.find", lambda _: None)
     async with Sandbox(level=level) as sandbox:
         assert "memory by a watchdog" in sandbox.walls
         within = await sandbox.call(job("echo"), 1, limits=SMALL)
@@ -399,7 +400,7 @@ async def test_where_no_walls_can_be_had_one_is_warned(monkeypatch):
     async def only_basic(attempt, demanded):
         return Level.BASIC, await attempt(Level.BASIC)
 
-    monkeypatch.setattr("sandbox.probe.strongest", only_basic)
+    monkeypatch.setattr("sandbox.host.probe.strongest", only_basic)
     with pytest.warns(RuntimeWarning, match=r"can do whatever you can do.*To get walls: "):
         async with Sandbox() as sandbox:
             assert (await sandbox.call(job("echo"), 1)).value == [[1], {}]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import sandbox
-from sandbox.calls import (
+from sandbox.kernel.calls import (
     CALLS,
     CLOSED_FOR_ATTEMPTS,
     OF_A_ZYGOTE,
@@ -18,7 +18,7 @@ from sandbox.calls import (
     WITHOUT_COUNTED_MEMORY,
     WITHOUT_SCOPED_SIGNALS,
 )
-from sandbox.calls.document import document
+from sandbox.kernel.calls.document import document
 
 LAST = 469
 #: Numbers that no call has: reserved, or of other architectures.
@@ -84,4 +84,4 @@ def test_numbers_are_those_of_the_headers(machine):
 def test_it_is_written_up_as_it_is():
     written = Path(sandbox.__file__).parent / "SYSCALLS.md"
 
-    assert written.read_text() == document(), "python -m sandbox.calls.document > sandbox/SYSCALLS.md"
+    assert written.read_text() == document(), "python -m sandbox.kernel.calls.document > sandbox/SYSCALLS.md"

@@ -101,7 +101,7 @@ OBSTACLES = {
 async def test_what_attempts_cannot_inherit_has_each_start_anew_and_work(sandbox, actor, caplog, what):
     code, why, works = OBSTACLES[what]
     spec = importing(actor.spec("nothing", name="unfit"), code)
-    caplog.set_level(logging.INFO, "sandbox.zygotes")
+    caplog.set_level(logging.INFO, "sandbox.host.warm.zygote_pool")
 
     assert (await sandbox.warm_up(spec)).startswith(why)
 
@@ -170,7 +170,7 @@ HARMFUL = {
 
 @pytest.mark.parametrize("what", HARMFUL)
 async def test_a_module_that_harms_its_zygote_harms_nothing_else(sandbox, actor, monkeypatch, what):
-    monkeypatch.setattr("sandbox.client._WARM_UP_PATIENCE_S", 1.0)
+    monkeypatch.setattr("sandbox.host.launching._WARM_UP_PATIENCE_S", 1.0)
     code, why = HARMFUL[what]
     spec = importing(actor.spec("nothing"), ZYGOTE + code)
     neighbour = await sandbox.launch(actor.spec("echo"))
@@ -200,8 +200,8 @@ HOOKS = {
 
 @pytest.mark.parametrize("hook", HOOKS)
 async def test_a_hook_on_forks_keeps_no_attempt_from_starting_and_ending(sandbox, actor, monkeypatch, hook):
-    monkeypatch.setattr("sandbox.client._FORK_PATIENCE_S", 0.5)
-    monkeypatch.setattr("sandbox.confined._REAP_PATIENCE_S", 0.5)
+    monkeypatch.setattr("sandbox.host.launching._FORK_PATIENCE_S", 0.5)
+    monkeypatch.setattr("sandbox.host.confined._REAP_PATIENCE_S", 0.5)
     spec = importing(actor.spec("nothing"), HOOKS[hook])
     await sandbox.warm_up(spec)
 
@@ -250,7 +250,7 @@ async def test_a_sandbox_that_keeps_nothing_warm_says_so_and_starts_no_zygote(tm
 @pytest.mark.parametrize("weaker", [Level.RESTRICTED, Level.BASIC])
 async def test_below_level_full_nothing_is_kept_warm_which_is_said_once(tmp_path, actor, caplog, weaker):
     sandbox = await actor.start(tmp_path, weaker)
-    caplog.set_level(logging.INFO, "sandbox.zygotes")
+    caplog.set_level(logging.INFO, "sandbox.host.warm.zygote_pool")
     spec = importing(actor.spec("nothing"), "")
 
     for each in (spec, importing(actor.spec("nothing", name="other"), "other = 1")):

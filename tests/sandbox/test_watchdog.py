@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from sandbox.memory import Tree
-from sandbox.watchdog import Watchdog
+from sandbox.host.tree_memory import Tree
+from sandbox.host.watchdog import Watchdog
 from support.waiting import eventually
 
 MB = 1 << 20

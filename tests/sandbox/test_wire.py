@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox import WireError
-from sandbox.wire import DEPTH_LIMIT, FRAME_LIMIT, Decoder, encode
+from sandbox.protocol.wire import DEPTH_LIMIT, FRAME_LIMIT, Decoder, encode
 
 text = st.text(st.characters(exclude_categories=["Cs"]))
 values = st.recursive(

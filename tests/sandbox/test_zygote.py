@@ -15,7 +15,7 @@ import pytest
 
 import sandbox as package
 from sandbox import LauncherError, Lease, Sandbox
-from sandbox.lease import boot_clock_ns
+from sandbox.protocol.lease import boot_clock_ns
 from support.waiting import eventually, eventually_async
 from support.warm import importing, is_alive, is_warm, launcher, need_zygotes, wardens, zygotes
 
@@ -338,7 +338,7 @@ async def test_a_killed_warden_ends_its_attempts_at_once_and_the_next_launch_wor
 
 
 async def test_a_stopped_zygote_keeps_no_attempt_from_ending(sandbox, warm, actor, monkeypatch):
-    monkeypatch.setattr("sandbox.confined._REAP_PATIENCE_S", 0.5)
+    monkeypatch.setattr("sandbox.host.confined._REAP_PATIENCE_S", 0.5)
     lasting = await warm()
     [zygote] = zygotes(sandbox)
 

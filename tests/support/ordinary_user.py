@@ -21,7 +21,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import cgroup_delegation, cgroupfs, mountcalls, syscalls
+from sandbox.host.cgroups import delegation, files
+from sandbox.kernel import mount_calls, syscalls
 from support.waiting import eventually
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
@@ -79,18 +80,18 @@ def _check_that_python_is_readable() -> None:
 def _open_ways_to(paths: set[Path]) -> None:
     """In a new mount namespace, put over each folder that only some may enter one that has just the way to `paths`."""
     syscalls.unshare(syscalls.CLONE_NEWNS)
-    mountcalls.make_mounts_private()
+    mount_calls.make_mounts_private()
     behind: dict[Path, dict[Path, int]] = {}
     for path in sorted(paths | {path.resolve() for path in paths}):
         for folder in reversed(path.parents):
             if not folder.stat().st_mode & 0o001:
-                behind.setdefault(folder, {})[path] = mountcalls.clone_mount(str(path))
+                behind.setdefault(folder, {})[path] = mount_calls.clone_mount(str(path))
                 break
     for folder, trees in behind.items():
-        mountcalls.mount("isolane", str(folder), "tmpfs", 0, "mode=755,size=1m")
+        mount_calls.mount("isolane", str(folder), "tmpfs", 0, "mode=755,size=1m")
         for path, tree in trees.items():
             path.mkdir(parents=True, exist_ok=True)
-            mountcalls.attach_mount(tree, str(path))
+            mount_calls.attach_mount(tree, str(path))
             os.close(tree)
 
 
@@ -109,11 +110,11 @@ def _home(uid: int) -> Iterator[Path]:
 def _cgroups(uid: int) -> Iterator[list[Path]]:
     """A cgroup of the user's own in each hierarchy that is used; none where root can have none either."""
     name = f"isolane-test-user-{os.getpid()}"
-    version_2 = cgroup_delegation.folder_for_groups(name)
+    version_2 = delegation.folder_for_groups(name)
     if version_2 is not None:
         made = [version_2[0], version_2[0] / "user"]
     else:
-        hierarchies = [path for _, controllers, path in cgroupfs.mount_points() if controllers & _CONTROLLERS]
+        hierarchies = [path for _, controllers, path in files.mount_points() if controllers & _CONTROLLERS]
         made = [path / name for path in hierarchies if os.access(path, os.W_OK)]
     try:
         for folder in made:
@@ -134,7 +135,7 @@ def _clear(tops: Sequence[Path]) -> None:
 
     def are_gone() -> bool:
         for folder in folders:
-            cgroupfs.remove_folder(folder)
+            files.remove_folder(folder)
         return not any(folder.exists() for folder in folders)
 
     try:

@@ -14,9 +14,9 @@ import socket
 
 from runner.engine.engine import Engine
 from sandbox import Confined, Lease, Spec
-from sandbox.report import End
-from sandbox.stream import FrameStream
-from sandbox.wire import encode
+from sandbox.host.frame_stream import FrameStream
+from sandbox.protocol.control_messages import End
+from sandbox.protocol.wire import encode
 from support.hostile import Speech
 
 HONEST = Speech((encode({"type": "response", "result": "honest"}),), "dies")

@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sandbox import Confined, Sandbox, Spec, WarmUp, cgroup
+from sandbox import Confined, Sandbox, Spec, WarmUp
+from sandbox.host.cgroups import cgroup
 
 
 def need_zygotes(folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runner.domain.messages import MESSAGES, Longest, Message
-from sandbox.wire import FRAME_LIMIT, SHORT_BYTES
+from sandbox.protocol.wire import FRAME_LIMIT, SHORT_BYTES
 
 README = Path(__file__).parents[2] / "runner" / "engine" / "README.md"
 

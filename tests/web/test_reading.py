@@ -25,8 +25,8 @@ _VALUES = st.recursive(
 
 @pytest.fixture
 def in_small_steps(monkeypatch):
-    monkeypatch.setattr("sandbox.long_texts._STEP_BYTES", 16)
-    monkeypatch.setattr("sandbox.pieces.PIECE_BYTES", 24)
+    monkeypatch.setattr("sandbox.protocol.long_texts._STEP_BYTES", 16)
+    monkeypatch.setattr("sandbox.protocol.pieces.PIECE_BYTES", 24)
 
 
 def read(body: bytes, *, most_values: int = 10_000, longest_text: int = 10_000):
@@ -85,7 +85,7 @@ def test_half_a_character_is_refused_wherever_it_stands(in_small_steps, half, be
     ],
 )
 def test_what_is_too_much_says_so(body, said, monkeypatch):
-    monkeypatch.setattr("sandbox.long_texts._STEP_BYTES", 64)
+    monkeypatch.setattr("sandbox.protocol.long_texts._STEP_BYTES", 64)
 
     with pytest.raises(InvalidValueError, match=said):
         read(body, most_values=50, longest_text=500)

@@ -15,7 +15,7 @@ import struct
 
 from actor import *
 
-from sandbox.calls import CALLS
+from sandbox.kernel.calls import CALLS
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long

@@ -1,0 +1,169 @@
+"""The end of what `Sandbox.run` and `Sandbox.call` ran: the facts, and what they come to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any
+
+from sandbox.api.output import Texts
+from sandbox.outcome import Outcome
+
+_TYPE_CHARS = 200
+_MESSAGE_CHARS = 8 << 10
+_TRACEBACK_CHARS = 64 << 10
+
+
+class Reason(StrEnum):
+    """Why it ended."""
+
+    SUCCESS = "success"  # the function returned; the program exited with 0
+    ERROR = "error"  # the function raised, or returned what is not JSON; the program exited with another code
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out_of_memory"  # killed for it, or a MemoryError that nobody caught
+    CRASH = "crash"  # killed by a signal; the function neither returned nor raised
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """An exception that nobody inside caught. All of it is text that foreign code may have chosen."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed(Outcome):
+    """An `Outcome` with what it comes to.
+
+    Attributes:
+        reason: why it ended.
+        why: the same as one sentence.
+        value: what the function returned; `None` of a file, and unless the reason is success.
+        error: the exception that nobody caught.
+        output: what it wrote to stdout and stderr, as it came in.
+        stdout: of `output`.
+        stderr: of `output`.
+        is_truncated: whether it wrote more than was kept; then the text says so at its end.
+    """
+
+    reason: Reason
+    why: str
+    value: Any
+    error: Error | None
+    output: str
+    stdout: str
+    stderr: str
+    is_truncated: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Answer:
+    """What came over the channel.
+
+    Attributes:
+        has_value: whether a value came.
+        value: that came.
+        error: that came instead.
+        fault: what was wrong with what came.
+    """
+
+    has_value: bool = False
+    value: Any = None
+    error: Error | None = None
+    fault: str = ""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it has answered, well or badly."""
+        return self.has_value or self.error is not None or bool(self.fault)
+
+    @classmethod
+    def read(cls, frame: dict[str, Any]) -> Answer:
+        """The answer in a frame, which is hostile input."""
+        if "value" in frame:
+            return cls(has_value=True, value=frame["value"])
+        described = frame.get("error")
+        if isinstance(described, dict):
+            texts = [described.get(key) for key in ("type", "message", "traceback")]
+            if all(isinstance(text, str) for text in texts):
+                kind, message, trace = map(str, texts)
+                return cls(error=Error(kind[:_TYPE_CHARS], message[:_MESSAGE_CHARS], trace[-_TRACEBACK_CHARS:]))
+        return cls(fault="answered with neither a value nor an error")
+
+
+def complete(
+    outcome: Outcome, answer: Answer, output: Texts, *, is_program: bool, timed_out_s: float | None, memory_bytes: int
+) -> Completed:
+    """All that is to be told of a process that ended as `outcome`.
+
+    Args:
+        outcome: the facts.
+        answer: what it said before it was decided to kill it.
+        output: what it wrote.
+        is_program: whether its exit code is its answer.
+        timed_out_s: its timeout, if it was killed for that.
+        memory_bytes: its limit.
+    """
+    judge = _judge_program if is_program else _judge_function
+    reason, why = judge(outcome, answer, timed_out_s, memory_bytes)
+    return Completed(
+        **{each.name: getattr(outcome, each.name) for each in fields(Outcome)},
+        reason=reason,
+        why=why,
+        value=answer.value,
+        error=answer.error,
+        output=output.both,
+        stdout=output.stdout,
+        stderr=output.stderr,
+        is_truncated=output.is_cut,
+    )
+
+
+def _judge_program(
+    outcome: Outcome, answer: Answer, timed_out_s: float | None, memory_bytes: int
+) -> tuple[Reason, str]:
+    if (killed := _judge_kill(outcome, timed_out_s, memory_bytes)) is not None:
+        return killed
+    if outcome.exit_code == 0:
+        return Reason.SUCCESS, "it exited with code 0"
+    if answer.error is not None:
+        return _judge_error(answer.error, memory_bytes)
+    if answer.fault:
+        return Reason.CRASH, f"it {answer.fault}"
+    return (Reason.CRASH if outcome.exit_code is None else Reason.ERROR), f"it {outcome.describe_exit()}"
+
+
+def _judge_function(
+    outcome: Outcome, answer: Answer, timed_out_s: float | None, memory_bytes: int
+) -> tuple[Reason, str]:
+    if answer.has_value:
+        return Reason.SUCCESS, "it returned"
+    if answer.error is not None:
+        return _judge_error(answer.error, memory_bytes)
+    if (killed := _judge_kill(outcome, timed_out_s, memory_bytes)) is not None:
+        return killed
+    return Reason.CRASH, f"it {answer.fault or outcome.describe_exit() + ' before it returned'}"
+
+
+def _judge_kill(outcome: Outcome, timed_out_s: float | None, memory_bytes: int) -> tuple[Reason, str] | None:
+    if timed_out_s is not None:
+        return Reason.TIMEOUT, f"it was killed after its timeout of {timed_out_s:g} s"
+    if outcome.memory_kills:
+        return Reason.OUT_OF_MEMORY, f"it was killed for using more memory than its limit of {_mb(memory_bytes)}"
+    return None
+
+
+def _judge_error(error: Error, memory_bytes: int) -> tuple[Reason, str]:
+    if error.type == "MemoryError":
+        return Reason.OUT_OF_MEMORY, f"it got a MemoryError under its memory limit of {_mb(memory_bytes)}"
+    first_line = error.message.strip().partition("\n")[0]
+    why = f"it raised {error.type}" + (f": {first_line}" if first_line else "")
+    if error.type == "ModuleNotFoundError":
+        why += ' (modules beside its own are not shown: name them, as in Sandbox(packages=["helpers"]))'
+    return Reason.ERROR, why[:500]
+
+
+def _mb(size: int) -> str:
+    return f"{size / (1 << 20):g} MB"

@@ -1,0 +1,410 @@
+"""One confined process as the runner holds it: its channel, its output, the means to end it, and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from sandbox.endpoint import MOST
+from sandbox.errors import LauncherError, SandboxError, SetupError, WireError, printable
+from sandbox.host.cgroups.cgroup import Group
+from sandbox.host.frame_stream import FrameStream
+from sandbox.host.granted_hosts import GrantedHosts
+from sandbox.host.line import read_pid
+from sandbox.host.tree_memory import cpu_time_s
+from sandbox.host.watchdog import Watched
+from sandbox.outcome import Outcome
+from sandbox.protocol.control_messages import MESSAGE_BYTES, TERMINATE, End, Ended, Listening, Standing, read
+from sandbox.protocol.wire import FRAME_LIMIT
+from sandbox.share import Share
+
+#: The alarm is given before the kill, which comes within this or, since memory was found after all, not at all. In v2
+#: there is one too each time that files were let go of at the limit; so what it meant is found out once in this time.
+_KILL_PATIENCE_S = 1.0
+_KILL_PAUSE_S = 0.005
+#: The kernel keeps a pid namespace until its dead are reaped, which is up to a zygote and so to what it imported.
+_REAP_PATIENCE_S = 10.0
+_COMPLAINT_CHARS = 300
+
+
+class Confined:
+    """A launched process and its tree. Made by `Sandbox.launch`; await `wait` in the end.
+
+    Attributes:
+        stdout: read end of its standard output, non-blocking; yours to read and to close.
+        stderr: as `stdout`.
+        limits_memory: whether the kernel limits the memory of the tree; if not, a watchdog does.
+        walls: the level and the walls that stand around it, in one line.
+        hosts: that were granted to it.
+        watch: begins to watch the memory of the tree of this pid, and calls back when it passes its limit; set by the
+            `Sandbox` where the kernel does not limit it.
+        complaint: what an attempt of a zygote said of its beginning, escaped: its own word, since code of the spec was
+            run in it before; empty if nothing.
+        last_resort: ends what keeps it from ending when it was killed, if anything can; set by the `Sandbox`.
+    """
+
+    def __init__(
+        self, group: Group | None, control: socket.socket, channel: socket.socket, stdout: int, stderr: int
+    ) -> None:
+        self.stdout = stdout
+        self.stderr = stderr
+        self.limits_memory = group is not None
+        self.walls = self.complaint = ""
+        self._group = group
+        self._control = control
+        self._stream = FrameStream(channel)
+        self.hosts = GrantedHosts()
+        self.watch: Callable[[int, Callable[[], object]], Watched] | None = None
+        self._watched: Watched | None = None
+        self.last_resort: Callable[[], None] | None = None
+        self._resorting: asyncio.TimerHandle | None = None
+        self._pidfd = -1
+        self._killed = False
+        self._lost: LauncherError | None = None
+        self._failure: SetupError | None = None
+        self._alarmed = asyncio.Event()
+        self._memory_kills = 0
+        self._excess = asyncio.Event()
+        self._launched_at = time.monotonic()
+        self._report: Ended | None = None
+        self._hears = True
+        self._is_heard = False  # by the event loop
+        self._is_supervised = True
+        self._standing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._over = asyncio.Event()  # who waits for it wakes up sooner than who waits for a future
+
+    @property
+    def pid(self) -> int:
+        """Of its first process on the host (its supervisor, where it has one of its own); 0 when that is gone."""
+        return read_pid(self._pidfd) if self._pidfd >= 0 else 0
+
+    async def send(self, frame: Mapping[str, Any]) -> None:
+        """Send one frame; waits while the process does not read.
+
+        Raises:
+            WireError: `frame` is not strict JSON or too large; nothing was sent.
+            ConnectionError: the process has closed its end or is dead.
+        """
+        await self._stream.send(frame)
+
+    async def receive(self) -> dict[str, Any] | None:
+        """Wait for the next frame, also one sent before the process died; `None` when no more can come.
+
+        Raises:
+            WireError: what came is no frame; do not call again.
+        """
+        return await self._stream.receive()
+
+    async def receive_body(self) -> bytes | None:
+        """Wait for the next frame, and leave it unread: then `read` it, or `leave` it. As `receive`."""
+        return await self._stream.receive_body()
+
+    async def read(self, body: bytes) -> dict[str, Any]:
+        """The frame that was received last, whose body this is. Raises `WireError`, as `receive`."""
+        return await self._stream.read(body)
+
+    def leave(self) -> None:
+        """The frame that was received last needs no reading."""
+        self._stream.leave()
+
+    def expect(self, longest: Callable[[bytes], int], most_values: int, longest_text: int = FRAME_LIMIT) -> None:
+        """Be told how long a frame may be that begins with these bytes, and what a long one may hold."""
+        self._stream.longest, self._stream.most_values = longest, most_values
+        self._stream.longest_text = longest_text
+
+    @property
+    def share(self) -> Share:
+        """Its share of the event loop: for whatever is done there for it, at what it says."""
+        return self._stream.share
+
+    @property
+    def frame_bytes(self) -> int:
+        """What the frame that was received last took on its way."""
+        return self._stream.frame_bytes
+
+    def terminate(self) -> None:
+        """Send SIGTERM to the task's process, if there still is one."""
+        try:
+            if self._is_supervised:
+                self._control.send(TERMINATE, socket.MSG_DONTWAIT)
+            elif self._pidfd >= 0:
+                signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)
+        except OSError:
+            pass  # it has ended, or so many were sent already that one more says nothing
+
+    def kill(self) -> None:
+        """Kill the whole tree, now, by the kernel's means."""
+        self._killed = True
+        if self._watched is not None:  # what is killed together is not waited for, and so in no sum of the kernel's
+            self._watched.see_cpu_time(cpu_time_s(self.pid))
+        if self._pidfd >= 0:
+            try:
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            if self.last_resort is not None and self._resorting is None:
+                self._resorting = asyncio.get_running_loop().call_later(_REAP_PATIENCE_S, self.last_resort)
+
+    def kill_for_memory(self) -> None:
+        """Kill the whole tree since it was measured to use too much memory: a kill for memory."""
+        if not self._outcome.done():
+            self._memory_kills += 1
+            self._excess.set()
+            self.kill()
+
+    def memory_kills(self) -> int:
+        """How many processes of the tree were killed for memory so far, by the kernel or for what was measured."""
+        if self._group is not None:
+            self._memory_kills = self._group.kills()
+        return self._memory_kills
+
+    def memory_bytes(self) -> int:
+        """The memory that its tree uses now, or used when it was last measured."""
+        if self._group is not None:
+            return self._group.used_bytes()
+        return 0 if self._watched is None else self._watched.used_bytes
+
+    async def measure_memory(self) -> int:
+        """The memory that its tree uses now, measured for this."""
+        if self._group is None and self._watched is not None:
+            await asyncio.to_thread(self._watched.look)
+        return self.memory_bytes()
+
+    def cpu_time_s(self) -> float:
+        """The seconds of cpu that its tree has used so far; without a cgroup, what was seen of them."""
+        counted_s = None if self._group is None else self._group.cpu_time_s()
+        return cpu_time_s(self.pid) if counted_s is None else counted_s
+
+    def limit_memory(self, limit_bytes: int) -> bool:
+        """Give the tree another limit on its memory, above what it uses; whether that was to be had."""
+        if self._group is None:
+            if self._watched is not None:
+                self._watched.limit_bytes = limit_bytes
+            return self._watched is not None
+        try:
+            self._group.limit_memory(limit_bytes)
+        except OSError:  # it has grown to more meanwhile
+            return False
+        return True
+
+    async def memory_killed(self) -> None:
+        """Return once something of the tree was killed for memory."""
+        loop = asyncio.get_running_loop()
+        while self._group is not None:  # a kill before this has left the alarm readable
+            alarm = self._group.alarm
+            loop.add_reader(alarm, self._alarmed.set)
+            await self._alarmed.wait()
+            if self._group is not None:
+                loop.remove_reader(alarm)  # readable until it is cleared: the loop would do nothing else
+            deadline = loop.time() + _KILL_PATIENCE_S
+            # A counter in a file tells no one that it grew.
+            while self._group is not None and not self.memory_kills() and loop.time() < deadline:  # noqa: ASYNC110
+                await asyncio.sleep(_KILL_PAUSE_S)
+            if self.memory_kills():
+                return
+            if self._group is not None:
+                self._group.clear_alarm()
+                self._alarmed.clear()
+        while not self.memory_kills():
+            await self._excess.wait()
+
+    def watch_network(self, told: Callable[[str], None]) -> None:
+        """Have `told` be called with a line for each granted host that could not be connected to, and why; once."""
+        self.hosts.watch(told)
+
+    @property
+    def is_killed(self) -> bool:
+        """Whether it was decided here to kill it."""
+        return self._killed
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether everything of it is dead; what it sent before may still be received."""
+        return self._outcome.done()
+
+    async def wait(self) -> Outcome:
+        """Wait until everything of it is dead.
+
+        Raises:
+            LauncherError: the launcher died, and so it is not known how this ended; but dead it is.
+        """
+        await self._over.wait()
+        return self._outcome.result()
+
+    # --- for the Sandbox ---------------------------------------------------------------------------------------------
+
+    @property
+    def pidfd(self) -> int:
+        """Of its first process; -1 before it is known and after the end."""
+        return self._pidfd
+
+    async def stands(self) -> None:
+        """Return when all steps of the confinement are done. Raises what stood against it."""
+        await asyncio.shield(self._standing)
+
+    def lose(self, why: str) -> None:
+        """Kill the whole tree through no fault of its own: `wait` raises, unless its end was known or caused before."""
+        if not self._killed:
+            self._lost = LauncherError(why)
+        self.kill()
+
+    def started(self, pidfd: int) -> None:
+        """It has been forked; a `pidfd` of -1 means that there was no room for it, and so it must end."""
+        self._pidfd = pidfd
+        if pidfd < 0:
+            self._lost = LauncherError("too many open files in this process")
+            self._control.shutdown(socket.SHUT_RDWR)  # on which its supervisor ends, as when this process is no more
+        else:
+            if self.watch is not None:
+                # Told on the loop: from another thread the kill could meet a descriptor that is another's by then.
+                tell = asyncio.get_running_loop().call_soon_threadsafe
+                self._watched = self.watch(self.pid, partial(tell, self.kill_for_memory))
+            if self._killed:
+                self.kill()
+        asyncio.get_running_loop().add_reader(self._control.fileno(), self._hear)
+        self._is_heard = True
+
+    def begun(self, pidfd: int, listeners: list[int]) -> None:
+        """An inmate, whose pidfd this is, becomes it. What stood against that is heard at the end.
+
+        `listeners` are of its granted hosts. They are closed.
+        """
+        self._pidfd, self._is_supervised = pidfd, False
+        try:
+            if listeners:
+                self._have_relayed(listeners)
+        finally:
+            for descriptor in listeners:
+                os.close(descriptor)
+
+    def _hear(self) -> None:
+        """Take in what the supervisor, and the task before it runs anything of the spec, has to say."""
+        while self._hears:
+            try:
+                data, descriptors, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES, MOST, socket.MSG_CMSG_CLOEXEC)
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                continue  # it ended without having read all, which is told once; what it sent is there still
+            except OSError:
+                data, descriptors = b"", []
+            try:
+                self._hears = bool(data) and self._understand(data, descriptors)
+            except WireError as error:
+                self._hears = False
+                self.kill()
+                self._fail(SetupError("supervision", str(error)))
+            finally:
+                for descriptor in descriptors:
+                    os.close(descriptor)
+        self._hear_no_more()
+
+    def _hear_no_more(self) -> None:
+        if self._is_heard:
+            asyncio.get_running_loop().remove_reader(self._control.fileno())
+            self._is_heard = False
+
+    def _understand(self, data: bytes, descriptors: list[int]) -> bool:
+        """Take in one message; whether another may follow. Raises `WireError`."""
+        if not self._is_supervised:
+            self.complaint = _complaint(data)
+            self.kill()
+            return False
+        match read(data):
+            case Ended() as last:
+                self._report = last
+                return False  # more would only be a way to keep us busy
+            case _ if self._standing.done():
+                raise WireError("a report comes when the confinement stands already")
+            case Listening():
+                self._have_relayed(descriptors)
+            case Standing():
+                self._standing.set_result(None)
+            case error:
+                self._failure = error
+                self._fail(error)
+        return True
+
+    def _fail(self, error: SandboxError) -> None:
+        """Whoever waits for the confinement to stand waits no longer."""
+        if not self._standing.done():
+            self._standing.set_exception(error)
+        self._standing.exception()  # whoever launched may have been cancelled
+
+    def _have_relayed(self, listeners: list[int]) -> None:
+        """Give the listeners of its network to the relay. An attempt that cannot have its network does not begin."""
+        try:
+            self.hosts.hand_over(listeners)
+        except SetupError as error:
+            self._failure = error
+            self._fail(error)
+            self.kill()
+
+    def report(self, report: Ended) -> None:
+        """How its task ended is known from elsewhere than from its control socket."""
+        if not (self._killed and report.signal == signal.SIGKILL):  # which says nothing of the task
+            self._report = report
+
+    def ended(self, end: End) -> None:
+        """All of it is dead: settle the outcome and let go of everything."""
+        self._hear()
+        if end.report is not None:
+            self.report(end.report)
+        self._fail(end.error or SetupError("supervision", "the process died while its confinement was set up"))
+        used_s, peak_bytes = end.cpu_time_s, end.peak_bytes
+        if self._watched is not None:
+            peak_bytes = max(peak_bytes or 0, self._watched.peak_bytes) or None
+            used_s = max(used_s or 0.0, self._watched.cpu_time_s) or None
+        if self._group is not None:
+            asyncio.get_running_loop().remove_reader(self._group.alarm)
+            self._memory_kills = self._group.kills()
+            peak_bytes = self._group.peak_bytes() or peak_bytes
+            used_s = self._group.cpu_time_s() or used_s
+            self._group.remove()
+            self._group = None
+            self._alarmed.set()
+        self._stream.finish()
+        self.hosts.close()
+        self._hear_no_more()
+        self._control.close()
+        if self._resorting is not None:
+            self._resorting.cancel()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+        is_known = self._report is not None or (self._killed and self._lost is None)
+        error = self._failure or (None if is_known else end.error or self._lost)
+        if error is not None:
+            self._outcome.set_exception(error)
+            self._outcome.exception()  # nobody has to ask
+            self._over.set()
+            return
+        report = self._report or Ended()
+        self._outcome.set_result(
+            Outcome(
+                exit_code=report.exit_code,
+                signal=report.signal,
+                memory_kills=self._memory_kills,
+                peak_memory_bytes=peak_bytes,
+                cpu_time_s=used_s,
+                wall_time_s=time.monotonic() - self._launched_at,
+                walls=self.walls,
+                lease_over=report.lease_over,
+                complaint=self.complaint,
+            )
+        )
+        self._over.set()
+
+
+def _complaint(data: bytes) -> str:
+    try:
+        return printable(str(read(data)), _COMPLAINT_CHARS)
+    except WireError as error:
+        return str(error)

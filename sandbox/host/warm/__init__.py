@@ -1,0 +1,1 @@
+"""What the caller keeps warm, as it sees it: zygotes, and processes that stand by."""

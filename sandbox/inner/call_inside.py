@@ -1,0 +1,161 @@
+"""What `Sandbox.run` and `Sandbox.call` run inside: a file as a program, or one function with JSON in and out.
+
+It gets one frame: `input` (base64), and a `script` with `arguments`, or a `module` with a `function`, `arguments` and
+`keywords`. It sends at most one: `value`, or `error` with `type`, `message` and `traceback`. None of that is trusted
+on the other side, since whatever was loaded here could send it too.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec, spec_from_file_location
+from types import ModuleType
+from typing import Any
+
+import sandbox
+from sandbox.protocol import values
+from sandbox.protocol.channel import Channel
+
+_MESSAGE_CHARS = 8 << 10
+_TRACEBACK_CHARS = 64 << 10
+_OURS = (os.path.dirname(sandbox.__file__) + os.sep, "<frozen importlib")
+
+#: Whether the module of the function is being loaded: it must not start a sandbox by that.
+loading = False
+
+
+def main(channel: Channel) -> None:
+    """Do what the one frame asks for."""
+    request = channel.receive()
+    if request is None:
+        return
+    if request["input"]:
+        _provide_input(request["input"])
+    if "script" in request:
+        _run(channel, request["script"], request["arguments"])
+    else:
+        _call(channel, request)
+
+
+def _provide_input(encoded: str) -> None:
+    from binascii import a2b_base64  # noqa: PLC0415 - most have no input
+
+    file = os.memfd_create("stdin")
+    with open(file, "wb", closefd=False) as stream:
+        stream.write(a2b_base64(encoded))
+    os.lseek(file, 0, os.SEEK_SET)
+    os.dup2(file, 0)
+    os.close(file)
+
+
+def _run(channel: Channel, script: str, arguments: list[str]) -> None:
+    """Run the file as Python runs a program, and tell what it raises as well."""
+    sys.argv[:] = [script, *arguments]
+    sys.path.insert(0, os.path.dirname(script))
+    module = ModuleType("__main__")
+    module.__file__ = script
+    sys.modules["__main__"] = module
+    try:
+        with open(script, "rb") as file:
+            source = file.read()
+        exec(compile(source, script, "exec"), vars(module))  # noqa: S102 - what all of this is for
+    except Exception as error:
+        described = _describe(error)
+        print(described["traceback"], end="", file=sys.stderr)
+        channel.send({"error": described})
+        sys.exit(1)
+
+
+def _call(channel: Channel, request: dict[str, Any]) -> None:
+    try:
+        function = _load(request)
+        value = function(*request["arguments"], **request["keywords"])
+        if hasattr(type(value), "__await__"):
+            value = _finish(value)
+        values.check(value, "what it returned")
+        _flush()
+        channel.send({"value": value})
+    except Exception as error:
+        _flush()
+        channel.send({"error": _describe(error)})
+
+
+def _flush() -> None:
+    """The answer is the end of it all: before that, everything has to be out."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            pass  # closed or replaced by the function
+
+
+def _load(request: dict[str, Any]) -> Any:
+    global loading  # noqa: PLW0603 - a fact about this process
+    name: str = request["module"]
+    top = name.partition(".")[0]
+    loading = True
+    try:
+        if top not in sys.modules and (request["file"] or request["folders"]):
+            _load_top(top, request["file"], request["folders"])
+        found: Any = import_module(name)
+    finally:
+        loading = False
+    for part in request["function"].split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _load_top(name: str, file: str | None, folders: list[str]) -> None:
+    """Load it from its very place: the folder around it is not there to be searched."""
+    spec: ModuleSpec | None
+    if file is None:
+        spec = ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = folders
+    else:
+        spec = spec_from_file_location(name, file, submodule_search_locations=folders or None)
+    if spec is None:
+        raise ImportError(f"{file} is no Python module")
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    if spec.loader is not None:
+        spec.loader.exec_module(module)
+
+
+def _finish(awaitable: Any) -> Any:
+    import asyncio  # noqa: PLC0415 - its import alone takes longer than most functions
+
+    async def until_done() -> Any:
+        return await awaitable
+
+    return asyncio.run(until_done())
+
+
+def _describe(error: Exception) -> dict[str, str]:
+    """The error as text; an exception is foreign code too, and whatever it does must not keep us from telling of it."""
+    kind = "MemoryError" if isinstance(error, MemoryError) else type(error).__name__
+    try:
+        message = _plain(str(error))[:_MESSAGE_CHARS]
+    except BaseException:
+        message = "(its __str__ raised)"
+    try:
+        trace = _plain(_traceback(error))[-_TRACEBACK_CHARS:]
+    except BaseException:
+        trace = f"{kind}: {message}\n"
+    return {"type": kind, "message": message, "traceback": trace}
+
+
+def _traceback(error: Exception) -> str:
+    """As Python prints it, without our own frames."""
+    from traceback import StackSummary, TracebackException  # noqa: PLC0415 - rarely needed
+
+    report = TracebackException.from_exception(error)
+    own = [frame for frame in report.stack if not frame.filename.startswith(_OURS)]
+    report.stack = StackSummary.from_list(own)
+    return "".join(report.format())
+
+
+def _plain(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()

@@ -1,0 +1,96 @@
+"""An inmate: what a zygote forks into a cell. It confines itself, moves in, waits at its door, and is the next attempt.
+
+A page that is written to after a fork has to be copied first, and that is what most of an attempt's time goes to: to
+use an object is to write to it (how often it is referred to), and each further object may lie on a further page. So
+all that can be is made ahead, in the zygote, and what an inmate does is a few calls that are ready to be done.
+
+It needs no parent-death signal: the warden ends with its zygote, and everything in its pid namespace with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import socket
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from sandbox.errors import SetupError
+from sandbox.inner.attempt import CHANNEL_DESCRIPTOR, Attempt
+from sandbox.inner.task import look_up, run
+from sandbox.inner.task_steps import with_filter, with_landlock
+from sandbox.kernel import landlock, rlimits, rootfs, seccomp, syscalls
+from sandbox.kernel.syscalls import Prepared, checked
+from sandbox.protocol import messages, standby_messages
+from sandbox.protocol.channel import Channel
+
+#: Where an inmate has its door.
+_DOOR_DESCRIPTOR = CHANNEL_DESCRIPTOR + 1
+#: Steps in order: their names, and the call that each is.
+Confinement = Sequence[tuple[str, Prepared]]
+
+
+def confinement(attempt: Attempt) -> Confinement:
+    """How an inmate confines itself ahead of need."""
+    steps = [
+        # An open file has flags and an owner, which whoever shares it can change.
+        ("stdin", syscalls.prepared("close", 0)),
+        ("stdin", syscalls.prepared("open", b"/dev/null", os.O_RDONLY)),
+        ("session", syscalls.prepared("setsid")),
+        ("home", syscalls.prepared("chdir", os.fsencode(rootfs.SCRATCH[0]))),
+        ("capabilities", syscalls.capabilities_call(0)),
+    ]
+    if with_landlock(attempt):
+        steps.append(("landlock", landlock.enforcing(attempt.file_rules)))
+    if with_filter(attempt):
+        steps.append(("seccomp", syscalls.filter_call(seccomp.entering_denied())))
+    return steps
+
+
+class Inmate:
+    """What all inmates of a zygote have in common, made ahead. The caller has a socket as its channel."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._entry = attempt.spec.entry
+        self._files = rlimits.of_files(attempt.spec.limits.open_files)
+        self._channel = Channel(_unix_socket(CHANNEL_DESCRIPTOR))
+        os.dup2(CHANNEL_DESCRIPTOR, _DOOR_DESCRIPTOR, inheritable=False)  # so that nothing else has the number
+        self._door = _unix_socket(_DOOR_DESCRIPTOR)
+        numpy = sys.modules.get("numpy.random")
+        self._seed = None if numpy is None else numpy.seed
+        if self._entry.partition(":")[0] in sys.modules:
+            with contextlib.suppress(AttributeError):  # which is the attempt's to raise
+                look_up(self._entry)
+
+    def live(self, own_door: int, confinement: Confinement) -> NoReturn:
+        """What the process does: confine itself, take what will be the attempt's own, and become it when called."""
+        step = "door"
+        try:
+            os.dup2(own_door, _DOOR_DESCRIPTOR, inheritable=False)
+            if self._seed is not None:
+                self._seed()
+            for step, call in confinement:
+                checked(call(), step)
+            self._door.send(standby_messages.STANDING)
+            if given := standby_messages.take_over(self._door):
+                channel, stdout, stderr = given
+                step = "descriptors"
+                # What was given has higher numbers than these, which the zygote holds: it gave them to nothing.
+                os.dup2(channel, CHANNEL_DESCRIPTOR, inheritable=False)
+                os.dup2(stdout, 1)
+                os.dup2(stderr, 2)
+                resource.setrlimit(resource.RLIMIT_NOFILE, self._files)
+                if name := standby_messages.await_call(self._door):
+                    syscalls.set_process_name(name)
+                    syscalls.close_range(_DOOR_DESCRIPTOR)  # the door, and all the numbers above
+                    os._exit(run(self._entry, self._channel))
+        except Exception as error:
+            messages.send(self._door, SetupError.caused_by(step, error).to_document())
+        finally:
+            os._exit(1)
+
+
+def _unix_socket(descriptor: int) -> socket.socket:
+    return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=descriptor)

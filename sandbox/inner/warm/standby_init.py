@@ -1,0 +1,262 @@
+"""A cell: the namespaces of one attempt of a zygote at a time, and the trusted process that holds them, their PID 1.
+
+    cell ──"fork", with its namespaces──► zygote ──fork──► inmate: enters the cell, confines itself, waits at its door
+      └──"standing", with the door──► runner ──what is an attempt's own──► the inmate, which becomes the attempt
+
+Namespaces take the kernel longer to make and to take down than all else that an attempt is made of, so they serve one
+attempt after another, of the same code under the same limits. That shows in none of them. Before the next one, every
+process of the last is dead: the cell kills all that there is, waits, and asks the kernel whether it is alone; if it is
+not, it ends, and everything goes down with it. What else an attempt could leave, kind by kind:
+
+    pid      processes: killed. How many there were shows in the next pid; so does nothing else.
+    mnt      scratch space is made anew once anything in it was changed (`untouched`). All else is read-only, and
+             nothing in here has the right to mount.
+    net      made anew once a counter in it moved or a socket is left (`cell_network`); with granted hosts it, and so
+             the cell, serves once.
+    ipc      new for each attempt.
+    uts, user, cgroup, time
+             nothing in here has the right to change anything of them.
+    memory and attributes of processes
+             an attempt is forked from the zygote, which is there before it and runs nothing for it. The cell itself
+             has the attempt's user, so the filter of system calls denies what would change the process 1 by its pid;
+             its /proc is read-only, and signals to it are ignored, so that none stays pending.
+    open files
+             the attempt's own, all of them: 0 is opened by the inmate, 1 to 3 are given to it, others are closed. A
+             zygote that holds shared memory which can be written is refused (`fitness`).
+    cgroup   renewed before it serves again (`cgroup_pool`).
+
+The inmate is put into the attempt's cgroup from here, before it is known to the runner: what it is forked from has run
+code of the spec, and is not asked. Then no other process was made in these namespaces, which the kernel tells by the
+pid that it gave last. So all that an attempt ever starts is counted as its own; until then the zygote's cgroup counts.
+
+On the line to the runner, which no one else can write to: first `cell`, with a pidfd of it; then for each inmate
+`standing`, with its door, a pidfd of it and the listeners of granted hosts, and `ended` when it and all that it started
+are dead; or the step that failed. The runner gives the cgroup of each, and kills an inmate by the pidfd. When it
+closes the line, the cell ends.
+
+Attempts have the pids from 3 on: the zygote had the 2, and libraries tell by their pid that they were forked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import time
+from typing import NoReturn
+
+from sandbox.errors import SetupError, printable
+from sandbox.inner.attempt import Attempt, carry_out
+from sandbox.inner.task_steps import with_landlock
+from sandbox.inner.warm import scratch_changes
+from sandbox.inner.warm.network_traces import CellNetwork
+from sandbox.inner.warm.standby_init_steps import CELL_STEPS, CLEAR_STEPS, ROOM_STEPS, TURN_STEPS, room_kinds
+from sandbox.kernel import descriptors, syscalls
+from sandbox.protocol import messages
+from sandbox.protocol.standby_messages import STANDING, Exit, ask_for_fork, hear_exit, show_room, take_group
+
+_REASON_CHARS = 200
+_BURIAL_S = 5.0
+_KINDS = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS
+
+
+def make() -> int:
+    """Fork the process of a cell; 0 in that. Raises `SetupError`."""
+    try:
+        return syscalls.clone(_KINDS)
+    except OSError as error:
+        raise SetupError.caused_by("namespaces", error) from error
+
+
+def serve(attempt: Attempt, line: socket.socket, link: socket.socket) -> NoReturn:
+    """What the process of a cell does, for attempts like `attempt`; `link` leads to the zygote. Never returns."""
+    try:
+        syscalls.set_process_name(b"isolane-cell")
+        attempt.is_zygote = False  # what is confined here
+        descriptors.keep_only((line.fileno(), link.fileno()))
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel takes the orphans of attempts off its hands
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's is another
+        syscalls.set_signal_mask(0)  # by default the kernel keeps them from a PID 1; blocked, they would stay pending
+        itself = os.pidfd_open(os.getpid())
+        messages.send(line, {"cell": True}, [itself])
+        os.close(itself)
+        carry_out(CELL_STEPS, attempt)
+        _use_up_a_pid()
+        here = Cell(attempt, line, link)
+        while here.host() and not attempt.spec.endpoints():
+            pass
+    except SetupError as error:
+        messages.send(line, error.to_document())
+    except ConnectionError:
+        pass  # the zygote is dead, or the runner
+    finally:
+        os._exit(0)
+
+
+def _use_up_a_pid() -> None:
+    if syscalls.clone(0) == 0:
+        os._exit(0)
+
+
+class Cell:
+    """See the module."""
+
+    def __init__(self, attempt: Attempt, line: socket.socket, link: socket.socket) -> None:
+        """Raises `SetupError`."""
+        self._attempt, self._line, self._link = attempt, line, link
+        try:
+            self._network = None if attempt.spec.shares_network else CellNetwork(attempt.spec.endpoints())
+        except OSError as error:
+            raise SetupError.caused_by("network", error) from error
+        self._last_pid = os.open("/proc/loadavg", os.O_RDONLY | os.O_CLOEXEC)
+        self._poller = select.poll()
+        self._poller.register(self._line, 0)  # its end; what comes on it is not due
+        self._shows_room = True  # which the zygote has not seen yet
+        self._scratch = scratch_changes.folders(attempt.shown_in_scratch)
+        self._pristine: scratch_changes.State | None = None  # of the scratch space that is there, while it serves again
+        self._kept = [_open_namespace(kind) for kind in room_kinds(attempt) if kind != "net"]
+
+    def host(self) -> bool:
+        """Serve one attempt, from the fork of its inmate to the end of all that it started; whether it may serve again.
+
+        Raises `SetupError`, and `ConnectionError` where the zygote is dead.
+        """
+        if self._pristine is None:
+            carry_out(ROOM_STEPS, self._attempt)
+            self._shows_room = True
+        if self._shows_room:
+            show_room(self._link, self._room())
+            self._shows_room = False
+        carry_out(TURN_STEPS, self._attempt)
+        door, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        messages.tell_senders(door)
+        messages.take_no_descriptors(door)
+        with door:
+            with far:
+                ipc = _open_namespace("ipc")
+                before = self._pid_given_last()
+                ask_for_fork(self._link, [far.fileno(), ipc])
+                os.close(ipc)
+            standing = self._until_standing(door, before)
+            if isinstance(standing, int):
+                if self._pristine is None:
+                    self._pristine = scratch_changes.state(self._scratch)
+                listeners = self._network.listeners if self._network is not None else []
+                given = [door.fileno(), standing, *(listener.fileno() for listener in listeners)]
+                messages.send(self._line, {"standing": True}, given)
+                for listener in listeners:
+                    listener.close()  # with the relay, nobody listens any more
+        if isinstance(standing, SetupError):
+            raise standing  # what is left of the inmate ends with the cell
+        end = self._until_ended(standing)
+        os.close(standing)
+        _kill_all()
+        if end is None:
+            _wait_for_burials()
+        self._clear()
+        messages.send(self._line, {"ended": True, **(end or Exit())._asdict()})
+        if self._network is not None and not self._network.listeners and self._network.renew():
+            self._shows_room = True
+        return end is not None
+
+    def _room(self) -> list[int]:
+        rules = (self._attempt.file_rules,) if with_landlock(self._attempt) else ()
+        network = () if self._network is None else (self._network.namespace,)
+        return [*self._kept, *network, *rules]
+
+    def _until_standing(self, door: socket.socket, before: int) -> int | SetupError:
+        """A pidfd of the inmate, or why there is none; `before` is the pid that was given last before its fork."""
+        if door.fileno() not in self._wait(door.fileno(), self._link.fileno()):
+            return SetupError("fork", "the zygote could not fork")
+        said, given, sender = messages.receive_from(door)
+        for descriptor in given:  # it has none to give
+            os.close(descriptor)
+        if said != STANDING:
+            return SetupError("fork", printable(str(messages.parse(said).get("reason", "it ended")), _REASON_CHARS))
+        try:
+            standing = os.pidfd_open(sender)
+        except OSError:
+            return SetupError("fork", "it ended")
+        try:
+            self._have_counted(sender)
+        except OSError as error:
+            return SetupError.caused_by("cgroup", error)
+        if not sender == self._pid_given_last() == before + 1:  # if the kernel begins again at 2, another cell will do
+            return SetupError("fork", "it is not alone")
+        return standing
+
+    def _have_counted(self, pid: int) -> None:
+        """Put the inmate into its cgroup. Raises `OSError`."""
+        groups = take_group(self._line)
+        if not groups:
+            os._exit(0)  # no attempt will come, or this process has no descriptor left
+        try:
+            for group in groups:
+                os.write(group, str(pid).encode())
+        finally:
+            for group in groups:
+                os.close(group)
+
+    def _pid_given_last(self) -> int:
+        """In this pid namespace, threads included."""
+        return int(os.pread(self._last_pid, 128, 0).split()[-1])
+
+    def _until_ended(self, standing: int) -> Exit | None:
+        """Wait until the inmate has ended; how, as the zygote tells, `None` if it does not tell or lies."""
+        self._wait(self._link.fileno())
+        end = hear_exit(self._link)
+        if _is_over(standing):
+            return end
+        self._wait(standing)
+        return None
+
+    def _clear(self) -> None:
+        """Let nothing be left that the attempt, which was killed, pays for: no process, no file."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(-1, 0)
+            os._exit(0)  # something that is no child of this process: the kernel kills it, and waits for its end
+        if self._pristine is None or scratch_changes.state(self._scratch) != self._pristine:
+            self._pristine = None
+            carry_out(CLEAR_STEPS, self._attempt)
+
+    def _wait(self, *wanted: int) -> set[int]:
+        """Wait for any of these descriptors; which are ready. No return when the runner has closed the line."""
+        for descriptor in wanted:
+            self._poller.register(descriptor, select.POLLIN)
+        ready = {descriptor for descriptor, _ in self._poller.poll()}
+        for descriptor in wanted:
+            self._poller.unregister(descriptor)
+        if self._line.fileno() in ready:
+            os._exit(0)
+        return ready
+
+
+def _open_namespace(kind: str) -> int:
+    return os.open(f"/proc/self/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _is_over(pidfd: int) -> bool:
+    """Whether its process has ended."""
+    poller = select.poll()
+    poller.register(pidfd, select.POLLIN)
+    return bool(poller.poll(0))
+
+
+def _wait_for_burials() -> None:
+    """Wait until nothing is left that was killed, while its zygote, or the warden in its place, buries it."""
+    until = time.monotonic() + _BURIAL_S
+    with contextlib.suppress(ProcessLookupError):
+        while time.monotonic() < until:
+            os.kill(-1, 0)
+            time.sleep(0.001)
+
+
+def _kill_all() -> None:
+    """Kill everything in this pid namespace but the caller, which is its PID 1: all at once, so nothing gets away."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)

@@ -1,0 +1,1 @@
+"""Facilities of Linux, one a module, each as a few functions."""

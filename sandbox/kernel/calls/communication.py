@@ -1,0 +1,55 @@
+"""Sockets, and what processes share by a number or a name."""
+
+from __future__ import annotations
+
+from sandbox.kernel.calls import arguments
+from sandbox.kernel.calls.call import ALLOWED, DENIED, Call
+
+COMMUNICATION = (
+    Call("socket", 41, 198, arguments.SOCKET, arguments.NO_SOCKET, "local, TCP and UDP; at restricted none"),
+    Call(
+        "socketpair",
+        53,
+        199,
+        arguments.SOCKET_PAIR,
+        arguments.CONNECTED_SOCKET_PAIR,
+        "local; at restricted none that can send to a path",
+    ),
+    Call("connect", 42, 203, ALLOWED, ALLOWED, "its own sockets; Landlock holds where to"),
+    Call("bind", 49, 200, ALLOWED, ALLOWED, "its own sockets; Landlock holds where to"),
+    Call("listen", 50, 201, ALLOWED, ALLOWED, "its own sockets; Landlock holds where to"),
+    Call("accept", 43, 202, ALLOWED, ALLOWED, "its own sockets; Landlock holds where to"),
+    Call("accept4", 288, 242, ALLOWED, ALLOWED, "its own sockets; Landlock holds where to"),
+    Call("shutdown", 48, 210, ALLOWED, ALLOWED, "its own sockets; Landlock holds where to"),
+    Call("getsockname", 51, 204, ALLOWED, ALLOWED, "its own sockets; Landlock holds where to"),
+    Call("getpeername", 52, 205, ALLOWED, ALLOWED, "its own sockets; Landlock holds where to"),
+    Call("getsockopt", 55, 209, ALLOWED, ALLOWED, "its own sockets; Landlock holds where to"),
+    Call("setsockopt", 54, 208, arguments.SETSOCKOPT, arguments.SETSOCKOPT, "its own sockets; none lingers"),
+    Call("sendto", 44, 206, arguments.SENDTO, arguments.SENDTO, "its own sockets; does not connect"),
+    Call("sendmsg", 46, 211, arguments.SENDMSG, arguments.SENDMSG, "its own sockets; does not connect"),
+    Call("sendmmsg", 307, 269, arguments.SENDMMSG, arguments.SENDMMSG, "its own sockets; does not connect"),
+    Call("recvfrom", 45, 207, ALLOWED, ALLOWED, "its own sockets"),
+    Call("recvmsg", 47, 212, ALLOWED, ALLOWED, "its own sockets"),
+    Call("recvmmsg", 299, 243, ALLOWED, ALLOWED, "its own sockets"),
+    Call("shmget", 29, 194, arguments.SHMGET, DENIED, "held by the ipc namespace; no huge pages"),
+    Call("shmat", 30, 196, ALLOWED, DENIED, "held by the ipc namespace"),
+    Call("shmctl", 31, 195, ALLOWED, DENIED, "held by the ipc namespace"),
+    Call("shmdt", 67, 197, ALLOWED, DENIED, "held by the ipc namespace"),
+    Call("semget", 64, 190, ALLOWED, DENIED, "held by the ipc namespace"),
+    Call("semctl", 66, 191, ALLOWED, DENIED, "held by the ipc namespace"),
+    Call("semop", 65, 193, ALLOWED, DENIED, "held by the ipc namespace"),
+    Call("semtimedop", 220, 192, ALLOWED, DENIED, "held by the ipc namespace"),
+    Call("msgget", 68, 186, ALLOWED, DENIED, "held by the ipc namespace"),
+    Call("msgctl", 71, 187, ALLOWED, DENIED, "held by the ipc namespace"),
+    Call("msgrcv", 70, 188, ALLOWED, DENIED, "held by the ipc namespace"),
+    Call("msgsnd", 69, 189, ALLOWED, DENIED, "held by the ipc namespace"),
+    Call("mq_open", 240, 180, arguments.MQ_OPEN, DENIED, "held by the ipc namespace; no set-user-id bits"),
+    Call("mq_unlink", 241, 181, ALLOWED, DENIED, "held by the ipc namespace"),
+    Call("mq_timedsend", 242, 182, ALLOWED, DENIED, "held by the ipc namespace"),
+    Call("mq_timedreceive", 243, 183, ALLOWED, DENIED, "held by the ipc namespace"),
+    Call("mq_notify", 244, 184, ALLOWED, DENIED, "held by the ipc namespace"),
+    Call("mq_getsetattr", 245, 185, ALLOWED, DENIED, "held by the ipc namespace"),
+    Call("add_key", 248, 217, DENIED, DENIED, "keyrings, which no namespace holds"),
+    Call("request_key", 249, 218, DENIED, DENIED, "keyrings, which no namespace holds"),
+    Call("keyctl", 250, 219, DENIED, DENIED, "keyrings, which no namespace holds"),
+)

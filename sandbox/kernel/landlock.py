@@ -1,0 +1,159 @@
+"""Landlock: what a process may do to files, TCP and other processes, held against the process itself.
+
+At level full it repeats what the mounts and namespaces say, so that a hole in one of the two is none in both. At level
+restricted it is the wall: nothing of the host is seen but what the layout shows and the mounts of the spec.
+
+A ruleset names the rights that it handles; what is handled and not granted is denied. Which rights there are depends
+on the kernel's ABI, a number that grows; a right that this kernel does not know stays unhandled.
+
+It does not reach everything: changing modes and owners, `stat`, `chdir`, sockets by path, UDP, other protocols on top
+of TCP. The mounts, the network namespace and seccomp do.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from sandbox.kernel import syscalls
+
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = (1 << bit for bit in range(4))
+_REFER, _TRUNCATE, _IOCTL_DEVICE = 1 << 13, 1 << 14, 1 << 15
+_BIND_TCP, _CONNECT_TCP = 1, 2
+_ABSTRACT_SOCKETS_AND_SIGNALS = 0b11
+
+#: The least ABI of each group of rights on files. Without "refer" (ABI 1) no file can change its folder.
+_FILE_RIGHTS = ((1, (1 << 13) - 1), (2, _REFER), (3, _TRUNCATE), (5, _IOCTL_DEVICE))
+_READ = _EXECUTE | _READ_FILE | _READ_DIR
+_DEVICE = _READ_FILE | _WRITE_FILE | _READ_DIR | _TRUNCATE | _IOCTL_DEVICE
+#: Of what may be granted, what makes sense on a file; the kernel refuses the rest.
+_OF_A_FILE = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEVICE
+
+_TCP_ABI, _SCOPES_ABI, _QUIET_ABI = 4, 6, 7
+#: What older kernels lack, for reports: the least ABI and what it brought.
+LATER_RIGHTS = (
+    (3, "truncation"),
+    (_TCP_ABI, "TCP"),
+    (5, "device control"),
+    (_SCOPES_ABI, "abstract sockets and signals"),
+)
+#: What a task is denied is its own affair: a hostile one would fill the host's audit log.
+_NO_AUDIT = 0b101
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """What stays allowed.
+
+    Attributes:
+        read: folders and files to read and execute.
+        mounted: the same, where no symbolic link may lead to it.
+        write: folders and files to do everything with, to which no symbolic link may lead either.
+        devices: folders and files to read, write and control, not to make or remove.
+        tcp: whether TCP sockets may be bound and connected.
+        ports: of TCP that may be connected to, wherever they are, where `tcp` does not hold.
+    """
+
+    read: tuple[str, ...]
+    mounted: tuple[str, ...]
+    write: tuple[str, ...]
+    devices: tuple[str, ...]
+    tcp: bool
+    ports: tuple[int, ...] = ()
+
+
+@functools.cache
+def abi() -> int:
+    """The ABI of this kernel, 0 if there is none to be had."""
+    try:
+        return syscalls.landlock_abi()
+    except OSError:
+        return 0
+
+
+def missing() -> str:
+    """Why this wall does not stand on this host; empty if it does."""
+    if abi():
+        return ""
+    try:
+        syscalls.landlock_abi()
+    except OSError as error:
+        return f"no Landlock in this kernel or container ({error.strerror})"
+    return ""
+
+
+def scopes_signals() -> bool:
+    """Whether it keeps signals from processes that are not held to the same rules."""
+    return abi() >= _SCOPES_ABI
+
+
+def describe() -> str:
+    """The wall as reports name it."""
+    return f"landlock {abi()}"
+
+
+def restrict(grants: Grants) -> None:
+    """Restrict the caller and all that it will fork, for good. Needs no_new_privs. Raises `OSError`."""
+    rules = ruleset(grants)
+    try:
+        syscalls.checked(enforcing(rules)(), "landlock_restrict_self")
+    finally:
+        os.close(rules)
+
+
+def ruleset(grants: Grants) -> int:
+    """The rules, as a descriptor; paths are those that the caller sees. Raises `OSError`."""
+    handled = _handled_on_files()
+    rules = syscalls.landlock_ruleset(_attributes(handled, tcp=grants.tcp))
+    try:
+        for paths, rights in ((grants.read, _READ), (grants.devices, _DEVICE)):
+            _grant(rules, paths, rights & handled, _open)
+        for paths, rights in ((grants.mounted, _READ), (grants.write, handled)):
+            _grant(rules, paths, rights & handled, syscalls.open_place)
+        if abi() >= _TCP_ABI and not grants.tcp:
+            for port in grants.ports:
+                syscalls.landlock_grant_port(rules, port, _CONNECT_TCP)
+    except BaseException:
+        os.close(rules)
+        raise
+    return rules
+
+
+def enforcing(rules: int) -> syscalls.Prepared:
+    """The call that holds whoever makes it, and all that it will fork, to rules, for good. Needs no_new_privs."""
+    return syscalls.landlock_call(rules, _NO_AUDIT if abi() >= _QUIET_ABI else 0)
+
+
+def _handled_on_files() -> int:
+    return sum(rights for least, rights in _FILE_RIGHTS if abi() >= least)
+
+
+def _attributes(handled: int, *, tcp: bool) -> bytes:
+    """`struct landlock_ruleset_attr` in the length that this ABI knows."""
+    words = [handled]
+    if abi() >= _TCP_ABI:
+        words.append(0 if tcp else _BIND_TCP | _CONNECT_TCP)
+    if abi() >= _SCOPES_ABI:
+        words.append(_ABSTRACT_SOCKETS_AND_SIGNALS)
+    return struct.pack(f"{len(words)}Q", *words)
+
+
+def _open(path: str) -> int:
+    return os.open(path, os.O_PATH | os.O_CLOEXEC)
+
+
+def _grant(rules: int, paths: Iterable[str], rights: int, open_place: Callable[[str], int]) -> None:
+    for path in paths:
+        try:
+            place = open_place(path)
+        except FileNotFoundError:
+            continue  # nothing is granted where nothing is
+        try:
+            syscalls.landlock_grant(rules, place, rights)
+        except OSError:
+            syscalls.landlock_grant(rules, place, rights & _OF_A_FILE)  # EINVAL: it is no folder
+        finally:
+            os.close(place)

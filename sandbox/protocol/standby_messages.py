@@ -1,0 +1,138 @@
+"""What a cell, its zygote and its inmate say to each other, and the runner to an inmate: bytes of a fixed form.
+
+Every page that is written to after a fork has to be copied, on both sides of it, so as little as can be is done there.
+
+    cell ──"room", with the namespaces that inmates enter and the rules for their files──► zygote
+    cell ──"fork", with the inmate's door and its ipc namespace──► zygote ──exit: how the inmate ended──► cell
+    inmate ──"standing"──► cell, which then gives the near end of the door to the runner
+    runner ──"group", with the files by which processes join the attempt's cgroup──► cell
+    runner ──"yours", with what else will be the attempt's own──► inmate
+    runner ──the name of the attempt that it is now──► inmate
+
+A cell trusts nothing of what it hears.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from sandbox.protocol.messages import MOST_DESCRIPTORS, send_at_once, send_bytes
+
+#: What an inmate says when it is confined.
+STANDING = b"standing"
+#: What a cell asks of its zygote.
+ROOM = b"room"
+FORK = b"fork"
+_GROUP = b"group"
+_YOURS = b"yours"
+_NOT_FORKED = b"not forked"
+_EXIT = struct.Struct("=iQQ")
+_NAME_BYTES = 1024
+_ANCILLARY_BYTES = socket.CMSG_SPACE(MOST_DESCRIPTORS * 4)
+
+
+class Exit(NamedTuple):
+    """How an inmate ended, as far as the zygote tells."""
+
+    exit_code: int | None = None
+    signal: int | None = None
+    cpu_time_s: float | None = None
+    peak_bytes: int | None = None
+
+
+def show_room(link: socket.socket, given: Sequence[int]) -> None:
+    """Tell the zygote what the next inmates enter: namespaces, and with Landlock the rules that they are held to."""
+    send_bytes(link, ROOM, given)
+
+
+def ask_for_fork(link: socket.socket, given: Sequence[int]) -> None:
+    """Have the zygote fork an inmate: `given` are the far end of its door and the ipc namespace that it is to enter."""
+    send_bytes(link, FORK, given)
+
+
+def asked(link: socket.socket) -> tuple[bytes, list[int]]:
+    """What the cell asks for, empty when it has ended, and what it gives for that."""
+    try:
+        return _receive(link, len(FORK))
+    except ConnectionError:
+        return b"", []  # it ended without having heard all
+
+
+def tell_exit(link: socket.socket, status: int, cpu_time_s: float, peak_bytes: int) -> None:
+    """Tell the cell of the inmate's end, by its wait status."""
+    _tell(link, _EXIT.pack(status, int(cpu_time_s * 1e6), peak_bytes))
+
+
+def tell_not_forked(link: socket.socket) -> None:
+    """Tell the cell that there is no inmate."""
+    _tell(link, _NOT_FORKED)
+
+
+def hear_exit(link: socket.socket) -> Exit:
+    """What the zygote tells of an inmate's end."""
+    told, given = _receive(link, 2 * _EXIT.size)
+    for descriptor in given:  # it has none to give
+        os.close(descriptor)
+    return read_exit(told)
+
+
+def read_exit(told: bytes) -> Exit:
+    """The same of these bytes; nothing is known where they are not what a zygote says."""
+    if len(told) != _EXIT.size:
+        return Exit()
+    status, cpu_us, peak_bytes = _EXIT.unpack(told)
+    if os.WIFEXITED(status):
+        return Exit(os.WEXITSTATUS(status), None, cpu_us / 1e6, peak_bytes)
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) <= 64:
+        return Exit(None, os.WTERMSIG(status), cpu_us / 1e6, peak_bytes)
+    return Exit()
+
+
+def give_group(send: Callable[[bytes, Sequence[int]], None], procs: Sequence[int]) -> None:
+    """Give the cell what its next inmate joins its cgroup by. Raises what `send` raises."""
+    send(_GROUP, procs)
+
+
+def take_group(line: socket.socket) -> list[int]:
+    """Wait for that; nothing if no attempt will come."""
+    return _receive(line, len(_GROUP))[1]
+
+
+def hand_over(door: socket.socket, given: Sequence[int]) -> None:
+    """Give the inmate what will be the attempt's own.
+
+    Raises `ConnectionError` if it is dead, and `CrowdedError`.
+    """
+    send_at_once(door, _YOURS, given)
+
+
+def take_over(door: socket.socket) -> list[int]:
+    """Wait for what will be the attempt's own; nothing if no attempt will come."""
+    return _receive(door, len(_YOURS))[1]
+
+
+def call(door: socket.socket, name: str) -> None:
+    """Have the inmate become the attempt of this name. Raises `ConnectionError` if it is dead."""
+    door.send(name.encode()[:_NAME_BYTES])
+
+
+def await_call(door: socket.socket) -> bytes:
+    """Wait to become an attempt: its name, empty if none will come."""
+    return door.recv(_NAME_BYTES)
+
+
+def _receive(peer: socket.socket, most: int) -> tuple[bytes, list[int]]:
+    """As `socket.recv_fds`, which looks at more objects on the way."""
+    data, ancillary, _, _ = peer.recvmsg(most, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
+    return data, memoryview(ancillary[0][2]).cast("i").tolist() if ancillary else []
+
+
+def _tell(link: socket.socket, what: bytes) -> None:
+    try:
+        link.send(what)
+    except OSError:
+        pass  # the cell has ended, and is not interested

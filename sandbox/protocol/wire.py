@@ -1,0 +1,237 @@
+"""Frames: how both ends of a channel write and read one JSON object at a time. Pure: bytes in, values out.
+
+A frame is its length (4 bytes, big-endian) and that many bytes of JSON in UTF-8: one object, at most `FRAME_LIMIT`
+bytes. Reading trusts nothing: NaN, Infinity, numbers beyond a float's range, lone surrogates, nesting that no honest
+peer sends, anything but an object, a length beyond the limit (refused before its bytes are awaited) and an end amid a
+frame are a `WireError`.
+
+Whoever reads may know more of what is sent: how long a frame may be that begins like this one. A long one can be read
+piece by piece (`pieces`); how many values it may hold is bounded then, since each of them takes time again from whoever
+goes through them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, NoReturn
+
+from sandbox.errors import WireError
+
+FRAME_LIMIT = 16 << 20
+#: How many containers may stand inside each other; far below what would use up the stack of whoever looks at them.
+DEPTH_LIMIT = 200
+#: A longer frame is best read in pieces of about this size.
+PIECE_BYTES = 16 << 10
+#: A frame of up to so many bytes may be of any kind.
+SHORT_BYTES = 4 << 10
+#: How much of a frame tells its kind.
+BEGINNING_BYTES = 64
+_HEADER_BYTES = 4
+_CONTAINERS = frozenset({dict, list})
+
+
+class JsonText:
+    """A value of a frame that is JSON already, and is written as it stands; it must be, and have no whitespace around.
+
+    Nobody who chooses other values of the frame may choose its text's place: it is marked by a word that is not told.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def encode(frame: Mapping[str, Any], most_values: int | None = None) -> bytes:
+    """The bytes of `frame`.
+
+    Raises:
+        WireError: it is what strict JSON cannot carry, over `FRAME_LIMIT`, or long with more values than `most_values`.
+    """
+    try:
+        body = text_of(frame).encode()
+    except (TypeError, ValueError, RecursionError) as error:  # a UnicodeEncodeError is a ValueError
+        raise WireError(f"the frame is not strict JSON: {error}") from error
+    if len(body) > FRAME_LIMIT:
+        raise WireError(f"the frame takes {len(body)} bytes, the limit is {FRAME_LIMIT}")
+    if most_values is not None and len(body) > PIECE_BYTES and len(body) > most_values:
+        _refuse_many(body, most_values)
+    return len(body).to_bytes(_HEADER_BYTES, "big") + body
+
+
+def text_of(value: Any) -> str:
+    """A value as a frame writes it. Raises `TypeError`, `ValueError` and `RecursionError`."""
+    try:
+        return _to_text(value)
+    except _HoldsText:
+        return _with_texts(value)
+
+
+def _refuse_many(body: bytes, most_values: int) -> None:
+    from sandbox.protocol.pieces import count_values  # noqa: PLC0415 - most frames are short
+
+    if (count := count_values(body)) > most_values:
+        raise WireError(f"the frame holds {count} values, the limit is {most_values}")
+
+
+class _HoldsText(Exception):  # noqa: N818 - it is no error
+    pass
+
+
+def _refuse(value: object) -> NoReturn:
+    if isinstance(value, JsonText):
+        raise _HoldsText
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+def _with_texts(value: Any) -> str:
+    """As `_to_text`, of what holds some `JsonText`."""
+    import os  # noqa: PLC0415 - few frames need it
+
+    word, texts = os.urandom(16).hex(), list[str]()
+
+    def mark(inner: object) -> str:
+        if not isinstance(inner, JsonText):
+            _refuse(inner)
+        texts.append(inner.text)
+        return word
+
+    written = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=mark).encode(value)
+    between = written.split(f'"{word}"')
+    return "".join(part for pair in zip(between, [*texts, ""], strict=True) for part in pair)
+
+
+class Decoder:
+    """Puts frames together from bytes as they come. Holds at most one frame and what `feed` was last given.
+
+    Args:
+        longest: how many bytes a frame may have that begins with these; asked of those over `SHORT_BYTES`.
+
+    Attributes:
+        frame_bytes: what the last frame took.
+    """
+
+    def __init__(self, longest: Callable[[bytes], int] | None = None) -> None:
+        self.frame_bytes = 0
+        self._longest = longest
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        """Take in what was received; call `next_frame` until it gives `None` before feeding more."""
+        self._buffer += data
+
+    def next_frame(self) -> dict[str, Any] | None:
+        """The next whole frame, `None` if more bytes are needed. Raises `WireError`."""
+        body = self.next_body()
+        return None if body is None else parse(body)
+
+    def next_body(self) -> bytes | None:
+        """What the next whole frame holds, unread; `None` if more bytes are needed. Raises `WireError`."""
+        buffer = self._buffer
+        if len(buffer) < _HEADER_BYTES:
+            return None
+        length = int.from_bytes(buffer[:_HEADER_BYTES], "big")
+        if length > SHORT_BYTES:
+            self._refuse_long(length)
+        end = _HEADER_BYTES + length
+        if len(buffer) < end:
+            return None
+        if length <= PIECE_BYTES:
+            body = bytes(buffer[_HEADER_BYTES:end])
+        else:
+            with memoryview(buffer) as view:  # a copy less
+                body = bytes(view[_HEADER_BYTES:end])
+        del buffer[:end]
+        self.frame_bytes = length
+        return body
+
+    def missing_bytes(self) -> int:
+        """How much of the frame that has begun is still to come."""
+        if len(self._buffer) < _HEADER_BYTES:
+            return 0
+        return max(0, _HEADER_BYTES + int.from_bytes(self._buffer[:_HEADER_BYTES], "big") - len(self._buffer))
+
+    def finish(self) -> None:
+        """The stream has ended. Raises `WireError` if it ended amid a frame."""
+        if self._buffer:
+            raise WireError(f"the stream ended amid a frame, after {len(self._buffer)} bytes of it")
+
+    def _refuse_long(self, length: int) -> None:
+        """Raise `WireError` where the frame is announced longer than it may be, as far as that is known yet."""
+        limit = FRAME_LIMIT
+        beginning = bytes(self._buffer[_HEADER_BYTES : _HEADER_BYTES + BEGINNING_BYTES])
+        if self._longest is not None and len(beginning) == BEGINNING_BYTES:
+            limit = self._longest(beginning)
+        if length > limit:
+            raise WireError(f"a frame of {length} bytes was announced, the limit is {limit}")
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """The frame that has this body. Raises `WireError`."""
+    try:
+        frame = _value(body)
+        if body.count(b"[") + body.count(b"{") > DEPTH_LIMIT and _is_too_deep(frame):
+            raise WireError(f"a frame is nested deeper than {DEPTH_LIMIT}")
+    except (ValueError, RecursionError) as error:
+        raise WireError(f"a frame is not strict JSON: {type(error).__name__}") from error
+    return frame if type(frame) is dict else _refuse_other(frame)
+
+
+def parse_slowly(
+    body: bytes, most_values: int, most_containers: int, longest_text: int = FRAME_LIMIT
+) -> Generator[None, None, dict[str, Any]]:
+    """The same, piece by piece, of a frame that holds no more, and no longer text, than that. Raises `WireError`."""
+    from sandbox.protocol.long_texts import without_long_texts  # noqa: PLC0415 - those inside never need it
+    from sandbox.protocol.pieces import read  # noqa: PLC0415
+
+    try:
+        body, parse = yield from without_long_texts(
+            body, _value, most_values=most_values + 2 * most_containers, longest_text=longest_text
+        )
+        frame = yield from read(
+            body, parse, depth=DEPTH_LIMIT, most_values=most_values, most_containers=most_containers
+        )
+    except (ValueError, RecursionError) as error:
+        raise WireError(f"a frame is not strict JSON, or more than may be sent: {error!s:.200}") from error
+    return frame if type(frame) is dict else _refuse_other(frame)
+
+
+def _refuse_other(frame: object) -> NoReturn:
+    raise WireError(f"a frame is not an object but {type(frame).__name__}")
+
+
+def _value(text: bytes) -> Any:
+    """The value of a text. Raises `ValueError` and `RecursionError`."""
+    value = _from_text(text.decode())
+    if b"\\u" in text:  # only an escape can smuggle a lone surrogate through UTF-8
+        _to_text(value).encode()
+    return value
+
+
+def _is_too_deep(value: Any) -> bool:
+    level: list[Any] = [value] if type(value) in _CONTAINERS else []
+    for _ in range(DEPTH_LIMIT):
+        below: list[Any] = []
+        for container in level:
+            inside = container.values() if type(container) is dict else container
+            if not _CONTAINERS.isdisjoint(map(type, inside)):  # many hold none, and this runs at the speed of C
+                below += [each for each in inside if type(each) in _CONTAINERS]
+        level = below
+    return bool(level)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"{digits[:40]} is beyond the range of a float")
+    return number
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+# `json.dumps` and `json.loads` would make one of these for each frame.
+_to_text = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_refuse).encode
+_from_text = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse_constant).decode
