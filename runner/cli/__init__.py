@@ -10,8 +10,8 @@ from __future__ import annotations
 import click
 
 from runner.cli.lazy import LazyGroup
+from runner.cli.server_address import ServerAddress
 from runner.cli.stdout import checked_stdout
-from runner.cli.target import Target
 from runner.domain import logformat
 
 _COMMANDS = {
@@ -46,7 +46,7 @@ def isolane(context: click.Context, url: str | None, token: str | None, patience
 
     Start with `isolane init`, then `isolane serve`; in another terminal `isolane schedule hello`.
     """
-    context.obj = Target(url=url, token=token, patience=patience)
+    context.obj = ServerAddress(url=url, token=token, patience=patience)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from rich.text import Text
 from runner.cli import options
 from runner.cli.output import say
 from runner.cli.render import ago, name_column, print_json, print_table, short_column, size
-from runner.cli.target import Target
+from runner.cli.server_address import ServerAddress
 from runner.domain.escaping import escaped
 
 _STYLES = {"up": "green", "draining": "yellow", "dead": "red"}
@@ -22,7 +22,7 @@ def command() -> None:
 @command.command("list")
 @options.as_json
 @click.pass_obj
-def list_(target: Target, *, as_json: bool) -> None:
+def list_(target: ServerAddress, *, as_json: bool) -> None:
     """List the nodes that share the store."""
     page = target.connect().nodes()
     if as_json:
@@ -51,7 +51,7 @@ def list_(target: Target, *, as_json: bool) -> None:
 @command.command("drain")
 @click.argument("name", metavar="NODE")
 @click.pass_obj
-def drain(target: Target, name: str) -> None:
+def drain(target: ServerAddress, name: str) -> None:
     """Have a node start nothing more; what runs there goes on.
 
     NODE is its name or id, or a beginning that no other node has. It goes on after `nodes undrain`, or when it is
@@ -64,7 +64,7 @@ def drain(target: Target, name: str) -> None:
 @command.command("undrain")
 @click.argument("name", metavar="NODE")
 @click.pass_obj
-def undrain(target: Target, name: str) -> None:
+def undrain(target: ServerAddress, name: str) -> None:
     """Have a node that was drained start attempts again."""
     asked = target.connect().undrain(name)
     say(f"{escaped(name)} starts again" if asked == 1 else f"{asked} nodes {escaped(name)} start again")

@@ -20,7 +20,7 @@ from runner.cli.render import (
     print_table,
     short_column,
 )
-from runner.cli.target import Target, fetch
+from runner.cli.server_address import ServerAddress, fetch
 from runner.domain.escaping import escaped
 
 _name = click.argument("name")
@@ -37,7 +37,7 @@ def command() -> None:
 @click.option("--all", "whole", is_flag=True, help="All pages.")
 @options.as_json
 @click.pass_obj
-def list_(target: Target, *, limit: int | None, cursor: str | None, whole: bool, as_json: bool) -> None:
+def list_(target: ServerAddress, *, limit: int | None, cursor: str | None, whole: bool, as_json: bool) -> None:
     """List the queues that hold, wait or are paused."""
     page = fetch(target.connect().queues, cursor, limit=limit, whole=whole)
     if as_json:
@@ -77,7 +77,7 @@ def _state(queue: dict[str, Any]) -> Text:
 @_name
 @options.as_json
 @click.pass_obj
-def show(target: Target, name: str, *, as_json: bool) -> None:
+def show(target: ServerAddress, name: str, *, as_json: bool) -> None:
     """Show one queue and who holds it."""
     queue = target.connect().queue(name)
     if as_json:
@@ -109,7 +109,7 @@ def show(target: Target, name: str, *, as_json: bool) -> None:
 @command.command("pause")
 @_name
 @click.pass_obj
-def pause(target: Target, name: str) -> None:
+def pause(target: ServerAddress, name: str) -> None:
     """Start no more runs of a queue until it is resumed.
 
     Running ones go on.
@@ -121,7 +121,7 @@ def pause(target: Target, name: str) -> None:
 @command.command("resume")
 @_name
 @click.pass_obj
-def resume(target: Target, name: str) -> None:
+def resume(target: ServerAddress, name: str) -> None:
     """Take back a pause."""
     target.connect().resume(name)
     say(f"{escaped(name)} is open")
@@ -130,7 +130,7 @@ def resume(target: Target, name: str) -> None:
 @command.command("purge")
 @_name
 @click.pass_obj
-def purge(target: Target, name: str) -> None:
+def purge(target: ServerAddress, name: str) -> None:
     """Cancel every run that waits in a queue; running ones go on."""
     cancelled = target.connect().purge(name)
     say(f"{cancelled} runs of {escaped(name)} are cancelled")
@@ -139,7 +139,7 @@ def purge(target: Target, name: str) -> None:
 @command.command("release")
 @_name
 @click.pass_obj
-def release(target: Target, name: str) -> None:
+def release(target: ServerAddress, name: str) -> None:
     """Let a strict queue pass the run that waits for a retry.
 
     The one that is between two attempts gives its place to the next.

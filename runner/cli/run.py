@@ -10,7 +10,7 @@ import click
 
 from runner import app
 from runner.cli import options
-from runner.cli.endings import exit_code, print_ending
+from runner.cli.exit_codes import exit_code, print_ending
 from runner.cli.logs import LogPrinter
 from runner.config import load
 from runner.domain.documents import log_document

@@ -9,15 +9,15 @@ from typing import Any
 import click
 
 from runner.cli import options
-from runner.cli.endings import NO_RESPONSE, exit_code
+from runner.cli.exit_codes import NO_RESPONSE, exit_code
 from runner.cli.lazy import Failed
 from runner.cli.logs import LogPrinter
-from runner.cli.naming import run_named
 from runner.cli.output import say, say_error
 from runner.cli.render import print_json, print_json_lines
+from runner.cli.run_ids import run_named
 from runner.cli.run_page import print_run
 from runner.cli.run_table import print_counts, print_runs
-from runner.cli.target import Target, fetch
+from runner.cli.server_address import ServerAddress, fetch
 from runner.cli.waiting import wait_for
 from runner.domain.escaping import escaped
 from runner.domain.status import FINAL, Status
@@ -50,7 +50,7 @@ def command() -> None:
 @options.as_json
 @click.pass_obj
 def list_(
-    target: Target,
+    target: ServerAddress,
     /,
     *,
     statuses: tuple[str, ...],
@@ -80,7 +80,7 @@ def list_(
 @_one
 @options.as_json
 @click.pass_obj
-def show(target: Target, run: str, *, as_json: bool) -> None:
+def show(target: ServerAddress, run: str, *, as_json: bool) -> None:
     """Show one run with its attempts, and why it waits or how it ended."""
     server = target.connect()
     document = server.show(run_named(server, run))
@@ -95,7 +95,7 @@ def show(target: Target, run: str, *, as_json: bool) -> None:
 @click.option("--timeout", metavar="DURATION", help='Longest time to wait for all of them, such as "5m".')
 @options.as_json
 @click.pass_obj
-def wait(target: Target, runs: tuple[str, ...], timeout: str | None, *, as_json: bool) -> None:
+def wait(target: ServerAddress, runs: tuple[str, ...], timeout: str | None, *, as_json: bool) -> None:
     """Wait until runs have ended.
 
     Exits with 0 if all succeeded, 3 if one ended without a response or not in time, else 1.
@@ -126,7 +126,7 @@ def wait(target: Target, runs: tuple[str, ...], timeout: str | None, *, as_json:
 @click.option("--follow", "-f", is_flag=True, help="Go on until the run has ended.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document per line, as HTTP gives them.")
 @click.pass_obj
-def logs(target: Target, run: str, *, follow: bool, as_json: bool) -> None:
+def logs(target: ServerAddress, run: str, *, follow: bool, as_json: bool) -> None:
     """Print what a run's attempts wrote and logged."""
     server = target.connect()
     lines = server.logs(run_named(server, run), follow=follow)
@@ -141,7 +141,7 @@ def logs(target: Target, run: str, *, follow: bool, as_json: bool) -> None:
 @command.command("cancel")
 @_several
 @click.pass_obj
-def cancel(target: Target, runs: tuple[str, ...]) -> None:
+def cancel(target: ServerAddress, runs: tuple[str, ...]) -> None:
     """Cancel runs that wait or run.
 
     Those that wait are cancelled at once, a running one as soon as its attempt is dead.
@@ -161,7 +161,7 @@ def cancel(target: Target, runs: tuple[str, ...]) -> None:
 @_several
 @click.option("--force", is_flag=True, help="Repeat also what succeeded.")
 @click.pass_obj
-def retry(target: Target, runs: tuple[str, ...], *, force: bool) -> None:
+def retry(target: ServerAddress, runs: tuple[str, ...], *, force: bool) -> None:
     """Run the same again: makes new runs and prints their ids."""
     server = target.connect()
     _each(runs, lambda name: say(server.retry(run_named(server, name), force=force)["id"]))
@@ -170,7 +170,7 @@ def retry(target: Target, runs: tuple[str, ...], *, force: bool) -> None:
 @command.command("delete")
 @_several
 @click.pass_obj
-def delete(target: Target, runs: tuple[str, ...]) -> None:
+def delete(target: ServerAddress, runs: tuple[str, ...]) -> None:
     """Delete runs that are not running, with their logs."""
     server = target.connect()
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from runner.cli import options
-from runner.cli.endings import exit_code, print_ending
+from runner.cli.exit_codes import exit_code, print_ending
 from runner.cli.output import say
 from runner.cli.render import print_json
-from runner.cli.target import Target
+from runner.cli.server_address import ServerAddress
 from runner.cli.waiting import wait_for
 
 if TYPE_CHECKING:
-    from runner.sdk.requests import ScheduleOptions
+    from runner.sdk.schedule_requests import ScheduleOptions
 
 
 @click.command("schedule")
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @options.as_json
 @click.pass_obj
 def command(
-    target: Target, /, task: str, parameters: dict[str, Any], *, wait: bool, as_json: bool, **given: Any
+    target: ServerAddress, /, task: str, parameters: dict[str, Any], *, wait: bool, as_json: bool, **given: Any
 ) -> None:
     """Schedule a run of TASK and print its id. When this returns, the run is stored durably."""
     server = target.connect()

@@ -14,7 +14,7 @@ from runner.cli import options
 from runner.cli.lazy import Failed
 from runner.cli.output import say
 from runner.cli.render import json_block, name_column, print_block, print_facts, print_json, print_table, short_column
-from runner.cli.target import Target
+from runner.cli.server_address import ServerAddress
 from runner.cli.templates import template
 from runner.domain.escaping import escaped
 from runner.sdk.locate import find_project
@@ -28,7 +28,7 @@ def command() -> None:
 @command.command("list")
 @options.as_json
 @click.pass_obj
-def list_(target: Target, *, as_json: bool) -> None:
+def list_(target: ServerAddress, *, as_json: bool) -> None:
     """List the tasks that the server has, and the files that do not work."""
     tasks = target.connect().tasks()
     if as_json:
@@ -68,7 +68,7 @@ def _schedule(options_: dict[str, Any]) -> str:
 @click.argument("name")
 @options.as_json
 @click.pass_obj
-def show(target: Target, name: str, *, as_json: bool) -> None:
+def show(target: ServerAddress, name: str, *, as_json: bool) -> None:
     """Show one task with its options and the shape of its parameters."""
     task = target.connect().task(name)
     if as_json:

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from runner.config.mounts import STATE, read_mount
 from runner.config.packages import read_packages
-from runner.config.secrets import Secrets
-from runner.config.sections import Document
+from runner.config.secrets import SecretValues
+from runner.config.sections import ConfigFile
 from runner.config.settings import Settings
 from runner.domain.checks import dotted, shown
 from runner.errors import ConfigError, InvalidOptionError
@@ -66,13 +66,13 @@ def read_settings(document: Mapping[str, Any], *, file: Path, project: Path) -> 
         ConfigError: one line for each thing that is wrong: the file, the key, what is allowed and what was given.
     """
     try:
-        read = Document.model_validate(document)
+        read = ConfigFile.model_validate(document)
     except ValidationError as error:
         lines = (_line(details) for details in error.errors(include_url=False))
         raise ConfigError("\n".join(f"{file}: {line}" for line in lines)) from None
     scheme, _, place = read.runner.store.partition(":")
     store = project / place if scheme == "sqlite" else project / STATE
-    secrets = Secrets(project, file, read.secrets)
+    secrets = SecretValues(project, file, read.secrets)
     shown = (project / folder for folder in ("tasks", STATE))
     for secret, folder in product(secrets.files, shown):
         if folder.resolve() in secret.resolve().parents:

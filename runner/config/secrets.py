@@ -24,7 +24,7 @@ _MOST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Secrets:
+class SecretValues:
     """What `[secrets]` says, ready to be asked.
 
     Attributes:

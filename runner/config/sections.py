@@ -184,7 +184,7 @@ class Section(BaseModel):
         return raw
 
 
-class Runner(Section):
+class RunnerSection(Section):
     """`[runner]`: this node."""
 
     store: Annotated[str, BeforeValidator(_store)] = "sqlite:.isolane/isolane.db"
@@ -218,7 +218,7 @@ class ServerSection(Section):
         return tuple(raw)
 
 
-class Queue(Section):
+class QueueSection(Section):
     """`[queues.NAME]`."""
 
     concurrency: Annotated[int, _whole(1, 10_000)] = 1
@@ -226,7 +226,7 @@ class Queue(Section):
     rate: Annotated[str, BeforeValidator(_rate)] | None = None
 
     @model_validator(mode="after")
-    def _strict_alone(self) -> Queue:
+    def _strict_alone(self) -> QueueSection:
         if self.order == "strict" and self.concurrency > 1:
             raise InvalidOptionError(f'.order may be "strict" only at concurrency 1: got {self.concurrency}')
         return self
@@ -344,7 +344,7 @@ class SandboxSection(Section):
     preload: Annotated[tuple[str, ...], BeforeValidator(_modules)] = ()
 
 
-class Limits(Section):
+class LimitsSection(Section):
     """`[limits]`. Parameters and results travel in one frame of at most 16 MB, with something around them."""
 
     parameters_bytes: Annotated[int, _size("1KB", "15MB")] = Field(default=5 << 20, alias="parameters")
@@ -355,7 +355,7 @@ class Limits(Section):
     children_per_run: Annotated[int, _whole(1, 10**9)] = _STORE_LIMITS.children_per_run
 
 
-class Retention(Section):
+class RetentionSection(Section):
     """`[retention]`."""
 
     runs_s: Annotated[float, _duration("1m", "36500d")] = Field(default=30 * 86400.0, alias="runs")
@@ -365,18 +365,18 @@ class Retention(Section):
 _TaskOptions = Annotated[Layer, PlainValidator(_task_options)]
 
 
-class Document(Section):
+class ConfigFile(Section):
     """The whole file."""
 
-    runner: Runner = Runner()
+    runner: RunnerSection = RunnerSection()
     server: ServerSection = ServerSection()
     defaults: _TaskOptions = Layer({})
-    queues: dict[Annotated[str, BeforeValidator(_queue_pattern)], Queue] = {}
+    queues: dict[Annotated[str, BeforeValidator(_queue_pattern)], QueueSection] = {}
     tasks: dict[Annotated[str, BeforeValidator(_task_name)], _TaskOptions] = {}
     code: CodeSection = CodeSection()
     bounds: list[BoundsSection] = []
     mounts: list[MountSection] = []
     secrets: SecretsSection = SecretsSection()
     sandbox: SandboxSection = SandboxSection()
-    limits: Limits = Limits()
-    retention: Retention = Retention()
+    limits: LimitsSection = LimitsSection()
+    retention: RetentionSection = RetentionSection()

@@ -11,8 +11,16 @@ from typing import Any
 from runner.config.bounds import Bounds
 from runner.config.mounts import TaskMount, check_places
 from runner.config.patterns import is_pattern, matches
-from runner.config.secrets import Secrets
-from runner.config.sections import Document, Limits, Retention, Runner, SandboxSection, ServerSection, node_name
+from runner.config.secrets import SecretValues
+from runner.config.sections import (
+    ConfigFile,
+    LimitsSection,
+    RetentionSection,
+    RunnerSection,
+    SandboxSection,
+    ServerSection,
+    node_name,
+)
 from runner.domain.options import Layer, TaskOptions, merge_options, read_options
 from runner.errors import ConfigError, InvalidOptionError
 from runner.store.records import QueueRule
@@ -35,10 +43,10 @@ class Settings:
 
     project: Path
     file: Path
-    document: Document
+    document: ConfigFile
     mounts: tuple[TaskMount, ...]
     packages: Mapping[str, Path]
-    secrets: Secrets
+    secrets: SecretValues
     bounds: Bounds = field(init=False, repr=False, compare=False)
     _rules: Any = field(init=False, repr=False, compare=False)
 
@@ -59,7 +67,7 @@ class Settings:
         return replace(self, document=self.document.model_copy(update={"runner": runner}))
 
     @property
-    def runner(self) -> Runner:
+    def runner(self) -> RunnerSection:
         """`[runner]`."""
         return self.document.runner
 
@@ -74,12 +82,12 @@ class Settings:
         return self.document.sandbox
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> LimitsSection:
         """`[limits]`."""
         return self.document.limits
 
     @property
-    def retention(self) -> Retention:
+    def retention(self) -> RetentionSection:
         """`[retention]`."""
         return self.document.retention
 

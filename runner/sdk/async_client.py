@@ -22,18 +22,18 @@ from aiohttp import (
 from yarl import URL
 
 from runner.errors import TransportError
-from runner.sdk import calls
-from runner.sdk.answers import read_answer, read_line, read_problem
-from runner.sdk.calls import Call, Conversation
+from runner.sdk import http_calls
 from runner.sdk.handle import AsyncHandle, Document
+from runner.sdk.http_answers import read_answer, read_line, read_problem
+from runner.sdk.http_calls import Conversation, HttpCall
 from runner.sdk.locate import Whereabouts, locate_for_code
 from runner.sdk.patience import PATIENCE, Lost, Patience, is_absent, patience_s
-from runner.sdk.requests import outside_request, outside_requests
+from runner.sdk.schedule_requests import outside_request, outside_requests
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from runner.sdk.requests import RunRequest, ScheduleOptions, Task
+    from runner.sdk.schedule_requests import RunRequest, ScheduleOptions, Task
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,7 +44,7 @@ _ENDLESS = ClientTimeout(total=None, sock_connect=10)
 
 
 def _performs(
-    describe: Callable[P, Call[T]] | Callable[P, Conversation[T]],
+    describe: Callable[P, HttpCall[T]] | Callable[P, Conversation[T]],
 ) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
     """The method that carries out what `describe` describes, with its signature and documentation."""
 
@@ -95,12 +95,12 @@ class AsyncClient:
         self, task: Task, parameters: Any = None, **options: Unpack[ScheduleOptions]
     ) -> AsyncHandle:
         """Schedule one run; see `runner.scheduleTask`."""
-        return self._handle(await self._perform(calls.schedule(outside_request(task, parameters, options))))
+        return self._handle(await self._perform(http_calls.schedule(outside_request(task, parameters, options))))
 
     async def scheduleTasks(self, runs: Sequence[RunRequest]) -> list[AsyncHandle]:  # noqa: N802
         """Schedule runs, all or none; see `runner.scheduleTasks`."""
         wanted = outside_requests(runs)
-        return [self._handle(run) for run in await self._perform(calls.schedule_all(wanted))] if wanted else []
+        return [self._handle(run) for run in await self._perform(http_calls.schedule_all(wanted))] if wanted else []
 
     async def getRun(self, run: str) -> AsyncHandle:  # noqa: N802
         """The handle of a run, by its id; `NotFoundError` where there is none."""
@@ -108,24 +108,24 @@ class AsyncClient:
 
     schedule_task, schedule_tasks, get_run = scheduleTask, scheduleTasks, getRun
 
-    show = _performs(calls.show)
-    wait = _performs(calls.wait)
-    cancel = _performs(calls.cancel)
-    retry = _performs(calls.retry)
-    delete = _performs(calls.delete)
-    runs = _performs(calls.runs)
-    count = _performs(calls.count)
-    queues = _performs(calls.queues)
-    queue = _performs(calls.queue)
-    pause = _performs(calls.pause)
-    resume = _performs(calls.resume)
-    purge = _performs(calls.purge)
-    release = _performs(calls.release)
-    nodes = _performs(calls.nodes)
-    drain = _performs(calls.drain)
-    undrain = _performs(calls.undrain)
-    tasks = _performs(calls.tasks)
-    task = _performs(calls.task)
+    show = _performs(http_calls.show)
+    wait = _performs(http_calls.wait)
+    cancel = _performs(http_calls.cancel)
+    retry = _performs(http_calls.retry)
+    delete = _performs(http_calls.delete)
+    runs = _performs(http_calls.runs)
+    count = _performs(http_calls.count)
+    queues = _performs(http_calls.queues)
+    queue = _performs(http_calls.queue)
+    pause = _performs(http_calls.pause)
+    resume = _performs(http_calls.resume)
+    purge = _performs(http_calls.purge)
+    release = _performs(http_calls.release)
+    nodes = _performs(http_calls.nodes)
+    drain = _performs(http_calls.drain)
+    undrain = _performs(http_calls.undrain)
+    tasks = _performs(http_calls.tasks)
+    task = _performs(http_calls.task)
 
     async def logs(
         self, run: str, *, after: int = 0, limit: int | None = None, follow: bool = False
@@ -137,7 +137,7 @@ class AsyncClient:
         """
         patience = Patience(self._patience_s)
         while True:
-            call = calls.logs(run, after=after, limit=limit, follow=follow)
+            call = http_calls.logs(run, after=after, limit=limit, follow=follow)
             try:
                 async with aclosing(self._stream(call, _ENDLESS if follow else _TIMEOUT)) as lines:
                     async for line in lines:
@@ -152,7 +152,7 @@ class AsyncClient:
             else:
                 return
 
-    async def _stream(self, call: Call[Any], within: ClientTimeout) -> AsyncGenerator[Document, None]:
+    async def _stream(self, call: HttpCall[Any], within: ClientTimeout) -> AsyncGenerator[Document, None]:
         url, token = self._where.find()
         try:
             async with self._request(call, url, token, within) as response:
@@ -188,7 +188,7 @@ class AsyncClient:
                 return cast("T", end.value)
             answer = await self._perform(call)
 
-    async def _perform(self, call: Call[T]) -> T:
+    async def _perform(self, call: HttpCall[T]) -> T:
         patience = Patience(self._patience_s)
         while True:
             try:
@@ -201,7 +201,7 @@ class AsyncClient:
         self._where.forget()
         await asyncio.sleep(pause_s)
 
-    async def _try(self, call: Call[T]) -> T:
+    async def _try(self, call: HttpCall[T]) -> T:
         url, token = self._where.find()
         try:
             async with self._request(call, url, token, _TIMEOUT) as response:
@@ -210,7 +210,7 @@ class AsyncClient:
             raise _lost(error, url) from error
         return read_answer(call, status, body, url)
 
-    def _request(self, call: Call[Any], url: str, token: str | None, timeout: ClientTimeout) -> Any:
+    def _request(self, call: HttpCall[Any], url: str, token: str | None, timeout: ClientTimeout) -> Any:
         if self._session is None:
             # Long lines of a log are read whole.
             self._session = ClientSession(read_bufsize=1 << 22)

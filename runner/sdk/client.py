@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, ca
 from urllib.parse import urlsplit
 
 from runner.errors import TransportError
-from runner.sdk import calls
-from runner.sdk.answers import read_answer, read_line, read_problem
-from runner.sdk.calls import Call, Conversation
+from runner.sdk import http_calls
 from runner.sdk.handle import Document, Handle
+from runner.sdk.http_answers import read_answer, read_line, read_problem
+from runner.sdk.http_calls import Conversation, HttpCall
 from runner.sdk.locate import Whereabouts, locate_for_code
 from runner.sdk.patience import PATIENCE, Lost, Patience, is_absent, patience_s
-from runner.sdk.requests import outside_request, outside_requests
+from runner.sdk.schedule_requests import outside_request, outside_requests
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from runner.sdk.requests import RunRequest, ScheduleOptions, Task
+    from runner.sdk.schedule_requests import RunRequest, ScheduleOptions, Task
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,7 +39,7 @@ _MOST_IDLE = 16
 
 
 def _performs(
-    describe: Callable[P, Call[T]] | Callable[P, Conversation[T]],
+    describe: Callable[P, HttpCall[T]] | Callable[P, Conversation[T]],
 ) -> Callable[Concatenate[Client, P], T]:
     """The method that carries out what `describe` describes, with its signature and documentation."""
 
@@ -90,12 +90,12 @@ class Client:
         self, task: Task, parameters: Any = None, **options: Unpack[ScheduleOptions]
     ) -> Handle:
         """Schedule one run; see `runner.scheduleTask`."""
-        return self._handle(self._perform(calls.schedule(outside_request(task, parameters, options))))
+        return self._handle(self._perform(http_calls.schedule(outside_request(task, parameters, options))))
 
     def scheduleTasks(self, runs: Sequence[RunRequest]) -> list[Handle]:  # noqa: N802
         """Schedule runs, all or none; see `runner.scheduleTasks`."""
         wanted = outside_requests(runs)
-        return [self._handle(run) for run in self._perform(calls.schedule_all(wanted))] if wanted else []
+        return [self._handle(run) for run in self._perform(http_calls.schedule_all(wanted))] if wanted else []
 
     def getRun(self, run: str) -> Handle:  # noqa: N802
         """The handle of a run, by its id; `NotFoundError` where there is none."""
@@ -103,24 +103,24 @@ class Client:
 
     schedule_task, schedule_tasks, get_run = scheduleTask, scheduleTasks, getRun
 
-    show = _performs(calls.show)
-    wait = _performs(calls.wait)
-    cancel = _performs(calls.cancel)
-    retry = _performs(calls.retry)
-    delete = _performs(calls.delete)
-    runs = _performs(calls.runs)
-    count = _performs(calls.count)
-    queues = _performs(calls.queues)
-    queue = _performs(calls.queue)
-    pause = _performs(calls.pause)
-    resume = _performs(calls.resume)
-    purge = _performs(calls.purge)
-    release = _performs(calls.release)
-    nodes = _performs(calls.nodes)
-    drain = _performs(calls.drain)
-    undrain = _performs(calls.undrain)
-    tasks = _performs(calls.tasks)
-    task = _performs(calls.task)
+    show = _performs(http_calls.show)
+    wait = _performs(http_calls.wait)
+    cancel = _performs(http_calls.cancel)
+    retry = _performs(http_calls.retry)
+    delete = _performs(http_calls.delete)
+    runs = _performs(http_calls.runs)
+    count = _performs(http_calls.count)
+    queues = _performs(http_calls.queues)
+    queue = _performs(http_calls.queue)
+    pause = _performs(http_calls.pause)
+    resume = _performs(http_calls.resume)
+    purge = _performs(http_calls.purge)
+    release = _performs(http_calls.release)
+    nodes = _performs(http_calls.nodes)
+    drain = _performs(http_calls.drain)
+    undrain = _performs(http_calls.undrain)
+    tasks = _performs(http_calls.tasks)
+    task = _performs(http_calls.task)
 
     def logs(self, run: str, *, after: int = 0, limit: int | None = None, follow: bool = False) -> Iterator[Document]:
         """A run's log, line by line; with `follow`, until the run is final. Where it is cut off, it is taken up again.
@@ -130,7 +130,7 @@ class Client:
         """
         patience = Patience(self._patience_s)
         while True:
-            call = calls.logs(run, after=after, limit=limit, follow=follow)
+            call = http_calls.logs(run, after=after, limit=limit, follow=follow)
             try:
                 with closing(self._stream(call, endless=follow)) as lines:
                     for line in lines:
@@ -145,7 +145,7 @@ class Client:
             else:
                 return
 
-    def _stream(self, call: Call[Any], *, endless: bool) -> Generator[Document, None, None]:
+    def _stream(self, call: HttpCall[Any], *, endless: bool) -> Generator[Document, None, None]:
         url, token = self._where.find()
         with closing(self._connect(url)) as connection:
             try:
@@ -188,7 +188,7 @@ class Client:
                 return cast("T", end.value)
             answer = self._perform(call)
 
-    def _perform(self, call: Call[T]) -> T:
+    def _perform(self, call: HttpCall[T]) -> T:
         patience = Patience(self._patience_s)
         while True:
             try:
@@ -201,7 +201,7 @@ class Client:
         self._where.forget()
         time.sleep(pause_s)
 
-    def _try(self, call: Call[T]) -> T:
+    def _try(self, call: HttpCall[T]) -> T:
         url, token = self._where.find()
         # A kept connection may have died unnoticed: good enough only for what can be repeated.
         kept = self._kept() if call.repeatable else None
@@ -252,7 +252,7 @@ def _failed(error: Exception, url: str) -> TransportError:
 
 
 def _exchange(
-    connection: http.client.HTTPConnection, call: Call[Any], url: str, token: str | None
+    connection: http.client.HTTPConnection, call: HttpCall[Any], url: str, token: str | None
 ) -> http.client.HTTPResponse:
     headers = {"Accept": "application/json"}
     if token:

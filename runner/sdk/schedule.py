@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from runner.errors import LimitExceededError, RunnerError
 from runner.sdk import link
 from runner.sdk.handle import Document, Handle, wait_s
-from runner.sdk.requests import request, requests
+from runner.sdk.schedule_requests import request, requests
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from runner.sdk.client import Client
-    from runner.sdk.requests import Request, RunRequest, ScheduleOptions, Task
+    from runner.sdk.schedule_requests import Request, RunRequest, ScheduleOptions, Task
 
 #: What a task can hand over in one call; the channel takes a little more.
 _BATCH_BYTES = 15 << 20

@@ -4,7 +4,7 @@ JSON is read by `runner.jsonvalue`, which keeps whole numbers of any size exact 
 written by orjson; what was stored as JSON (`JsonText`) is written as it was stored.
 
 Whoever sends much waits for itself. A body has a size and a time, all bodies together have a bound on what they take in
-memory, and a long one is parsed in steps (`reading`), within its share of the event loop.
+memory, and a long one is parsed in steps (`body_reading`), within its share of the event loop.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from runner import jsonvalue
 from runner.engine.operations import Operations
 from runner.errors import InvalidOptionError
-from runner.web import reading
+from runner.web import body_reading
 from runner.web.auth import CALLER
-from runner.web.room import Place, Room
+from runner.web.body_memory import BodyMemory, Place
 from sandbox import JsonText, Share
 from sandbox.protocol.wire import PIECE_BYTES, text_of
 
@@ -33,7 +33,7 @@ OPERATIONS = web.AppKey("operations", Operations)
 STOPPING = web.AppKey("stopping", asyncio.Event)
 
 #: What the bodies that are being read and worked on may take.
-ROOM = web.AppKey("room", Room)
+BODY_MEMORY = web.AppKey("body_memory", BodyMemory)
 
 _BODY = "the request's body"
 _BODY_S = 60.0
@@ -96,7 +96,7 @@ async def json_body(request: web.Request, limit_bytes: int, longest_text: int, m
     """
     if request.content_length is not None and request.content_length > limit_bytes:
         raise _too_large(limit_bytes)
-    with request.app[ROOM].place() as place:
+    with request.app[BODY_MEMORY].place() as place:
         yield await _parse(await _read(request, limit_bytes, place), longest_text, most_values)
 
 
@@ -121,7 +121,7 @@ async def _read(request: web.Request, limit_bytes: int, place: Place) -> bytes:
 async def _parse(body: bytes, longest_text: int, most_values: int) -> Any:
     if len(body) <= PIECE_BYTES:
         return jsonvalue.loads(body, _BODY)
-    return await Share().go_through(reading.read(body, most_values=most_values, longest_text=longest_text))
+    return await Share().go_through(body_reading.read(body, most_values=most_values, longest_text=longest_text))
 
 
 def _too_large(limit_bytes: int) -> web.HTTPRequestEntityTooLarge:

@@ -24,12 +24,12 @@ from runner.errors import ConfigError, StoppingError
 from runner.web import health, logs, nodes, queues, runs, tasks
 from runner.web.admission import Admission
 from runner.web.auth import Authenticate, Tokens
-from runner.web.exchange import OPERATIONS, ROOM, STOPPING
+from runner.web.body_memory import BodyMemory
+from runner.web.exchange import BODY_MEMORY, OPERATIONS, STOPPING
 from runner.web.hosts import Hosts, is_loopback_only
 from runner.web.listener import Listener
 from runner.web.problems import answer_problems
 from runner.web.protocol import Protocol
-from runner.web.room import Room
 
 _FINISH_S = 5.0
 #: How long what a client still sends is thrown away after its answer; one that is silent is cut off before.
@@ -67,7 +67,7 @@ class Server:
         self._app = web.Application()
         self._app[OPERATIONS] = operations
         self._stopping = self._app[STOPPING] = asyncio.Event()
-        self._app[ROOM] = Room(_BODIES_BYTES)
+        self._app[BODY_MEMORY] = BodyMemory(_BODIES_BYTES)
         parts = (runs.routes(parameters_bytes), logs.routes(), queues.routes(), tasks.routes(), nodes.routes())
         for part in (*parts, health.routes()):
             self._app.add_routes(part)

@@ -15,7 +15,7 @@ import pytest
 
 from runner.cli.templates import template
 from runner.config import read_settings
-from runner.config.sections import Document
+from runner.config.sections import ConfigFile
 from support.projects import write_project
 from support.warm import need_zygotes
 
@@ -56,7 +56,7 @@ def test_every_key_is_printed_where_the_config_of_init_says_so(isolane):
     printed = isolane(*said[1].split())
 
     assert printed.returncode == 0
-    for name in Document.model_fields:
+    for name in ConfigFile.model_fields:
         assert re.search(rf"^(# )?\[+{name}\b", printed.stdout, re.MULTILINE), name
 
 

@@ -7,7 +7,15 @@ import tomllib
 from pathlib import Path
 
 from runner.config import load_settings, read_settings
-from runner.config.sections import BoundsSection, CodeSection, Document, MountSection, Queue, SecretSection, Section
+from runner.config.sections import (
+    BoundsSection,
+    CodeSection,
+    ConfigFile,
+    MountSection,
+    QueueSection,
+    SecretSection,
+    Section,
+)
 from runner.domain.options import TASK_OPTIONS, TaskOptions
 from runner.domain.retry import Retry
 
@@ -31,7 +39,7 @@ def test_its_values_are_the_defaults():
 
 def test_it_has_every_key():
     written = tomllib.loads(SHIPPED.read_text())
-    document = Document()
+    document = ConfigFile()
 
     assert written["runner"].keys() == keys_of(type(document.runner))
     assert written["server"].keys() == keys_of(type(document.server))
@@ -52,7 +60,7 @@ def test_its_examples_are_right_and_have_every_key(tmp_path):
     settings = read_settings(written, file=SHIPPED, project=tmp_path / "project")
 
     assert written["code"].keys() == keys_of(CodeSection)
-    assert written["queues"]["billing"].keys() == keys_of(Queue)
+    assert written["queues"]["billing"].keys() == keys_of(QueueSection)
     assert written["bounds"][0].keys() == keys_of(BoundsSection)
     assert written["mounts"][0].keys() == keys_of(MountSection)
     named = settings.secrets.section.named

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 
-class Room:
+class BodyMemory:
     """So many bytes, and what one place takes beyond."""
 
     def __init__(self, size_bytes: int) -> None:
@@ -25,7 +25,7 @@ class Room:
         return Place(self)
 
     async def take(self, place: Place, wanted: int) -> None:
-        """Give a place more; returns when there is room for it."""
+        """Give a place more; returns when there is enough."""
         if (place is self._beyond or not self._waiting) and self._hand_out(place, wanted):
             return
         turn = asyncio.get_running_loop().create_future()
@@ -57,18 +57,18 @@ class Room:
 
 
 class Place:
-    """What one thing takes of a room, in bytes."""
+    """What one thing takes of the memory, in bytes."""
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, memory: BodyMemory) -> None:
+        self._memory = memory
         self.taken = 0
 
     async def take(self, wanted: int) -> None:
-        """Take more; returns when there is room for it."""
-        await self._room.take(self, wanted)
+        """Take more; returns when there is enough."""
+        await self._memory.take(self, wanted)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._room.give_back(self)
+        self._memory.give_back(self)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from runner import jsonvalue
 from runner.errors import InvalidValueError
-from runner.web import reading
-from runner.web.room import Place, Room
+from runner.web import body_reading
+from runner.web.body_memory import BodyMemory, Place
 
 #: What is at home where texts are cut: escapes, halves of characters, quotes, characters of several bytes.
 _PIECES = st.sampled_from(["\\", '"', "\n", "\x00", "é", "☃", "😀", "\\u00e9", ",", "[", "}", "a" * 20, "\u2028", ":0"])
@@ -30,7 +30,7 @@ def in_small_steps(monkeypatch):
 
 
 def read(body: bytes, *, most_values: int = 10_000, longest_text: int = 10_000):
-    steps = reading.read(body, most_values=most_values, longest_text=longest_text)
+    steps = body_reading.read(body, most_values=most_values, longest_text=longest_text)
     while True:
         try:
             next(steps)
@@ -92,8 +92,8 @@ def test_what_is_too_much_says_so(body, said, monkeypatch):
 
 
 async def test_room_is_given_in_turn():
-    room, order = Room(10), []
-    first, beyond, left, small = (room.place() for _ in range(4))
+    memory, order = BodyMemory(10), []
+    first, beyond, left, small = (memory.place() for _ in range(4))
 
     async def take(name: str, place: Place, wanted: int) -> None:
         await place.take(wanted)
@@ -121,10 +121,10 @@ async def test_room_is_given_in_turn():
 
 
 async def test_places_that_all_wait_for_more_come_to_an_end_one_after_the_other():
-    room, ended = Room(10), []
+    memory, ended = BodyMemory(10), []
 
     async def grow(name: int) -> None:
-        with room.place() as place:
+        with memory.place() as place:
             for _ in range(4):
                 await place.take(2)
                 await asyncio.sleep(0)

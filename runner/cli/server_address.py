@@ -13,7 +13,7 @@ Page = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class ServerAddress:
     """What was said of the server on the command line."""
 
     url: str | None
@@ -23,9 +23,9 @@ class Target:
     def connect(self) -> Client:
         """A client of the server; nothing is sent yet."""
         # Loaded when it is needed: what it takes to speak HTTP would double the time of `isolane --help`.
-        from runner.cli.caller import Caller  # noqa: PLC0415
+        from runner.cli.waiting_client import WaitingClient  # noqa: PLC0415
 
-        return Caller(self.url, self.token, patience=self.patience)
+        return WaitingClient(self.url, self.token, patience=self.patience)
 
 
 def fetch(list_: Callable[..., Page], cursor: str | None, *, whole: bool, **query: Any) -> Page:

@@ -6,7 +6,7 @@ import json
 from typing import Any, TypeVar
 
 from runner.errors import RunnerError, StoppingError, TransportError
-from runner.sdk.calls import Call
+from runner.sdk.http_calls import HttpCall
 from runner.sdk.patience import Lost
 
 T = TypeVar("T")
@@ -16,7 +16,7 @@ _PREFIX = "urn:isolane:"
 _GATEWAY = {502, 503}
 
 
-def read_answer(call: Call[T], status: int, body: bytes, where: str) -> T:
+def read_answer(call: HttpCall[T], status: int, body: bytes, where: str) -> T:
     """What the call gives.
 
     Raises:

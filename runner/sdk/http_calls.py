@@ -1,6 +1,6 @@
 """The HTTP calls as values: what to send, and how to read what comes. Pure.
 
-Each function describes one call (`Call`), or a conversation of several: a generator that yields calls, is sent what
+Each function describes one call (`HttpCall`), or a conversation of several: a generator that yields calls, is sent what
 they gave, and returns its result. `Client` and `AsyncClient` only differ in how they carry them out.
 """
 
@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 from runner.domain.status import FINAL
 from runner.errors import InvalidOptionError
 from runner.sdk.handle import Document, wait_s
-from runner.sdk.requests import Request
+from runner.sdk.schedule_requests import Request
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ _WAIT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call(Generic[T]):
+class HttpCall(Generic[T]):
     """One HTTP request.
 
     Attributes:
@@ -43,22 +43,22 @@ class Call(Generic[T]):
     repeatable: bool = True
 
 
-Conversation = Generator[Call[Any], Any, T]
+Conversation = Generator[HttpCall[Any], Any, T]
 
 
-def schedule(request: Request) -> Call[Document]:
+def schedule(request: Request) -> HttpCall[Document]:
     """Schedule one run; its id was made here, so that a repeated call makes no second one."""
-    return Call(method="POST", path="/runs", body=request, read=_document)
+    return HttpCall(method="POST", path="/runs", body=request, read=_document)
 
 
-def schedule_all(requests: Sequence[Request]) -> Call[list[Document]]:
+def schedule_all(requests: Sequence[Request]) -> HttpCall[list[Document]]:
     """Schedule runs, all or none."""
-    return Call(method="POST", path="/runs/batch", body={"runs": list(requests)}, read=_items)
+    return HttpCall(method="POST", path="/runs/batch", body={"runs": list(requests)}, read=_items)
 
 
-def show(run: str) -> Call[Document]:
+def show(run: str) -> HttpCall[Document]:
     """One run as it stands."""
-    return Call(method="GET", path=f"/runs/{_part(run)}", read=_document)
+    return HttpCall(method="GET", path=f"/runs/{_part(run)}", read=_document)
 
 
 def wait(run: str, timeout: timedelta | str | None = None) -> Conversation[Document]:
@@ -71,25 +71,25 @@ def wait(run: str, timeout: timedelta | str | None = None) -> Conversation[Docum
     while True:
         left_s = _WAIT_S if ends_at is None else min(_WAIT_S, max(0.0, ends_at - time.monotonic()))
         path = f"/runs/{_part(run)}?wait={round(left_s * 1000)}ms"
-        document: Document = yield Call(method="GET", path=path, read=_document)
+        document: Document = yield HttpCall(method="GET", path=path, read=_document)
         if document["status"] in FINAL or (ends_at is not None and time.monotonic() >= ends_at):
             return document
 
 
-def cancel(run: str) -> Call[Document]:
+def cancel(run: str) -> HttpCall[Document]:
     """Cancel a run: at once where it waits, else its attempt is stopped."""
-    return Call(method="POST", path=f"/runs/{_part(run)}/cancel", read=_document)
+    return HttpCall(method="POST", path=f"/runs/{_part(run)}/cancel", read=_document)
 
 
-def retry(run: str, *, force: bool = False) -> Call[Document]:
+def retry(run: str, *, force: bool = False) -> HttpCall[Document]:
     """Run a final run's task once more: a new run with the same parameters; one that succeeded only with `force`."""
     path = f"/runs/{_part(run)}/retry{'?force=true' if force else ''}"
-    return Call(method="POST", path=path, read=_document, repeatable=False)
+    return HttpCall(method="POST", path=path, read=_document, repeatable=False)
 
 
-def delete(run: str) -> Call[None]:
+def delete(run: str) -> HttpCall[None]:
     """Delete a run that is not running, with its log."""
-    return Call(method="DELETE", path=f"/runs/{_part(run)}", read=_nothing, repeatable=False)
+    return HttpCall(method="DELETE", path=f"/runs/{_part(run)}", read=_nothing, repeatable=False)
 
 
 def runs(
@@ -100,77 +100,77 @@ def runs(
     tag: str | None = None,
     cursor: str | None = None,
     limit: int | None = None,
-) -> Call[Document]:
+) -> HttpCall[Document]:
     """One page of runs, newest first: `{"items", "next_cursor"}`."""
     statuses = [status] if isinstance(status, str) else list(status)
     query = {"status": statuses, "task": task, "queue": queue, "tag": tag, "cursor": cursor, "limit": limit}
-    return Call(method="GET", path="/runs" + _query(query), read=_document)
+    return HttpCall(method="GET", path="/runs" + _query(query), read=_document)
 
 
-def count() -> Call[Document]:
+def count() -> HttpCall[Document]:
     """How many runs there are in each status."""
-    return Call(method="GET", path="/runs/count", read=_document)
+    return HttpCall(method="GET", path="/runs/count", read=_document)
 
 
-def logs(run: str, *, after: int = 0, limit: int | None = None, follow: bool = False) -> Call[Document]:
+def logs(run: str, *, after: int = 0, limit: int | None = None, follow: bool = False) -> HttpCall[Document]:
     """A run's log, each line a document; answered as a stream."""
     query = {"after": after or None, "limit": limit, "follow": 1 if follow else None}
-    return Call(method="GET", path=f"/runs/{_part(run)}/logs" + _query(query), read=_document)
+    return HttpCall(method="GET", path=f"/runs/{_part(run)}/logs" + _query(query), read=_document)
 
 
-def queues(*, cursor: str | None = None, limit: int | None = None) -> Call[Document]:
+def queues(*, cursor: str | None = None, limit: int | None = None) -> HttpCall[Document]:
     """One page of the queues that hold, wait or are paused: `{"items", "next_cursor"}`."""
-    return Call(method="GET", path="/queues" + _query({"cursor": cursor, "limit": limit}), read=_document)
+    return HttpCall(method="GET", path="/queues" + _query({"cursor": cursor, "limit": limit}), read=_document)
 
 
-def queue(name: str) -> Call[Document]:
+def queue(name: str) -> HttpCall[Document]:
     """One queue, with who holds it."""
-    return Call(method="GET", path=f"/queues/{_part(name)}", read=_document)
+    return HttpCall(method="GET", path=f"/queues/{_part(name)}", read=_document)
 
 
-def pause(name: str) -> Call[Document]:
+def pause(name: str) -> HttpCall[Document]:
     """Start no more runs of a queue."""
-    return Call(method="POST", path=f"/queues/{_part(name)}/pause", read=_document)
+    return HttpCall(method="POST", path=f"/queues/{_part(name)}/pause", read=_document)
 
 
-def resume(name: str) -> Call[Document]:
+def resume(name: str) -> HttpCall[Document]:
     """Take back a pause."""
-    return Call(method="POST", path=f"/queues/{_part(name)}/resume", read=_document)
+    return HttpCall(method="POST", path=f"/queues/{_part(name)}/resume", read=_document)
 
 
-def purge(name: str) -> Call[int]:
+def purge(name: str) -> HttpCall[int]:
     """Cancel every run of a queue that waits; gives how many."""
-    return Call(method="POST", path=f"/queues/{_part(name)}/purge", read=_count("cancelled"), repeatable=False)
+    return HttpCall(method="POST", path=f"/queues/{_part(name)}/purge", read=_count("cancelled"), repeatable=False)
 
 
-def release(name: str) -> Call[int]:
+def release(name: str) -> HttpCall[int]:
     """Give free the slots of a queue that retrying runs hold; gives how many."""
-    return Call(method="POST", path=f"/queues/{_part(name)}/release", read=_count("released"), repeatable=False)
+    return HttpCall(method="POST", path=f"/queues/{_part(name)}/release", read=_count("released"), repeatable=False)
 
 
-def nodes() -> Call[Document]:
+def nodes() -> HttpCall[Document]:
     """The nodes that run tasks: `{"items", "next_cursor"}`."""
-    return Call(method="GET", path="/nodes", read=_document)
+    return HttpCall(method="GET", path="/nodes", read=_document)
 
 
-def drain(name: str) -> Call[int]:
+def drain(name: str) -> HttpCall[int]:
     """Have a node, by its name, id or a beginning of one, start nothing more; gives how many have this name."""
-    return Call(method="POST", path=f"/nodes/{_part(name)}/drain", read=_count("draining"))
+    return HttpCall(method="POST", path=f"/nodes/{_part(name)}/drain", read=_count("draining"))
 
 
-def undrain(name: str) -> Call[int]:
+def undrain(name: str) -> HttpCall[int]:
     """Have a node that was asked to start nothing more go on; gives how many have this name."""
-    return Call(method="POST", path=f"/nodes/{_part(name)}/undrain", read=_count("undrained"))
+    return HttpCall(method="POST", path=f"/nodes/{_part(name)}/undrain", read=_count("undrained"))
 
 
-def tasks() -> Call[Document]:
+def tasks() -> HttpCall[Document]:
     """What can be run, and which files of the tasks folder do not work: `{"items", "next_cursor", "problems"}`."""
-    return Call(method="GET", path="/tasks", read=_document)
+    return HttpCall(method="GET", path="/tasks", read=_document)
 
 
-def task(name: str) -> Call[Document]:
+def task(name: str) -> HttpCall[Document]:
     """One task with its options and its schema."""
-    return Call(method="GET", path=f"/tasks/{_part(name)}", read=_document)
+    return HttpCall(method="GET", path=f"/tasks/{_part(name)}", read=_document)
 
 
 def _part(text: str) -> str:

@@ -9,7 +9,7 @@ from runner.sdk.patience import Lost
 from runner.units import describe_seconds
 
 
-class Caller(Client):
+class WaitingClient(Client):
     """As `Client`, for people: it finds the server under a test as well, and says once that it waits for one."""
 
     _locate = staticmethod(locate)
