@@ -15,7 +15,7 @@ from sandbox.host.warm import footprint
 from sandbox.protocol import messages
 
 
-class Belongings:
+class AttemptIO:
     """See the module.
 
     Attributes:

@@ -272,7 +272,7 @@ class Confined:
         self._is_heard = True
 
     def begun(self, pidfd: int, listeners: list[int]) -> None:
-        """An inmate, whose pidfd this is, becomes it. What stood against that is heard at the end.
+        """A standby, whose pidfd this is, becomes it. What stood against that is heard at the end.
 
         `listeners` are of its granted hosts. They are closed.
         """

@@ -17,7 +17,7 @@ from sandbox.protocol.messages import Message
 _START_PATIENCE_S = 30.0
 
 
-class Link:
+class LauncherLink:
     """A running launcher.
 
     Args:

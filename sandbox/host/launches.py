@@ -1,4 +1,4 @@
-"""What is under way: an attempt that the launcher launches or an inmate becomes, or a zygote.
+"""What is under way: an attempt that the launcher launches or a standby becomes, or a zygote.
 
 Each takes what it needs (sockets, pipes, a cgroup) before it is asked for, hands over the far ends, and holds the
 others until all of it is dead.
@@ -14,11 +14,11 @@ import socket
 from collections.abc import Callable, Sequence
 
 from sandbox.errors import LauncherError, printable
-from sandbox.host.attempt_io import Belongings, socket_pair
+from sandbox.host.attempt_io import AttemptIO, socket_pair
 from sandbox.host.cgroups import cgroup
 from sandbox.host.line import Line
-from sandbox.host.warm.standby_pool import Inmate
-from sandbox.host.warm.zygote_handle import Zygote
+from sandbox.host.warm.standby_pool import StandbyHandle
+from sandbox.host.warm.zygote_handle import ZygoteHandle
 from sandbox.protocol.control_messages import End, Ended
 from sandbox.protocol.lease import Lease
 from sandbox.protocol.messages import Message
@@ -39,19 +39,19 @@ class AttemptLaunch:
 
     dependents: Sequence[int] = ()
 
-    def __init__(self, belongings: Belongings, slot: int, lease: Lease | None) -> None:
+    def __init__(self, attempt_io: AttemptIO, slot: int, lease: Lease | None) -> None:
         """Raises `OSError`, having taken nothing."""
         control, far_control = socket_pair(socket.SOCK_SEQPACKET)
         self.slot = slot
-        self._belongings = belongings
-        belongings.far.insert(0, far_control.detach())
+        self._attempt_io = attempt_io
+        attempt_io.far.insert(0, far_control.detach())
         leases = () if lease is None else (lease.descriptor,)
-        self.handed_over = [*belongings.far, *leases, *belongings.procs]
-        self.confined = belongings.confined(control)
+        self.handed_over = [*attempt_io.far, *leases, *attempt_io.procs]
+        self.confined = attempt_io.confined(control)
 
     def close_far_ends(self) -> None:
         """They have been handed over, or never will be."""
-        self._belongings.close_far()
+        self._attempt_io.close_far()
 
     @property
     def pidfd(self) -> int:
@@ -73,7 +73,7 @@ class AttemptLaunch:
 
 
 class WarmLaunch:
-    """An attempt that an inmate becomes.
+    """An attempt that a standby becomes.
 
     Attributes:
         slot: `None`, since it has the identity of its zygote.
@@ -83,29 +83,29 @@ class WarmLaunch:
     slot = None
     dependents: Sequence[int] = ()
 
-    def __init__(self, number: int, zygote: Zygote, inmate: Inmate) -> None:
-        self._number, self._zygote, self._inmate = number, zygote, inmate
-        self._belongings = inmate.belongings
-        self.confined = inmate.belongings.confined(inmate.door)
+    def __init__(self, number: int, zygote: ZygoteHandle, standby: StandbyHandle) -> None:
+        self._number, self._zygote, self._standby = number, zygote, standby
+        self._attempt_io = standby.attempt_io
+        self.confined = standby.attempt_io.confined(standby.control)
         self.confined.last_resort = self._end_for_sure
         self.confined.walls = f"{zygote.walls}; warm"
         zygote.attempts[number] = self.confined
 
     def _end_for_sure(self) -> None:
-        """It was killed, and yet its cell does not say that it ended. Its siblings go on."""
-        self._inmate.kill_cell()
+        """It was killed, and yet its init does not say that it ended. Its siblings go on."""
+        self._standby.kill_init()
         self._zygote.dismiss("left what does not let its attempts end")
 
     def begin(self, name: str) -> None:
-        """Have the inmate become the attempt. Raises `LauncherError` if it is dead."""
+        """Have the standby become the attempt. Raises `LauncherError` if it is dead."""
         try:
-            self._belongings.admit(self._zygote.spec.limits.memory_bytes)
-            call(self._inmate.door, name)
+            self._attempt_io.admit(self._zygote.spec.limits.memory_bytes)
+            call(self._standby.control, name)
         except ConnectionError as error:
             raise LauncherError("the process that was prepared for it has died") from error
         except OSError as error:
             raise LauncherError(f"its cgroup cannot be had: {error.strerror}") from error
-        self.confined.begun(self._inmate.pidfd, self._inmate.listeners)
+        self.confined.begun(self._standby.pidfd, self._standby.listeners)
 
     @property
     def pidfd(self) -> int:
@@ -140,7 +140,7 @@ class ZygoteLaunch:
         group: cgroup.Group,
         slot: int,
         lease: Lease | None,
-        provide: Callable[[], Belongings],
+        provide: Callable[[], AttemptIO],
     ) -> None:
         """`provide` takes what an attempt will have. Raises `OSError`, having taken nothing."""
         self.slot = slot
@@ -149,7 +149,7 @@ class ZygoteLaunch:
         self._group = group
         self._killed = self._lease_over = False
         line = Line(self._hear, self.kill)
-        self.zygote = Zygote(spec, lease, line, group, provide)
+        self.zygote = ZygoteHandle(spec, lease, line, group, provide)
         leases = () if lease is None else (lease.descriptor,)
         self.handed_over = [line.far_end.fileno(), *leases, *group.procs]
 
@@ -163,7 +163,7 @@ class ZygoteLaunch:
         self.zygote.line.far_end.close()
 
     def started(self, pidfd: int, walls: str) -> None:
-        """Its warden has been forked."""
+        """Its zygote supervisor has been forked."""
         self.pidfd, self.zygote.walls = pidfd, walls
         self.zygote.line.listen()
         if self._killed:
@@ -213,7 +213,7 @@ class ZygoteLaunch:
             case {"lease_over": True}:
                 self._lease_over = True
             case _:
-                raise LauncherError("a warden said what no warden says")
+                raise LauncherError("a zygote supervisor said what no zygote supervisor says")
 
     def _settle(self, unfit: str) -> None:
         if not self.settled.done():

@@ -16,18 +16,18 @@ from pathlib import Path
 
 from sandbox.errors import LauncherError, SandboxError, SetupError
 from sandbox.host import lock, probe, set_id_files, temporary_lock
-from sandbox.host.attempt_io import Belongings
+from sandbox.host.attempt_io import AttemptIO
 from sandbox.host.cgroups import cgroup
 from sandbox.host.confined import Confined
-from sandbox.host.launcher_link import Link
+from sandbox.host.launcher_link import LauncherLink
 from sandbox.host.launches import AttemptLaunch, WarmLaunch, ZygoteLaunch
-from sandbox.host.live_launches import Roster
+from sandbox.host.live_launches import LiveLaunches
 from sandbox.host.relay_link import RelayLink
-from sandbox.host.tree_memory import Tree
+from sandbox.host.tree_memory import ProcessTree
 from sandbox.host.warm import footprint
-from sandbox.host.warm.standby_pool import Inmate
-from sandbox.host.warm.zygote_handle import UnfitHost, Zygote
-from sandbox.host.warm.zygote_pool import Zygotes
+from sandbox.host.warm.standby_pool import StandbyHandle
+from sandbox.host.warm.zygote_handle import UnfitHost, ZygoteHandle
+from sandbox.host.warm.zygote_pool import ZygotePool
 from sandbox.host.watchdog import Watchdog, Watched
 from sandbox.protocol.control_messages import End
 from sandbox.protocol.lease import Lease
@@ -76,13 +76,13 @@ class Sandbox:
         self._demanded = level
         self._packages = packages
         self._preload = preload
-        self._link: Link | None = None
+        self._link: LauncherLink | None = None
         self._relay = RelayLink()
         self._groups: cgroup.Groups | None = None
         self._is_dead = False
-        self._roster = Roster()
+        self._live = LiveLaunches()
         self._watchdog = Watchdog()
-        self._zygotes = Zygotes(self._start_zygote, self._roster.zygotes, keep_s=keep_warm_s, most=_MOST_ZYGOTES)
+        self._zygotes = ZygotePool(self._start_zygote, self._live.zygotes, keep_s=keep_warm_s, most=_MOST_ZYGOTES)
         self._burial: asyncio.Task[None] | None = None
         self._harmless: set[str] = set()  # folders that may be mounted to be written
 
@@ -104,7 +104,7 @@ class Sandbox:
             if self._groups is not None:
                 self._groups.sweep()
             self._is_dead = True  # until it is ready: nothing may be asked of it before
-            self._link = Link(self._on_message, self._on_death)
+            self._link = LauncherLink(self._on_message, self._on_death)
             await self._link.start(held, packages=self._packages, preload=self._preload)
             self._is_dead = False
             self.level, self.walls = await probe.strongest(self._try, self._demanded)
@@ -120,7 +120,7 @@ class Sandbox:
         if link is None:
             return
         await self._zygotes.close()
-        await self._roster.kill_all()
+        await self._live.kill_all()
         await asyncio.to_thread(self._watchdog.close)
         await link.close()
         await self._relay.close()
@@ -194,12 +194,12 @@ class Sandbox:
         if level is not Level.BASIC:
             await self._look_at_mounts(spec)
         self._start_relay(spec, level)
-        number = self._roster.new_number()
-        belongings = self._provide(spec.limits)
+        number = self._live.new_number()
+        attempt_io = self._provide(spec.limits)
         try:
-            launch = AttemptLaunch(belongings, self._roster.free_slot(), lease)
+            launch = AttemptLaunch(attempt_io, self._live.free_slot(), lease)
         except OSError as error:
-            belongings.discard()
+            attempt_io.discard()
             raise SetupError.caused_by("sockets and pipes", error) from error
         confined = launch.confined
         self._grant_network(spec, confined)
@@ -213,13 +213,13 @@ class Sandbox:
             raise
         return confined
 
-    async def _launch_warm(self, spec: Spec, zygote: Zygote) -> Confined:
+    async def _launch_warm(self, spec: Spec, zygote: ZygoteHandle) -> Confined:
         self._start_relay(spec, self.level)
-        number = self._roster.new_number()
+        number = self._live.new_number()
         occupied: list[Confined] = []
 
-        def occupy(inmate: Inmate) -> Confined:
-            launch = WarmLaunch(number, zygote, inmate)
+        def occupy(standby: StandbyHandle) -> Confined:
+            launch = WarmLaunch(number, zygote, standby)
             self._grant_network(spec, launch.confined)
             try:
                 launch.begin(spec.name)
@@ -227,13 +227,13 @@ class Sandbox:
                 launch.ended(End(error=error))
                 _abandon(launch.confined)
                 raise
-            self._roster.add(number, launch)
-            inmate.on_end = partial(self._roster.end, number)
+            self._live.add(number, launch)
+            standby.on_end = partial(self._live.end, number)
             occupied.append(launch.confined)
             return launch.confined
 
         try:
-            return await zygote.cells.take(occupy)
+            return await zygote.standbys.take(occupy)
         except BaseException:
             for confined in occupied:
                 _abandon(confined)
@@ -253,7 +253,7 @@ class Sandbox:
             confined.hosts.relay = partial(self._relay.take, endpoints)
 
     def _watch(self, spec: Spec, pid: int, on_excess: Callable[[], object], *, has_network: bool) -> Watched:
-        return self._watchdog.watch(Tree(pid, has_network=has_network), spec.limits.memory_bytes, on_excess)
+        return self._watchdog.watch(ProcessTree(pid, has_network=has_network), spec.limits.memory_bytes, on_excess)
 
     async def _look_at_mounts(self, spec: Spec) -> None:
         for source in (mount.source for mount in spec.mounts if mount.writable):
@@ -267,8 +267,8 @@ class Sandbox:
                     )
                 self._harmless.add(source)
 
-    async def _start_zygote(self, spec: Spec, lease: Lease | None) -> Zygote | str:
-        number = self._roster.new_number()
+    async def _start_zygote(self, spec: Spec, lease: Lease | None) -> ZygoteHandle | str:
+        number = self._live.new_number()
         if self.level is not Level.FULL:
             return UnfitHost(f"needs level full, and this is {self.level}")
         try:
@@ -280,7 +280,7 @@ class Sandbox:
             return UnfitHost("needs a cgroup, and none can be had here")
         try:
             provide = partial(self._provide, footprint.while_waiting(spec.limits))
-            launch = ZygoteLaunch(spec, group, self._roster.free_slot(), lease, provide)
+            launch = ZygoteLaunch(spec, group, self._live.free_slot(), lease, provide)
         except OSError:
             group.remove()
             raise
@@ -289,7 +289,7 @@ class Sandbox:
             async with asyncio.timeout(_WARM_UP_PATIENCE_S):
                 unfit = await launch.settled
             if not unfit:
-                await launch.zygote.cells.build_ahead()
+                await launch.zygote.standbys.build_ahead()
         except TimeoutError:
             unfit = f"took longer than {_WARM_UP_PATIENCE_S:g} s"
         except BaseException:
@@ -299,11 +299,11 @@ class Sandbox:
             launch.kill()
         return unfit or launch.zygote
 
-    def _provide(self, limits: Limits) -> Belongings:
+    def _provide(self, limits: Limits) -> AttemptIO:
         """What an attempt will have."""
         group = self._create_group(limits)
         try:
-            return Belongings(group)
+            return AttemptIO(group)
         except OSError as error:
             if group is not None:
                 group.remove()
@@ -322,7 +322,7 @@ class Sandbox:
     ) -> None:
         """Have the launcher launch."""
         assert self._link is not None, "a group was created"
-        self._roster.add(number, launch)
+        self._live.add(number, launch)
         request = {
             "id": number,
             "zygote": isinstance(launch, ZygoteLaunch),
@@ -335,7 +335,7 @@ class Sandbox:
         try:
             await self._link.send(request, launch.handed_over)
         except BaseException as error:  # nothing was sent
-            self._roster.end(
+            self._live.end(
                 number, End(error=error if isinstance(error, SandboxError) else LauncherError("not launched"))
             )
             raise
@@ -344,22 +344,22 @@ class Sandbox:
 
     def _on_message(self, message: Message, descriptors: list[int]) -> None:
         match message:
-            case {"started": int(number), "walls": str(walls)} if number in self._roster:
-                launch = self._roster[number]
+            case {"started": int(number), "walls": str(walls)} if number in self._live:
+                launch = self._live[number]
                 assert not isinstance(launch, WarmLaunch), "the launcher was not asked for it"
                 walls = f"{walls}; limits: {self._groups.description if self._groups else _NO_GROUPS}"
                 # Where this process has no descriptor left, the kernel has dropped the pidfd.
                 launch.started(descriptors.pop() if descriptors else -1, walls)
-            case {"ended": int(number), "cpu_time_s": cpu_time_s, "peak_bytes": peak_bytes} if number in self._roster:
-                self._roster.end(number, End(cpu_time_s, peak_bytes))
+            case {"ended": int(number), "cpu_time_s": cpu_time_s, "peak_bytes": peak_bytes} if number in self._live:
+                self._live.end(number, End(cpu_time_s, peak_bytes))
             case {"refused": int() | None as number, "step": str(step), "reason": str(reason), "errno": errno}:
-                self._roster.end(number or 0, End(error=SetupError(step, reason, errno)))
+                self._live.end(number or 0, End(error=SetupError(step, reason, errno)))
             case _:
                 raise LauncherError("the launcher said what no launcher says")
 
     def _on_death(self) -> None:
         self._is_dead = True
-        self._burial = asyncio.create_task(self._roster.bury_all())
+        self._burial = asyncio.create_task(self._live.bury_all())
 
 
 def _abandon(confined: Confined) -> None:

@@ -1,4 +1,4 @@
-"""The runner's end of a socket to a process that launches for it: the launcher, or the warden of a zygote."""
+"""The runner's end of a socket to a process that launches for it: the launcher, or a zygote supervisor."""
 
 from __future__ import annotations
 

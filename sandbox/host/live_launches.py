@@ -8,13 +8,13 @@ import itertools
 from sandbox.errors import LauncherError
 from sandbox.host.launches import AttemptLaunch, WarmLaunch, ZygoteLaunch
 from sandbox.host.line import until_readable
-from sandbox.host.warm.zygote_handle import Zygote
+from sandbox.host.warm.zygote_handle import ZygoteHandle
 from sandbox.protocol.control_messages import End
 
 Launch = AttemptLaunch | WarmLaunch | ZygoteLaunch
 
 
-class Roster:
+class LiveLaunches:
     """See the module."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Roster:
         slots = {launch.slot for launch in self._live.values()}
         return next(free for free in itertools.count() if free not in slots)
 
-    def zygotes(self) -> list[Zygote]:
+    def zygotes(self) -> list[ZygoteHandle]:
         """Those of which anything lives."""
         return [launch.zygote for launch in self._live.values() if isinstance(launch, ZygoteLaunch)]
 

@@ -35,7 +35,7 @@ _NO_FILES = (b"/dev/zero", b"/memfd:", b"/SYSV")
 _PRIVATE = (b"VmData", b"VmStk", b"VmExe", b"VmLib")
 
 
-class Tree:
+class ProcessTree:
     """A process and its descendants, without itself: it is their supervisor, and trusted.
 
     Args:

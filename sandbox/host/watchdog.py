@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from sandbox.host.tree_memory import Tree
+from sandbox.host.tree_memory import ProcessTree
 
 _PERIOD_S = 0.02
 #: A look at many processes takes time, and then they are looked at less often: this share of a core goes to it.
@@ -28,7 +28,7 @@ class Watched:
         cpu_time_s: that was seen, user and system.
     """
 
-    def __init__(self, tree: Tree, limit_bytes: int, on_excess: Callable[[], object]) -> None:
+    def __init__(self, tree: ProcessTree, limit_bytes: int, on_excess: Callable[[], object]) -> None:
         self.used_bytes = self.peak_bytes = 0
         self.cpu_time_s = 0.0
         self.limit_bytes = limit_bytes
@@ -60,7 +60,7 @@ class Watchdog:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def watch(self, tree: Tree, limit_bytes: int, on_excess: Callable[[], object]) -> Watched:
+    def watch(self, tree: ProcessTree, limit_bytes: int, on_excess: Callable[[], object]) -> Watched:
         """Watch a tree; `on_excess` is called once, from the watchdog's thread, when it passes its limit."""
         watched = Watched(tree, limit_bytes, on_excess)
         with self._changed:

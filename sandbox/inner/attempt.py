@@ -26,7 +26,7 @@ class Attempt:
         layout: what of the host every sandbox shows.
         owner_map: user namespace that translates owners of mounts, `None` where nothing is to translate.
         control: socket between the supervisor and the runner.
-        channel: socket between the task and the runner, for a zygote the one between it and its warden.
+        channel: socket between the task and the runner, for a zygote the one between it and its zygote supervisor.
         stdout: pipe to the runner, for a zygote nowhere.
         stderr: as `stdout`.
         life: pipe whose other end only the launcher holds.
@@ -37,7 +37,7 @@ class Attempt:
         scratch: folder of the host for its temporary files, below full; empty at full.
         proc: a /proc that can be written to, once there is one.
         trees: mounts that were opened and are not yet in their places.
-        file_rules: of Landlock, which an attempt of a zygote will be held to in its cell.
+        file_rules: of Landlock, which an attempt of a zygote will be held to in its init.
     """
 
     spec: Spec
@@ -57,7 +57,7 @@ class Attempt:
     most_files: int
     scratch: str
     proc: int = -1
-    trees: list[mounts.Tree] = field(default_factory=list)
+    trees: list[mounts.MountTree] = field(default_factory=list)
     file_rules: int = -1
 
     @property

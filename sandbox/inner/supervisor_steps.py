@@ -120,7 +120,7 @@ def _limit_user_namespace(attempt: Attempt) -> None:
     os.close(attempt.proc)
 
 
-def _runs_no_cells(attempt: Attempt) -> bool:
+def _runs_no_inits(attempt: Attempt) -> bool:
     return above_basic(attempt) and not attempt.is_zygote
 
 
@@ -160,7 +160,7 @@ SUPERVISOR_STEPS: tuple[Step, ...] = (
     Step("unprivileged user", _become_user, full_as_root, "unprivileged uid"),
     Step("no nested user namespaces", _limit_user_namespace, full),
     Step("tie to the launcher", _tie, full_as_root),
-    Step("capabilities", _drop_capabilities, _runs_no_cells, "no capabilities"),
+    Step("capabilities", _drop_capabilities, _runs_no_inits, "no capabilities"),
     Step("no new privileges", _forbid_new_privileges, always, "no_new_privs"),
     Step("shield", _shield, always),
     Step("lease", _check_lease, always),

@@ -21,7 +21,7 @@ _DEVICE = mount_calls.MOUNT_ATTR_RDONLY | mount_calls.MOUNT_ATTR_NOSUID | mount_
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
+class MountTree:
     """A detached mount tree and where it is to stand."""
 
     descriptor: int
@@ -30,17 +30,17 @@ class Tree:
     is_granted: bool = False  # asked for by the spec
 
 
-def open_shown(source: str, target: str) -> Tree:
+def open_shown(source: str, target: str) -> MountTree:
     """What is at `source`, read-only, with all that is mounted below it."""
     return _prepare(mount_calls.clone_mount(source), target, _SHOWN)
 
 
-def open_device(path: str) -> Tree:
+def open_device(path: str) -> MountTree:
     """A device of the host, at its own path."""
     return _prepare(mount_calls.clone_mount(path), path, _DEVICE)
 
 
-def open_granted(source: str, target: str, *, writable: bool, owner_map: int | None) -> Tree:
+def open_granted(source: str, target: str, *, writable: bool, owner_map: int | None) -> MountTree:
     """A mount that the spec asks for.
 
     Args:
@@ -71,10 +71,10 @@ def open_granted(source: str, target: str, *, writable: bool, owner_map: int | N
     return tree
 
 
-def open_again(target: str) -> Tree:
+def open_again(target: str) -> MountTree:
     """What stands in its place already, to be attached there once more after something was mounted over it."""
     tree = mount_calls.clone_mount(target)
-    return Tree(tree, target, stat.S_ISDIR(os.fstat(tree).st_mode), is_granted=False)
+    return MountTree(tree, target, stat.S_ISDIR(os.fstat(tree).st_mode), is_granted=False)
 
 
 def _open_place(path: str) -> int:
@@ -87,12 +87,12 @@ def _open_place(path: str) -> int:
         raise SetupError("mounts", reason, error.errno) from error
 
 
-def _prepare(tree: int, target: str, attributes: int, *, is_granted: bool = False) -> Tree:
+def _prepare(tree: int, target: str, attributes: int, *, is_granted: bool = False) -> MountTree:
     mount_calls.set_mount_attributes(tree, attributes)
-    return Tree(tree, target, stat.S_ISDIR(os.fstat(tree).st_mode), is_granted)
+    return MountTree(tree, target, stat.S_ISDIR(os.fstat(tree).st_mode), is_granted)
 
 
-def attach(tree: Tree) -> None:
+def attach(tree: MountTree) -> None:
     """Put an opened tree in its place, making the place where there is none."""
     if tree.is_folder:
         os.makedirs(tree.target, mode=0o755, exist_ok=True)

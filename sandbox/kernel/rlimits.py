@@ -58,7 +58,7 @@ def apply(limits: Limits, level: Level, *, most_files: int, counted_memory: bool
             user's processes, so those that there are come on top.
         counted_memory: whether a cgroup limits memory already.
         is_zygote: whether attempts are forked from it. They share its user namespace, so a cgroup limits the processes
-            of each; it holds a link to the cell of each, so they limit their descriptors for themselves.
+            of each; it holds a link to the init of each, so they limit their descriptors for themselves.
     """
     _limit(resource.RLIMIT_CORE, _NO_DUMP)
     _limit(resource.RLIMIT_MEMLOCK, _LOCKED_BYTES)

@@ -1,15 +1,15 @@
-"""What a cell, its zygote and its inmate say to each other, and the runner to an inmate: bytes of a fixed form.
+"""What an init, its zygote and its standby say to each other, and the runner to a standby: bytes of a fixed form.
 
 Every page that is written to after a fork has to be copied, on both sides of it, so as little as can be is done there.
 
-    cell ──"room", with the namespaces that inmates enter and the rules for their files──► zygote
-    cell ──"fork", with the inmate's door and its ipc namespace──► zygote ──exit: how the inmate ended──► cell
-    inmate ──"standing"──► cell, which then gives the near end of the door to the runner
-    runner ──"group", with the files by which processes join the attempt's cgroup──► cell
-    runner ──"yours", with what else will be the attempt's own──► inmate
-    runner ──the name of the attempt that it is now──► inmate
+    init ──"room", with the namespaces that standbys enter and the rules for their files──► zygote
+    init ──"fork", with the standby's control socket and ipc namespace──► zygote ──exit: how the standby ended──► init
+    standby ──"standing"──► init, which then gives the near end of the control socket to the runner
+    runner ──"group", with the files by which processes join the attempt's cgroup──► init
+    runner ──"yours", with what else will be the attempt's own──► standby
+    runner ──the name of the attempt that it is now──► standby
 
-A cell trusts nothing of what it hears.
+An init trusts nothing of what it hears.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from typing import NamedTuple
 
 from sandbox.protocol.messages import MOST_DESCRIPTORS, send_at_once, send_bytes
 
-#: What an inmate says when it is confined.
+#: What a standby says when it is confined.
 STANDING = b"standing"
-#: What a cell asks of its zygote.
+#: What an init asks of its zygote.
 ROOM = b"room"
 FORK = b"fork"
 _GROUP = b"group"
@@ -36,7 +36,7 @@ _ANCILLARY_BYTES = socket.CMSG_SPACE(MOST_DESCRIPTORS * 4)
 
 
 class Exit(NamedTuple):
-    """How an inmate ended, as far as the zygote tells."""
+    """How a standby ended, as far as the zygote tells."""
 
     exit_code: int | None = None
     signal: int | None = None
@@ -45,17 +45,17 @@ class Exit(NamedTuple):
 
 
 def show_room(link: socket.socket, given: Sequence[int]) -> None:
-    """Tell the zygote what the next inmates enter: namespaces, and with Landlock the rules that they are held to."""
+    """Tell the zygote what the next standbys enter: namespaces, and with Landlock the rules that they are held to."""
     send_bytes(link, ROOM, given)
 
 
 def ask_for_fork(link: socket.socket, given: Sequence[int]) -> None:
-    """Have the zygote fork an inmate: `given` are the far end of its door and the ipc namespace that it is to enter."""
+    """Have the zygote fork a standby: `given` are the far end of its control socket and its ipc namespace."""
     send_bytes(link, FORK, given)
 
 
 def asked(link: socket.socket) -> tuple[bytes, list[int]]:
-    """What the cell asks for, empty when it has ended, and what it gives for that."""
+    """What the init asks for, empty when it has ended, and what it gives for that."""
     try:
         return _receive(link, len(FORK))
     except ConnectionError:
@@ -63,17 +63,17 @@ def asked(link: socket.socket) -> tuple[bytes, list[int]]:
 
 
 def tell_exit(link: socket.socket, status: int, cpu_time_s: float, peak_bytes: int) -> None:
-    """Tell the cell of the inmate's end, by its wait status."""
+    """Tell the init of the standby's end, by its wait status."""
     _tell(link, _EXIT.pack(status, int(cpu_time_s * 1e6), peak_bytes))
 
 
 def tell_not_forked(link: socket.socket) -> None:
-    """Tell the cell that there is no inmate."""
+    """Tell the init that there is no standby."""
     _tell(link, _NOT_FORKED)
 
 
 def hear_exit(link: socket.socket) -> Exit:
-    """What the zygote tells of an inmate's end."""
+    """What the zygote tells of a standby's end."""
     told, given = _receive(link, 2 * _EXIT.size)
     for descriptor in given:  # it has none to give
         os.close(descriptor)
@@ -93,7 +93,7 @@ def read_exit(told: bytes) -> Exit:
 
 
 def give_group(send: Callable[[bytes, Sequence[int]], None], procs: Sequence[int]) -> None:
-    """Give the cell what its next inmate joins its cgroup by. Raises what `send` raises."""
+    """Give the init what its next standby joins its cgroup by. Raises what `send` raises."""
     send(_GROUP, procs)
 
 
@@ -102,27 +102,27 @@ def take_group(line: socket.socket) -> list[int]:
     return _receive(line, len(_GROUP))[1]
 
 
-def hand_over(door: socket.socket, given: Sequence[int]) -> None:
-    """Give the inmate what will be the attempt's own.
+def hand_over(control: socket.socket, given: Sequence[int]) -> None:
+    """Give the standby what will be the attempt's own.
 
     Raises `ConnectionError` if it is dead, and `CrowdedError`.
     """
-    send_at_once(door, _YOURS, given)
+    send_at_once(control, _YOURS, given)
 
 
-def take_over(door: socket.socket) -> list[int]:
+def take_over(control: socket.socket) -> list[int]:
     """Wait for what will be the attempt's own; nothing if no attempt will come."""
-    return _receive(door, len(_YOURS))[1]
+    return _receive(control, len(_YOURS))[1]
 
 
-def call(door: socket.socket, name: str) -> None:
-    """Have the inmate become the attempt of this name. Raises `ConnectionError` if it is dead."""
-    door.send(name.encode()[:_NAME_BYTES])
+def call(control: socket.socket, name: str) -> None:
+    """Have the standby become the attempt of this name. Raises `ConnectionError` if it is dead."""
+    control.send(name.encode()[:_NAME_BYTES])
 
 
-def await_call(door: socket.socket) -> bytes:
+def await_call(control: socket.socket) -> bytes:
     """Wait to become an attempt: its name, empty if none will come."""
-    return door.recv(_NAME_BYTES)
+    return control.recv(_NAME_BYTES)
 
 
 def _receive(peer: socket.socket, most: int) -> tuple[bytes, list[int]]:
@@ -135,4 +135,4 @@ def _tell(link: socket.socket, what: bytes) -> None:
     try:
         link.send(what)
     except OSError:
-        pass  # the cell has ended, and is not interested
+        pass  # the init has ended, and is not interested

@@ -129,7 +129,7 @@ def deeds():
     return done
 """
 _MODULE = f"import ctypes, fcntl, os, resource, signal, socket, struct, subprocess\nkept = []\n{DEEDS}"
-_CELL = "os.readlink('/proc/self/ns/pid')"
+_INIT = "os.readlink('/proc/self/ns/pid')"
 
 
 async def look(ask):
@@ -153,7 +153,7 @@ async def test_87_nothing_that_an_attempt_did_is_there_for_another(sandbox, acto
         await actor.finish(ask.confined)
 
     doer, sibling = await launch(), await launch()
-    cell = await doer(_CELL)
+    init = await doer(_INIT)
     expected = await look(doer)
     assert await look(sibling) == expected
 
@@ -166,12 +166,12 @@ async def test_87_nothing_that_an_attempt_did_is_there_for_another(sandbox, acto
     elsewhere = await launch()
     assert await look(elsewhere) == expected
     await end(doer)
-    cells = set()
+    inits = set()
     for _ in range(6):
         successor = await launch()
-        cells.add(await successor(_CELL))
+        inits.add(await successor(_INIT))
         assert await look(successor) == expected
         await end(successor)
-    assert cell in cells, "nothing was looked at where it was done"
+    assert init in inits, "nothing was looked at where it was done"
     while asked:
         await end(asked[-1])

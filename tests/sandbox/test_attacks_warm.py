@@ -184,11 +184,11 @@ async def test_82_all_that_is_kept_warm_holds_no_more_than_is_free(sandbox, acto
 
 
 def held(sandbox):
-    return sum(zygote.bytes for zygote in sandbox._roster.zygotes())
+    return sum(zygote.bytes for zygote in sandbox._live.zygotes())
 
 
 def held_by(sandbox, spec):
-    return sum(zygote.bytes for zygote in sandbox._roster.zygotes() if zygote.spec == spec)
+    return sum(zygote.bytes for zygote in sandbox._live.zygotes() if zygote.spec == spec)
 
 
 # --- 84: the fault of one attempt is not the end of its siblings -----------------------------------------------------
@@ -206,17 +206,17 @@ async def test_84_siblings_go_on_when_an_attempt_cannot_be_buried(sandbox, actor
     await assert_cold_then_end(sandbox, actor, spec, two)
 
 
-async def test_84_siblings_go_on_when_their_cells_are_told_that_they_are_over(sandbox, actor):
+async def test_84_siblings_go_on_when_their_inits_are_told_that_they_are_over(sandbox, actor):
     """By their zygote, or by who has a copy of the zygote's end: here once it is asked for the fourth cell."""
     lie = "[door.tell_exit(each.link, 0, 0, 0) for each in self._cells.values() if each is not cell]"
     spec = in_zygote(actor, ON_OBEYING.format(7, lie))
     attempts = [await launch_warm(sandbox, actor, spec) for _ in range(2)]
-    [zygote] = sandbox._roster.zygotes()
-    await eventually_async(lambda: zygote.cells.waiting)
+    [zygote] = sandbox._live.zygotes()
+    await eventually_async(lambda: zygote.standbys.waiting)
 
     attempts.append(await launch_warm(sandbox, actor, spec))
 
-    await eventually_async(lambda: zygote.cells.waiting or not zygote.ready)
+    await eventually_async(lambda: zygote.standbys.waiting or not zygote.ready)
     assert [await ask("6 * 7") for ask in attempts] == [42] * 3
     for ask in attempts:
         await end(actor, ask)
@@ -317,7 +317,7 @@ BEFOREHAND = {
 
 
 @pytest.mark.parametrize("what", BEFOREHAND)
-async def test_89_an_inmate_that_is_not_alone_becomes_no_attempt(sandbox, actor, what):
+async def test_89_an_standby_that_is_not_alone_becomes_no_attempt(sandbox, actor, what):
     fork = f"own = os.fork\ndef fork():\n if pid := own(): return pid\n {BEFOREHAND[what]}\n return 0\nos.fork = fork"
     spec = in_zygote(actor, fork)
     await sandbox.warm_up(spec)

@@ -109,7 +109,7 @@ def test_a_report_is_understood_or_refused(data):
     ("status", "means"),
     [(0, (0, None)), (3 << 8, (3, None)), (9, (None, 9)), (11 | 0x80, (None, 11)), (0x137F, (None, None))],
 )
-def test_a_cell_reads_how_an_inmate_ended(status, means):
+def test_a_init_reads_how_an_standby_ended(status, means):
     told = read_exit(struct.pack("=iQQ", status, 1_500_000, 4096))
 
     assert (told.exit_code, told.signal) == means
@@ -117,7 +117,7 @@ def test_a_cell_reads_how_an_inmate_ended(status, means):
 
 @fuzzed(300)
 @given(st.one_of(st.binary(), st.binary(min_size=20, max_size=20)).map(Said))
-def test_a_cell_reads_an_end_of_whatever_a_zygote_tells(data):
+def test_a_init_reads_an_end_of_whatever_a_zygote_tells(data):
     told = read_exit(data)
 
     assert told.exit_code is None or 0 <= told.exit_code <= 255

@@ -260,7 +260,7 @@ async def test_a_timeout_is_kept_while_its_caller_is_busy(box, monkeypatch):
     monkeypatch.setattr("sandbox.api.sandbox._LEASE_SLACK_S", 0.0)
     running = asyncio.create_task(box.call(job("hang"), timeout_s=1))
     await until_one_runs(box)
-    (launch,) = box._roster._live.values()
+    (launch,) = box._live._live.values()
 
     eventually(lambda: not Path(f"/proc/{launch.confined.pid}").exists())  # on this loop, which does nothing else
 
@@ -440,7 +440,7 @@ def test_the_examples_of_the_readme_print_what_it_says(tmp_path):
 
 def is_waiting(sandbox):
     """For an answer, so it has launched."""
-    return any(launch.confined._stream._waiting for launch in list(sandbox._roster._live.values()))
+    return any(launch.confined._stream._waiting for launch in list(sandbox._live._live.values()))
 
 
 async def until_one_runs(sandbox):
@@ -450,13 +450,13 @@ async def until_one_runs(sandbox):
 async def test_cancelling_kills_what_runs(box):
     running = asyncio.create_task(box.call(job("hang"), timeout_s=None))
     await until_one_runs(box)
-    (launch,) = box._roster._live.values()
+    (launch,) = box._live._live.values()
 
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
 
-    await eventually_async(lambda: not box._roster)
+    await eventually_async(lambda: not box._live)
     assert launch.confined.pidfd == -1
 
 
@@ -513,7 +513,7 @@ def test_an_interrupted_call_is_killed_and_the_sandbox_goes_on():
             sandbox.call(job("hang"), timeout_s=None)
         thread.join()
 
-        eventually(lambda: not sandbox._sandbox._roster)
+        eventually(lambda: not sandbox._sandbox._live)
         assert sandbox.call(job("echo"), 1).value == [[1], {}]
 
 

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from sandbox.host.tree_memory import Tree
+from sandbox.host.tree_memory import ProcessTree
 from sandbox.host.watchdog import Watchdog
 from support.waiting import eventually
 
@@ -86,14 +86,14 @@ def start():
 def test_all_that_it_holds_is_measured(start, kind, hides):
     hoarder = start(HOARDS[kind], hides=hides)
 
-    assert Tree(hoarder.pid, has_network=False).used_bytes(32 * MB) > 32 * MB
+    assert ProcessTree(hoarder.pid, has_network=False).used_bytes(32 * MB) > 32 * MB
 
 
 def test_what_processes_share_counts_once(start):
     sharing = start("kept = b'x' * (64 << 20)\n[os.fork() or sys.stdin.read() or os._exit(0) for _ in range(4)]")
 
-    assert Tree(sharing.pid, has_network=False).used_bytes(FOREVER) > 256 * MB
-    assert Tree(sharing.pid, has_network=False).used_bytes(128 * MB) < 128 * MB
+    assert ProcessTree(sharing.pid, has_network=False).used_bytes(FOREVER) > 256 * MB
+    assert ProcessTree(sharing.pid, has_network=False).used_bytes(128 * MB) < 128 * MB
 
 
 def test_it_tells_of_a_tree_that_passes_its_limit_once(start):
@@ -105,7 +105,7 @@ def test_it_tells_of_a_tree_that_passes_its_limit_once(start):
         excess.append(None)
         told.set()
 
-    watched = watchdog.watch(Tree(hoarder.pid, has_network=False), 48 * MB, on_excess)
+    watched = watchdog.watch(ProcessTree(hoarder.pid, has_network=False), 48 * MB, on_excess)
     assert told.wait(20)
     watchdog.close()
 
@@ -116,7 +116,7 @@ def test_it_tells_of_a_tree_that_passes_its_limit_once(start):
 def test_it_leaves_alone_what_stays_below_and_sees_what_it_used(start):
     modest = start("sum(range(5_000_000))")
     watchdog = Watchdog()
-    watched = watchdog.watch(Tree(modest.pid, has_network=False), 64 * MB, modest.kill)
+    watched = watchdog.watch(ProcessTree(modest.pid, has_network=False), 64 * MB, modest.kill)
 
     eventually(lambda: watched.cpu_time_s > 0)
     assert 0 < watched.peak_bytes < 64 * MB
@@ -128,7 +128,7 @@ def test_it_leaves_alone_what_stays_below_and_sees_what_it_used(start):
 
 def test_a_process_that_is_gone_uses_nothing(start):
     gone = start("pass")
-    tree = Tree(gone.pid, has_network=False)
+    tree = ProcessTree(gone.pid, has_network=False)
     assert tree.is_alive()
     gone.communicate()
 
@@ -138,7 +138,7 @@ def test_a_process_that_is_gone_uses_nothing(start):
 
 
 def test_a_pid_that_another_has_now_is_not_its_own(start, monkeypatch):
-    tree = Tree(start("pass").pid, has_network=False)
+    tree = ProcessTree(start("pass").pid, has_network=False)
     monkeypatch.setattr(tree, "_pid", os.getpid())
 
     assert not tree.is_alive()

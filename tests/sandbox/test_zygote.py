@@ -17,7 +17,7 @@ import sandbox as package
 from sandbox import LauncherError, Lease, Sandbox
 from sandbox.protocol.lease import boot_clock_ns
 from support.waiting import eventually, eventually_async
-from support.warm import importing, is_alive, is_warm, launcher, need_zygotes, wardens, zygotes
+from support.warm import importing, is_alive, is_warm, launcher, need_zygotes, supervisors, zygotes
 
 SECOND = 10**9
 
@@ -303,7 +303,7 @@ async def test_one_who_waits_for_it_may_give_up_and_another_gets_it(sandbox, act
 
 async def test_a_killed_zygote_ends_none_of_its_attempts_and_the_next_launch_works(sandbox, warm, actor):
     attempts = [await warm() for _ in range(3)]
-    [zygote], [held] = zygotes(sandbox), sandbox._roster.zygotes()
+    [zygote], [held] = zygotes(sandbox), sandbox._live.zygotes()
 
     zygote.kill()
     await eventually_async(lambda: held.fault)
@@ -319,10 +319,10 @@ async def test_a_killed_zygote_ends_none_of_its_attempts_and_the_next_launch_wor
     await eventually_async(lambda: not launcher(sandbox).children())
 
 
-async def test_a_killed_warden_ends_its_attempts_at_once_and_the_next_launch_works(sandbox, warm, actor):
+async def test_a_killed_supervisor_ends_its_attempts_at_once_and_the_next_launch_works(sandbox, warm, actor):
     attempts = [await warm() for _ in range(3)]
     neighbour = await sandbox.launch(actor.spec("echo"))
-    [process] = wardens(sandbox)
+    [process] = supervisors(sandbox)
 
     process.kill()
 
@@ -442,7 +442,7 @@ async def test_a_launch_that_is_cancelled_leaves_nothing(sandbox, actor):
         except asyncio.CancelledError:
             pass
 
-    await eventually_async(lambda: len(sandbox._roster) == 1)  # the zygote
+    await eventually_async(lambda: len(sandbox._live) == 1)  # the zygote
     assert await run(sandbox, actor, spec)
 
 

@@ -46,15 +46,15 @@ def launcher(sandbox: Sandbox) -> psutil.Process:
 def zygotes(sandbox: Sandbox) -> list[psutil.Process]:
     """Those that have warmed up or are about to; what they forked ahead of need, and has no name yet, is below them."""
     found = []
-    for warden in wardens(sandbox):
+    for supervisor in supervisors(sandbox):
         with contextlib.suppress(psutil.NoSuchProcess):  # it has just been retired
-            found += named(warden.children(), "zygote ")
+            found += named(supervisor.children(), "zygote ")
     return found
 
 
-def wardens(sandbox: Sandbox) -> list[psutil.Process]:
+def supervisors(sandbox: Sandbox) -> list[psutil.Process]:
     """The processes that guard them."""
-    return named(launcher(sandbox).children(), "isolane-warden")
+    return named(launcher(sandbox).children(), "isolane-zygote")
 
 
 def is_alive(process: psutil.Process) -> bool:

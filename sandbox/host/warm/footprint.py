@@ -1,7 +1,7 @@
 """What a zygote holds of the machine while no attempt of it runs, and whether that is the zygote and nothing else.
 
 While it warms up, its cgroup has the limits of an attempt. Then they are lowered to what it holds and what it takes to
-fork; and an inmate that waits has little more than nothing. So what all zygotes together can hold is known, and whoever
+fork; and a standby that waits has little more than nothing. So what all zygotes together can hold is known, and whoever
 shares out memory counts it. What was imported has no say in any of it: it is the kernel that limits and counts.
 """
 
@@ -13,16 +13,16 @@ import time
 from sandbox.host.cgroups.cgroup import Group
 from sandbox.spec import Limits
 
-#: What an inmate may hold until it is an attempt.
+#: What a standby may hold until it is an attempt.
 _WAITING_BYTES = 16 << 20
-#: Of a warden, and of each cell: forks of the launcher that run little.
+#: Of a zygote supervisor, and of each init: forks of the launcher that run little.
 _PROCESS_BYTES = 3 << 20
 #: What a zygote may take beside what it holds when it is ready.
 _SLACK_BYTES = 16 << 20
-#: A fork takes pages that the inmate writes to before it has a cgroup of its own, and tables of pages: of what it
+#: A fork takes pages that the standby writes to before it has a cgroup of its own, and tables of pages: of what it
 #: shares, one part in so many at most.
 _FORK_BYTES, _TABLES = 2 << 20, 256
-#: So many cells more are made ready for at once.
+#: So many inits more are made ready for at once.
 _STEP = 8
 #: Processor time that a look finds at most: so much a look, and for each fork.
 _LOOK_CPU_S, _FORK_CPU_S = 0.25, 0.1
@@ -39,14 +39,14 @@ class Footprint:
         self._most_bytes = limits.memory_bytes
         self._is_warm = False
         self._base_bytes = 0
-        self._cells = 0
+        self._inits = 0
         self._cpu_time_s = 0.0
         self._forks = 0
         self._suspected_at: float | None = None
 
-    def bytes(self, cells: int, waiting: int) -> int:
-        """What it can hold beside its attempts, with so many cells, in some of which an inmate waits."""
-        return self._limits.memory_bytes + (1 + cells) * _PROCESS_BYTES + waiting * _WAITING_BYTES
+    def bytes(self, inits: int, waiting: int) -> int:
+        """What it can hold beside its attempts, with so many inits, in some of which a standby waits."""
+        return self._limits.memory_bytes + (1 + inits) * _PROCESS_BYTES + waiting * _WAITING_BYTES
 
     def settle(self) -> None:
         """It has warmed up, and is to hold no more than that. Raises `OSError`."""
@@ -55,18 +55,18 @@ class Footprint:
         self._cpu_time_s = self._group.cpu_time_s() or 0.0
         self.make_ready_for(1)
 
-    def make_ready_for(self, cells: int) -> None:
-        """Let it fork into so many cells at once. Raises `OSError`."""
-        if not self._is_warm or cells <= self._cells:
+    def make_ready_for(self, inits: int) -> None:
+        """Let it fork into so many inits at once. Raises `OSError`."""
+        if not self._is_warm or inits <= self._inits:
             return
-        self._cells = -(-cells // _STEP) * _STEP
-        forks_bytes = self._cells * (_FORK_BYTES + self._base_bytes // _TABLES)
+        self._inits = -(-inits // _STEP) * _STEP
+        forks_bytes = self._inits * (_FORK_BYTES + self._base_bytes // _TABLES)
         memory = min(self._base_bytes + _SLACK_BYTES + forks_bytes, self._most_bytes)
-        self._limits = dataclasses.replace(self._limits, memory_bytes=memory, processes=1 + self._cells)
+        self._limits = dataclasses.replace(self._limits, memory_bytes=memory, processes=1 + self._inits)
         self._group.limit(self._limits)
 
     def fault(self, forking: int) -> str:
-        """What is wrong with it while it forks so many inmates, as the rest of "warming up, it …"; empty if nothing."""
+        """What is wrong with it while it forks so many standbys, as the rest of "warming up, it …", if anything."""
         if self._group.processes() <= 1 + forking:
             self._suspected_at = None
             return ""
@@ -83,15 +83,15 @@ class Footprint:
         return "left what works on by itself" if is_much else ""
 
     def kill(self) -> None:
-        """Kill all that is in it: the zygote, what it left, and inmates that have no cgroup of their own yet."""
+        """Kill all that is in it: the zygote, what it left, and standbys that have no cgroup of their own yet."""
         self._group.kill()
 
 
 def while_waiting(limits: Limits) -> Limits:
-    """What an inmate is held to that will become an attempt with these limits."""
+    """What a standby is held to that will become an attempt with these limits."""
     return dataclasses.replace(limits, memory_bytes=min(limits.memory_bytes, _WAITING_BYTES))
 
 
 def is_idle(group: Group) -> bool:
-    """Whether an inmate that waits in its cgroup does nothing but that."""
+    """Whether a standby that waits in its cgroup does nothing but that."""
     return group.processes() == 1 and (group.cpu_time_s() or 0.0) < _LOOK_CPU_S

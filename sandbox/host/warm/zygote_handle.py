@@ -1,7 +1,7 @@
-"""One zygote, as the runner holds it: its attempts, its cells, what it may hold, and how it is done with.
+"""One zygote, as the runner holds it: its attempts, its inits, what it may hold, and how it is done with.
 
-Whatever becomes of the process that forks, attempts that were forked from it go on: its warden buries them. So one that
-does what it should not is dismissed, which ends that process and what it left, and nothing else.
+Whatever becomes of the process that forks, attempts that were forked from it go on: its zygote supervisor reaps them.
+So one that does what it should not is dismissed, which ends that process and what it left, and nothing else.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable
 
 from sandbox.errors import SetupError
-from sandbox.host.attempt_io import Belongings
+from sandbox.host.attempt_io import AttemptIO
 from sandbox.host.cgroups import cgroup
 from sandbox.host.confined import Confined
 from sandbox.host.line import Line
 from sandbox.host.warm.footprint import Footprint
-from sandbox.host.warm.standby_pool import Cells
+from sandbox.host.warm.standby_pool import StandbyPool
 from sandbox.protocol.lease import Lease
 from sandbox.spec import Spec
 
@@ -27,16 +27,16 @@ class UnfitHost(str):
     __slots__ = ()
 
 
-class Zygote:
+class ZygoteHandle:
     """One zygote, as the runner holds it.
 
     Attributes:
         spec: of its attempts, the name aside.
         lease: under which it runs.
-        line: to its warden.
+        line: to its zygote supervisor.
         walls: around its attempts, in one line.
         gone: set when all of it is dead.
-        cells: where its attempts are.
+        standbys: where its attempts are, and what stands by to be one.
         attempts: those that are forked from it and not yet dead, by their numbers.
         fault: why it was dismissed, as the rest of "warming up, it …"; empty if it was not.
         ready: whether attempts can be forked from it.
@@ -49,12 +49,12 @@ class Zygote:
         lease: Lease | None,
         line: Line,
         group: cgroup.Group,
-        provide: Callable[[], Belongings],
+        provide: Callable[[], AttemptIO],
     ) -> None:
         self.spec, self.lease, self.line = spec, lease, line
         self._footprint: Footprint | None = Footprint(group, spec.limits)
         self.walls = self.fault = ""
-        self.cells = Cells(line, self.dismiss, provide, self._on_cells)
+        self.standbys = StandbyPool(line, self.dismiss, provide, self._on_inits)
         self.attempts: dict[int, Confined] = {}
         self.ready = False
         self.gone = asyncio.Event()
@@ -73,24 +73,24 @@ class Zygote:
         if self._footprint is None:
             return
         self._footprint.kill()
-        self.cells.leave()
+        self.standbys.leave()
         self.retire()
 
     def over(self) -> None:
         """All of it is dead, and its cgroup may serve others."""
         self.ready, self._footprint = False, None
-        self.cells.close()
+        self.standbys.close()
         self.gone.set()
 
     @property
     def bytes(self) -> int:
         """What it can hold, its attempts aside."""
-        return 0 if self._footprint is None else self._footprint.bytes(self.cells.count, self.cells.waiting)
+        return 0 if self._footprint is None else self._footprint.bytes(self.standbys.count, self.standbys.waiting)
 
     @property
     def is_used(self) -> bool:
         """Whether an attempt of it runs or is about to."""
-        return bool(self.attempts) or self.cells.is_wanted
+        return bool(self.attempts) or self.standbys.is_wanted
 
     def warmed_up(self) -> None:
         """Attempts can be forked from it. Raises `OSError`."""
@@ -101,13 +101,13 @@ class Zygote:
     def look(self) -> None:
         """See whether it does what it should, and nothing else; if not, it is dismissed."""
         if self._footprint is not None:
-            held, cells = self._footprint, self.cells
-            fault = held.fault(cells.forking) or held.overwork(cells.forks) or cells.fault()
+            held, inits = self._footprint, self.standbys
+            fault = held.fault(inits.forking) or held.overwork(inits.forks) or inits.fault()
             if fault:
                 self.dismiss(fault)
 
-    def _on_cells(self, count: int) -> None:
-        """There will be so many cells. Raises `SetupError`."""
+    def _on_inits(self, count: int) -> None:
+        """There will be so many inits. Raises `SetupError`."""
         if self._footprint is not None:
             try:
                 self._footprint.make_ready_for(count)

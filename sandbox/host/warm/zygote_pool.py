@@ -19,7 +19,7 @@ import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 
 from sandbox.errors import SandboxError
-from sandbox.host.warm.zygote_handle import UnfitHost, Zygote
+from sandbox.host.warm.zygote_handle import UnfitHost, ZygoteHandle
 from sandbox.protocol.lease import Lease
 from sandbox.spec import Spec
 
@@ -32,7 +32,7 @@ _LOOK_S = 5.0
 _logger = logging.getLogger(__name__)
 
 
-class Zygotes:
+class ZygotePool:
     """Those of one sandbox.
 
     Args:
@@ -47,8 +47,8 @@ class Zygotes:
 
     def __init__(
         self,
-        start: Callable[[Spec, Lease | None], Awaitable[Zygote | str]],
-        alive: Callable[[], Sequence[Zygote]],
+        start: Callable[[Spec, Lease | None], Awaitable[ZygoteHandle | str]],
+        alive: Callable[[], Sequence[ZygoteHandle]],
         *,
         keep_s: float,
         most: int,
@@ -56,7 +56,7 @@ class Zygotes:
         self._start, self._alive = start, alive
         self.free_bytes: Callable[[], float] = lambda: float("inf")
         self._keep_s, self._most = keep_s, most
-        self._known: dict[Hashable, Zygote] = {}
+        self._known: dict[Hashable, ZygoteHandle] = {}
         self._starting: dict[Hashable, asyncio.Task[None]] = {}
         self._seen: dict[Hashable, float] = {}
         self._unfit: dict[Hashable, str] = {}
@@ -84,7 +84,7 @@ class Zygotes:
             await going[0].gone.wait()
         return True
 
-    def find(self, spec: Spec, lease: Lease | None) -> Zygote | None:
+    def find(self, spec: Spec, lease: Lease | None) -> ZygoteHandle | None:
         """One to fork this attempt from, if there is; if not, one may be started for those that follow."""
         if spec.warm_up is None or self._keep_s <= 0:
             return None
@@ -110,7 +110,7 @@ class Zygotes:
             await asyncio.wait([self._begin(key, spec, lease)])  # which is not cancelled with one who waits for it
         return "" if key in self._known else self._unfit.get(key, "found no room beside others that are in use")
 
-    def give_up(self, zygote: Zygote, reason: str) -> None:
+    def give_up(self, zygote: ZygoteHandle, reason: str) -> None:
         """Fork no more from it, since an attempt could not be, nor from another for its spec."""
         key = _key(zygote.spec)
         if self._known.get(key) is zygote:
@@ -136,7 +136,7 @@ class Zygotes:
         self._unfit.clear()
         self._told.clear()
 
-    def _usable(self, key: Hashable, lease: Lease | None) -> Zygote | None:
+    def _usable(self, key: Hashable, lease: Lease | None) -> ZygoteHandle | None:
         """The one that is there, if an attempt may be forked from it; if not, it is done with."""
         zygote = self._known.get(key)
         if zygote is None:

@@ -1,11 +1,11 @@
-"""The network namespace of a cell's attempts. It serves one after another as long as none has left a trace in it.
+"""The network namespace of an init's attempts. It serves one after another as long as none has left a trace in it.
 
 No interface is up in it, so no packet is kept or counted. Still each attempt to send one is counted, for all to read,
 and sockets in flight to themselves stay for a while. So what the kernel counts is looked at after each attempt, and if
 anything of it moved, the next attempt has a new namespace, which costs more than the look. Where hosts are granted,
 the listeners that were made in it are the relay's, and it serves only once.
 
-The cell itself stays in the warden's namespace, or its own sockets would be counted here.
+The init itself stays in the zygote supervisor's namespace, or its own sockets would be counted here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SOCKETS = "sockstat"
 _MOST_BYTES = 64 << 10
 
 
-class CellNetwork:
+class NetworkTraces:
     """See the module.
 
     Attributes:

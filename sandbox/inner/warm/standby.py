@@ -1,10 +1,10 @@
-"""An inmate: what a zygote forks into a cell. It confines itself, moves in, waits at its door, and is the next attempt.
+"""A standby: what a zygote forks ahead of need. It confines itself, waits, and becomes the next attempt.
 
 A page that is written to after a fork has to be copied first, and that is what most of an attempt's time goes to: to
 use an object is to write to it (how often it is referred to), and each further object may lie on a further page. So
-all that can be is made ahead, in the zygote, and what an inmate does is a few calls that are ready to be done.
+all that can be is made ahead, in the zygote, and what a standby does is a few calls that are ready to be done.
 
-It needs no parent-death signal: the warden ends with its zygote, and everything in its pid namespace with it.
+It needs no parent-death signal: its init ends when nobody wants it, and everything in the pid namespace with it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from sandbox.kernel.syscalls import Prepared, checked
 from sandbox.protocol import messages, standby_messages
 from sandbox.protocol.channel import Channel
 
-#: Where an inmate has its door.
-_DOOR_DESCRIPTOR = CHANNEL_DESCRIPTOR + 1
+#: Where a standby has its control socket.
+_CONTROL_DESCRIPTOR = CHANNEL_DESCRIPTOR + 1
 #: Steps in order: their names, and the call that each is.
 Confinement = Sequence[tuple[str, Prepared]]
 
 
 def confinement(attempt: Attempt) -> Confinement:
-    """How an inmate confines itself ahead of need."""
+    """How a standby confines itself ahead of need."""
     steps = [
         # An open file has flags and an owner, which whoever shares it can change.
         ("stdin", syscalls.prepared("close", 0)),
@@ -49,32 +49,32 @@ def confinement(attempt: Attempt) -> Confinement:
     return steps
 
 
-class Inmate:
-    """What all inmates of a zygote have in common, made ahead. The caller has a socket as its channel."""
+class Standby:
+    """What all standbys of a zygote have in common, made ahead. The caller has a socket as its channel."""
 
     def __init__(self, attempt: Attempt) -> None:
         self._entry = attempt.spec.entry
         self._files = rlimits.of_files(attempt.spec.limits.open_files)
         self._channel = Channel(_unix_socket(CHANNEL_DESCRIPTOR))
-        os.dup2(CHANNEL_DESCRIPTOR, _DOOR_DESCRIPTOR, inheritable=False)  # so that nothing else has the number
-        self._door = _unix_socket(_DOOR_DESCRIPTOR)
+        os.dup2(CHANNEL_DESCRIPTOR, _CONTROL_DESCRIPTOR, inheritable=False)  # so that nothing else has the number
+        self._control = _unix_socket(_CONTROL_DESCRIPTOR)
         numpy = sys.modules.get("numpy.random")
         self._seed = None if numpy is None else numpy.seed
         if self._entry.partition(":")[0] in sys.modules:
             with contextlib.suppress(AttributeError):  # which is the attempt's to raise
                 look_up(self._entry)
 
-    def live(self, own_door: int, confinement: Confinement) -> NoReturn:
+    def live(self, own_control: int, confinement: Confinement) -> NoReturn:
         """What the process does: confine itself, take what will be the attempt's own, and become it when called."""
-        step = "door"
+        step = "control socket"
         try:
-            os.dup2(own_door, _DOOR_DESCRIPTOR, inheritable=False)
+            os.dup2(own_control, _CONTROL_DESCRIPTOR, inheritable=False)
             if self._seed is not None:
                 self._seed()
             for step, call in confinement:
                 checked(call(), step)
-            self._door.send(standby_messages.STANDING)
-            if given := standby_messages.take_over(self._door):
+            self._control.send(standby_messages.STANDING)
+            if given := standby_messages.take_over(self._control):
                 channel, stdout, stderr = given
                 step = "descriptors"
                 # What was given has higher numbers than these, which the zygote holds: it gave them to nothing.
@@ -82,12 +82,12 @@ class Inmate:
                 os.dup2(stdout, 1)
                 os.dup2(stderr, 2)
                 resource.setrlimit(resource.RLIMIT_NOFILE, self._files)
-                if name := standby_messages.await_call(self._door):
+                if name := standby_messages.await_call(self._control):
                     syscalls.set_process_name(name)
-                    syscalls.close_range(_DOOR_DESCRIPTOR)  # the door, and all the numbers above
+                    syscalls.close_range(_CONTROL_DESCRIPTOR)  # the control socket, and all the numbers above
                     os._exit(run(self._entry, self._channel))
         except Exception as error:
-            messages.send(self._door, SetupError.caused_by(step, error).to_document())
+            messages.send(self._control, SetupError.caused_by(step, error).to_document())
         finally:
             os._exit(1)
 

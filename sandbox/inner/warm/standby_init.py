@@ -1,38 +1,38 @@
-"""A cell: the namespaces of one attempt of a zygote at a time, and the trusted process that holds them, their PID 1.
+"""A standby's init: the trusted PID 1 of the namespaces that serve one attempt of a zygote at a time.
 
-    cell ──"fork", with its namespaces──► zygote ──fork──► inmate: enters the cell, confines itself, waits at its door
-      └──"standing", with the door──► runner ──what is an attempt's own──► the inmate, which becomes the attempt
+    init ──"fork", with its namespaces──► zygote ──fork──► standby: enters them, confines itself, waits
+      └──"standing", with its control socket──► runner ──what is an attempt's own──► the standby becomes the attempt
 
 Namespaces take the kernel longer to make and to take down than all else that an attempt is made of, so they serve one
 attempt after another, of the same code under the same limits. That shows in none of them. Before the next one, every
-process of the last is dead: the cell kills all that there is, waits, and asks the kernel whether it is alone; if it is
+process of the last is dead: the init kills all that there is, waits, and asks the kernel whether it is alone; if it is
 not, it ends, and everything goes down with it. What else an attempt could leave, kind by kind:
 
     pid      processes: killed. How many there were shows in the next pid; so does nothing else.
     mnt      scratch space is made anew once anything in it was changed (`untouched`). All else is read-only, and
              nothing in here has the right to mount.
-    net      made anew once a counter in it moved or a socket is left (`cell_network`); with granted hosts it, and so
-             the cell, serves once.
+    net      made anew once a counter in it moved or a socket is left (`init_network`); with granted hosts it, and so
+             the init, serves once.
     ipc      new for each attempt.
     uts, user, cgroup, time
              nothing in here has the right to change anything of them.
     memory and attributes of processes
-             an attempt is forked from the zygote, which is there before it and runs nothing for it. The cell itself
+             an attempt is forked from the zygote, which is there before it and runs nothing for it. The init itself
              has the attempt's user, so the filter of system calls denies what would change the process 1 by its pid;
              its /proc is read-only, and signals to it are ignored, so that none stays pending.
     open files
-             the attempt's own, all of them: 0 is opened by the inmate, 1 to 3 are given to it, others are closed. A
+             the attempt's own, all of them: 0 is opened by the standby, 1 to 3 are given to it, others are closed. A
              zygote that holds shared memory which can be written is refused (`fitness`).
     cgroup   renewed before it serves again (`cgroup_pool`).
 
-The inmate is put into the attempt's cgroup from here, before it is known to the runner: what it is forked from has run
+The standby is put into the attempt's cgroup from here, before it is known to the runner: what it is forked from has run
 code of the spec, and is not asked. Then no other process was made in these namespaces, which the kernel tells by the
 pid that it gave last. So all that an attempt ever starts is counted as its own; until then the zygote's cgroup counts.
 
-On the line to the runner, which no one else can write to: first `cell`, with a pidfd of it; then for each inmate
-`standing`, with its door, a pidfd of it and the listeners of granted hosts, and `ended` when it and all that it started
-are dead; or the step that failed. The runner gives the cgroup of each, and kills an inmate by the pidfd. When it
-closes the line, the cell ends.
+On the line to the runner, which no one else can write to: first `init`, with a pidfd of it; then for each standby
+`standing`, with its control socket, a pidfd of it and the listeners of granted hosts, and `ended` when it and all that
+it started are dead; or the step that failed. The runner gives the cgroup of each, and kills it by the pidfd. When
+it closes the line, the init ends.
 
 Attempts have the pids from 3 on: the zygote had the 2, and libraries tell by their pid that they were forked.
 """
@@ -51,8 +51,8 @@ from sandbox.errors import SetupError, printable
 from sandbox.inner.attempt import Attempt, carry_out
 from sandbox.inner.task_steps import with_landlock
 from sandbox.inner.warm import scratch_changes
-from sandbox.inner.warm.network_traces import CellNetwork
-from sandbox.inner.warm.standby_init_steps import CELL_STEPS, CLEAR_STEPS, ROOM_STEPS, TURN_STEPS, room_kinds
+from sandbox.inner.warm.network_traces import NetworkTraces
+from sandbox.inner.warm.standby_init_steps import CLEAR_STEPS, INIT_STEPS, ROOM_STEPS, TURN_STEPS, room_kinds
 from sandbox.kernel import descriptors, syscalls
 from sandbox.protocol import messages
 from sandbox.protocol.standby_messages import STANDING, Exit, ask_for_fork, hear_exit, show_room, take_group
@@ -63,7 +63,7 @@ _KINDS = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS
 
 
 def make() -> int:
-    """Fork the process of a cell; 0 in that. Raises `SetupError`."""
+    """Fork the process of an init; 0 in that. Raises `SetupError`."""
     try:
         return syscalls.clone(_KINDS)
     except OSError as error:
@@ -71,20 +71,20 @@ def make() -> int:
 
 
 def serve(attempt: Attempt, line: socket.socket, link: socket.socket) -> NoReturn:
-    """What the process of a cell does, for attempts like `attempt`; `link` leads to the zygote. Never returns."""
+    """What the process of an init does, for attempts like `attempt`; `link` leads to the zygote. Never returns."""
     try:
-        syscalls.set_process_name(b"isolane-cell")
+        syscalls.set_process_name(b"isolane-init")
         attempt.is_zygote = False  # what is confined here
         descriptors.keep_only((line.fileno(), link.fileno()))
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel takes the orphans of attempts off its hands
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's is another
         syscalls.set_signal_mask(0)  # by default the kernel keeps them from a PID 1; blocked, they would stay pending
         itself = os.pidfd_open(os.getpid())
-        messages.send(line, {"cell": True}, [itself])
+        messages.send(line, {"init": True}, [itself])
         os.close(itself)
-        carry_out(CELL_STEPS, attempt)
+        carry_out(INIT_STEPS, attempt)
         _use_up_a_pid()
-        here = Cell(attempt, line, link)
+        here = StandbyInit(attempt, line, link)
         while here.host() and not attempt.spec.endpoints():
             pass
     except SetupError as error:
@@ -100,14 +100,14 @@ def _use_up_a_pid() -> None:
         os._exit(0)
 
 
-class Cell:
+class StandbyInit:
     """See the module."""
 
     def __init__(self, attempt: Attempt, line: socket.socket, link: socket.socket) -> None:
         """Raises `SetupError`."""
         self._attempt, self._line, self._link = attempt, line, link
         try:
-            self._network = None if attempt.spec.shares_network else CellNetwork(attempt.spec.endpoints())
+            self._network = None if attempt.spec.shares_network else NetworkTraces(attempt.spec.endpoints())
         except OSError as error:
             raise SetupError.caused_by("network", error) from error
         self._last_pid = os.open("/proc/loadavg", os.O_RDONLY | os.O_CLOEXEC)
@@ -119,7 +119,7 @@ class Cell:
         self._kept = [_open_namespace(kind) for kind in room_kinds(attempt) if kind != "net"]
 
     def host(self) -> bool:
-        """Serve one attempt, from the fork of its inmate to the end of all that it started; whether it may serve again.
+        """Serve one attempt, from the fork of its standby to the end of all that it started; whether it may again.
 
         Raises `SetupError`, and `ConnectionError` where the zygote is dead.
         """
@@ -130,26 +130,26 @@ class Cell:
             show_room(self._link, self._room())
             self._shows_room = False
         carry_out(TURN_STEPS, self._attempt)
-        door, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        messages.tell_senders(door)
-        messages.take_no_descriptors(door)
-        with door:
+        control, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        messages.tell_senders(control)
+        messages.take_no_descriptors(control)
+        with control:
             with far:
                 ipc = _open_namespace("ipc")
                 before = self._pid_given_last()
                 ask_for_fork(self._link, [far.fileno(), ipc])
                 os.close(ipc)
-            standing = self._until_standing(door, before)
+            standing = self._until_standing(control, before)
             if isinstance(standing, int):
                 if self._pristine is None:
                     self._pristine = scratch_changes.state(self._scratch)
                 listeners = self._network.listeners if self._network is not None else []
-                given = [door.fileno(), standing, *(listener.fileno() for listener in listeners)]
+                given = [control.fileno(), standing, *(listener.fileno() for listener in listeners)]
                 messages.send(self._line, {"standing": True}, given)
                 for listener in listeners:
                     listener.close()  # with the relay, nobody listens any more
         if isinstance(standing, SetupError):
-            raise standing  # what is left of the inmate ends with the cell
+            raise standing  # what is left of the standby ends with the init
         end = self._until_ended(standing)
         os.close(standing)
         _kill_all()
@@ -166,11 +166,11 @@ class Cell:
         network = () if self._network is None else (self._network.namespace,)
         return [*self._kept, *network, *rules]
 
-    def _until_standing(self, door: socket.socket, before: int) -> int | SetupError:
-        """A pidfd of the inmate, or why there is none; `before` is the pid that was given last before its fork."""
-        if door.fileno() not in self._wait(door.fileno(), self._link.fileno()):
+    def _until_standing(self, control: socket.socket, before: int) -> int | SetupError:
+        """A pidfd of the standby, or why there is none; `before` is the pid that was given last before its fork."""
+        if control.fileno() not in self._wait(control.fileno(), self._link.fileno()):
             return SetupError("fork", "the zygote could not fork")
-        said, given, sender = messages.receive_from(door)
+        said, given, sender = messages.receive_from(control)
         for descriptor in given:  # it has none to give
             os.close(descriptor)
         if said != STANDING:
@@ -183,12 +183,12 @@ class Cell:
             self._have_counted(sender)
         except OSError as error:
             return SetupError.caused_by("cgroup", error)
-        if not sender == self._pid_given_last() == before + 1:  # if the kernel begins again at 2, another cell will do
+        if not sender == self._pid_given_last() == before + 1:  # if the kernel begins again at 2, another init will do
             return SetupError("fork", "it is not alone")
         return standing
 
     def _have_counted(self, pid: int) -> None:
-        """Put the inmate into its cgroup. Raises `OSError`."""
+        """Put the standby into its cgroup. Raises `OSError`."""
         groups = take_group(self._line)
         if not groups:
             os._exit(0)  # no attempt will come, or this process has no descriptor left
@@ -204,7 +204,7 @@ class Cell:
         return int(os.pread(self._last_pid, 128, 0).split()[-1])
 
     def _until_ended(self, standing: int) -> Exit | None:
-        """Wait until the inmate has ended; how, as the zygote tells, `None` if it does not tell or lies."""
+        """Wait until the standby has ended; how, as the zygote tells, `None` if it does not tell or lies."""
         self._wait(self._link.fileno())
         end = hear_exit(self._link)
         if _is_over(standing):
@@ -248,7 +248,7 @@ def _is_over(pidfd: int) -> bool:
 
 
 def _wait_for_burials() -> None:
-    """Wait until nothing is left that was killed, while its zygote, or the warden in its place, buries it."""
+    """Wait until nothing is left that was killed, while its zygote, or the supervisor in its place, reaps it."""
     until = time.monotonic() + _BURIAL_S
     with contextlib.suppress(ProcessLookupError):
         while time.monotonic() < until:

@@ -1,15 +1,15 @@
-"""How an attempt of a zygote is confined: what its cell does, and what the process does that moves in.
+"""How an attempt of a zygote is confined: what its init does, and what the process does that moves in.
 
-A zygote went through `SUPERVISOR_STEPS` (its warden) and `TASK_STEPS` (itself), so an attempt forked from it stands
+A zygote went through `SUPERVISOR_STEPS` (its supervisor) and `TASK_STEPS` (itself), so an attempt forked from it stands
 within all their walls from its first instruction on. What is left is what it may not share with other attempts of its
-zygote: processes, mounts, network, ipc, scratch space, a cgroup. The cell has done `CELL_STEPS` once, and does
+zygote: processes, mounts, network, ipc, scratch space, a cgroup. The init has done `INIT_STEPS` once, and does
 `TURN_STEPS` before each attempt. Scratch space is made by `ROOM_STEPS`, and serves until an attempt has changed
-anything in it; after that one the cell does `CLEAR_STEPS`. The zygote may enter the cell's namespaces; the inmate
-that it forks closes the door behind itself, and is given what will be an attempt's own, all of it ahead of need. When
-an attempt is to be executed, it becomes that (`inmate`).
+anything in it; after that one the init does `CLEAR_STEPS`. The zygote may enter the init's namespaces; the standby that
+it forks drops the means to do so, and is given what will be an attempt's own, all of it ahead of need. When an attempt
+is to be executed, it becomes that (`standby`).
 
 What a process does after a fork, or before one, it does on pages that have to be copied when they are first written to.
-So whatever can be done in the cell, which forks nothing, is done there.
+So whatever can be done in the init, which forks nothing, is done there.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _unmount_scratch(_: Attempt) -> None:
     rootfs.unmount_scratch()
 
 
-CELL_STEPS: tuple[Step, ...] = (Step("proc", _mount_proc, always),)
+INIT_STEPS: tuple[Step, ...] = (Step("proc", _mount_proc, always),)
 
 ROOM_STEPS: tuple[Step, ...] = (
     Step("scratch space", mount_own_scratch, always),
@@ -57,5 +57,5 @@ CLEAR_STEPS: tuple[Step, ...] = (
 
 
 def room_kinds(attempt: Attempt) -> tuple[str, ...]:
-    """The namespaces of its cell that an inmate enters, in order, before the one for ipc, which is new for each."""
+    """The namespaces of its init that a standby enters, in order, before the one for ipc, which is new for each."""
     return ("pid", "mnt") if attempt.spec.shares_network else ("pid", "mnt", "net")

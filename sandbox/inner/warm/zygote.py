@@ -1,14 +1,14 @@
 """The zygote: a confined process that has warmed up, and from which attempts are forked.
 
 It stands within all walls that its attempts stand in, and has two capabilities in its own user namespace that they have
-not: to enter (setns) the cells of its warden. What is imported in it is the task's, so nobody trusts what it says: it
-can harm its own attempts, and no one else.
+not: to enter (setns) the namespaces of its standbys' inits. What is imported in it is the task's, so nobody trusts what
+it says: it can harm its own attempts, and no one else.
 
-    warden ──"cell" with a link to one──► zygote ◄──"room" with its namespaces, "fork"── cell
-       ◄──"ready" or "unfit" once────────────┘ └──fork──► inmate, in the cell: waits at the door
-                                               └──────"exited", and how──► cell
+    zygote supervisor ──"init" with a link to one──► zygote ◄──"room" with its namespaces, "fork"── init
+       ◄──"ready" or "unfit" once────────────┘ └──fork──► standby, in the init: waits at the control socket
+                                               └──────"exited", and how──► init
 
-Randomness: what is forked has a pid of its own in the cell, other than the zygote's, so that libraries which tell a
+Randomness: what is forked has a pid of its own in the init, other than the zygote's, so that libraries which tell a
 fork by it (OpenSSL) start anew; Python's `random` and numpy's global state are seeded anew. A generator that a module
 made for itself at import is the same in every attempt.
 """
@@ -29,27 +29,27 @@ from sandbox.inner.attempt import CHANNEL_DESCRIPTOR, Attempt, carry_out
 from sandbox.inner.task import flush_streams
 from sandbox.inner.task_steps import TASK_STEPS, with_landlock
 from sandbox.inner.warm import fork_safety
-from sandbox.inner.warm.standby import Confinement, Inmate, confinement
+from sandbox.inner.warm.standby import Confinement, Standby, confinement
 from sandbox.inner.warm.standby_init_steps import room_kinds
 from sandbox.kernel import syscalls
 from sandbox.protocol import messages, standby_messages
 
 
 def become_zygote(attempt: Attempt) -> NoReturn:
-    """Confine the caller, warm up, and fork attempts until the warden is gone. Never returns, never raises."""
+    """Confine the caller, warm up, and fork attempts until its supervisor is gone. Never returns, never raises."""
     try:
-        warden = socket.socket(fileno=os.dup(attempt.channel))
+        supervisor = socket.socket(fileno=os.dup(attempt.channel))
         carry_out(TASK_STEPS, attempt)
-        warden.detach()
-        warden = socket.socket(fileno=CHANNEL_DESCRIPTOR)
+        supervisor.detach()
+        supervisor = socket.socket(fileno=CHANNEL_DESCRIPTOR)
         os.close(attempt.control)
         unfit = _warm_up(attempt)
         if unfit:
-            messages.send(warden, {"unfit": unfit})
+            messages.send(supervisor, {"unfit": unfit})
         else:
-            Zygote(attempt, warden).serve()
+            Zygote(attempt, supervisor).serve()
     except BaseException as error:
-        messages.send(warden, {"unfit": f"{type(error).__name__}: {error}"})
+        messages.send(supervisor, {"unfit": f"{type(error).__name__}: {error}"})
     finally:
         os._exit(0)
 
@@ -70,24 +70,24 @@ def _warm_up(attempt: Attempt) -> str:
 
 
 @dataclass(slots=True, eq=False)
-class _Cell:
-    """A cell, as its zygote knows it."""
+class _Init:
+    """An init, as its zygote knows it."""
 
     link: socket.socket
-    room: Sequence[int] = ()  # the namespaces that its inmates enter, but what is new for each, and their rules
-    confinement: Confinement = ()  # nothing while no inmate can be forked
+    room: Sequence[int] = ()  # the namespaces that its standbys enter, but what is new for each, and their rules
+    confinement: Confinement = ()  # nothing while no standby can be forked
 
 
 class Zygote:
     """The fork server; see the module."""
 
-    def __init__(self, attempt: Attempt, warden: socket.socket) -> None:
+    def __init__(self, attempt: Attempt, supervisor: socket.socket) -> None:
         self._attempt = attempt
         attempt.is_zygote = False  # what is forked from now on
-        self._warden = warden
-        self._inmate = Inmate(attempt)
-        self._cells: dict[int, _Cell] = {}  # by the descriptor of the link
-        self._children: dict[int, tuple[int, _Cell]] = {}  # by pidfd: the pid, and its cell
+        self._supervisor = supervisor
+        self._standby = Standby(attempt)
+        self._inits: dict[int, _Init] = {}  # by the descriptor of the link
+        self._children: dict[int, tuple[int, _Init]] = {}  # by pidfd: the pid, and its init
         self._poller = select.poll()
         self._kinds = len(room_kinds(attempt))
         self._has_rules = with_landlock(attempt)
@@ -95,79 +95,79 @@ class Zygote:
         gc.freeze()  # attempts share these pages as long as no collection writes to them
 
     def serve(self) -> None:
-        """Fork what the cells ask for until the warden is gone."""
-        messages.send(self._warden, {"ready": True})
-        self._poller.register(self._warden, select.POLLIN)
+        """Fork what the inits ask for until the zygote supervisor is gone."""
+        messages.send(self._supervisor, {"ready": True})
+        self._poller.register(self._supervisor, select.POLLIN)
         while True:
             for descriptor, _ in self._poller.poll():
                 if descriptor in self._children:
                     self._reap(descriptor)
-                elif descriptor in self._cells:
-                    self._obey(self._cells[descriptor])
-                elif not self._add_cell():
+                elif descriptor in self._inits:
+                    self._obey(self._inits[descriptor])
+                elif not self._add_init():
                     return
 
-    def _add_cell(self) -> bool:
-        """Take the link to a new cell; `False` if the warden is gone."""
-        received = messages.receive(self._warden)
+    def _add_init(self) -> bool:
+        """Take the link to a new init; `False` if the zygote supervisor is gone."""
+        received = messages.receive(self._supervisor)
         if received is None:
             return False
         for descriptor in received[1]:
-            self._cells[descriptor] = _Cell(socket.socket(fileno=descriptor))
+            self._inits[descriptor] = _Init(socket.socket(fileno=descriptor))
             self._poller.register(descriptor, select.POLLIN)
         return True
 
-    def _obey(self, cell: _Cell) -> None:
-        asked, given = standby_messages.asked(cell.link)
+    def _obey(self, init: _Init) -> None:
+        asked, given = standby_messages.asked(init.link)
         if asked == standby_messages.FORK:
             try:
-                self._fork(cell, *given)
+                self._fork(init, *given)
             except (OSError, TypeError):  # the kernel refuses, or had no room for what was given
-                standby_messages.tell_not_forked(cell.link)
+                standby_messages.tell_not_forked(init.link)
             finally:
                 _close_all(given)
             return
-        _close_all(cell.room)
-        cell.room = given
+        _close_all(init.room)
+        init.room = given
         if asked == standby_messages.ROOM:
-            self._furnish(cell)
+            self._furnish(init)
         else:
-            self._poller.unregister(cell.link)
-            del self._cells[cell.link.fileno()]
-            cell.link.close()
+            self._poller.unregister(init.link)
+            del self._inits[init.link.fileno()]
+            init.link.close()
 
-    def _furnish(self, cell: _Cell) -> None:
-        """Make ready what inmates of the cell will do; none can be forked where something of it did not arrive."""
-        cell.confinement = ()
-        if len(cell.room) == self._kinds + self._has_rules:
+    def _furnish(self, init: _Init) -> None:
+        """Make ready what standbys of the init will do; none can be forked where something of it did not arrive."""
+        init.confinement = ()
+        if len(init.room) == self._kinds + self._has_rules:
             if self._has_rules:
-                self._attempt.file_rules = cell.room[-1]
-            cell.confinement = confinement(self._attempt)
+                self._attempt.file_rules = init.room[-1]
+            init.confinement = confinement(self._attempt)
 
-    def _fork(self, cell: _Cell, own_door: int, ipc: int) -> None:
-        if not cell.confinement:
+    def _fork(self, init: _Init, own_control: int, ipc: int) -> None:
+        if not init.confinement:
             raise OSError("there is nothing to enter")
-        for namespace in cell.room[: self._kinds]:
+        for namespace in init.room[: self._kinds]:
             syscalls.setns(namespace, 0)
         syscalls.setns(ipc, 0)
         pid = os.fork()
         if pid == 0:
-            self._inmate.live(own_door, cell.confinement)
+            self._standby.live(own_control, init.confinement)
         try:
             pidfd = os.pidfd_open(pid)
         except OSError:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             raise
-        self._children[pidfd] = pid, cell
+        self._children[pidfd] = pid, init
         self._poller.register(pidfd, select.POLLIN)
 
     def _reap(self, pidfd: int) -> None:
-        pid, cell = self._children.pop(pidfd)
+        pid, init = self._children.pop(pidfd)
         _, status, usage = os.wait4(pid, 0)
         self._poller.unregister(pidfd)
         os.close(pidfd)
-        standby_messages.tell_exit(cell.link, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+        standby_messages.tell_exit(init.link, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
 def _close_all(descriptors: Sequence[int]) -> None:

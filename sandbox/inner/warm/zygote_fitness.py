@@ -1,8 +1,8 @@
-"""Whether attempts may be forked from a zygote, as the kernel tells its warden.
+"""Whether attempts may be forked from a zygote, as the kernel tells its zygote supervisor.
 
 What was imported in the zygote can change what is looked at in there (`inheritance`), and so what it says of itself:
 that is a convenience for honest modules, which are told more exactly what they left. This is the wall. It is looked at
-once, before the first attempt. Later a cell sees that each inmate is alone and of one thread, and the runner, by the
+once, before the first attempt. Later an init sees that each standby is alone and of one thread, and the runner, by the
 zygote's cgroup, that there is nothing in that but the zygote and what it is about to fork.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-#: Standard streams, the link to the warden, and its copy in the place where an inmate has its door.
+#: Standard streams, the link to the supervisor, and its copy in the place where a standby has its control socket.
 _DESCRIPTORS = frozenset("01234")
 
 

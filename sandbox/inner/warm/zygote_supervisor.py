@@ -1,14 +1,15 @@
-"""The warden of one zygote: PID 1 of the zygote's namespaces, and trusted. Makes cells, and takes all down.
+"""The zygote supervisor of one zygote: PID 1 of the zygote's namespaces, and trusted. Makes inits, and takes all down.
 
-    runner ──"build", with the far end of a line──► warden ──clone──► cell (PID 1 of an attempt's namespaces)
-                                                      └──fork──► zygote ──fork──► inmate, in the cell
+    runner ──"build", with the far end of a line──► zygote supervisor ──clone──► init (PID 1 of an attempt's namespaces)
+                                                      └──fork──► zygote ──fork──► standby, in the init
 
-What becomes of an attempt is between the runner, the cell and the zygote; see `cell`. To the runner the warden says
-whether attempts can be forked from its zygote (`ready`, or `unfit` with the reason), and that their lease is over.
+What becomes of an attempt is between the runner, the init and the zygote; see `standby_init`. To the runner the zygote
+supervisor says whether attempts can be forked from its zygote (`ready`, or `unfit` with the reason), and that their
+lease is over.
 
-It ends, and with it by the kernel's hand the zygote and all cells, when the runner closes its socket or dies, when the
+It ends, and with it by the kernel's hand the zygote and all inits, when the runner closes its socket or dies, when the
 launcher dies, when the zygote turns out unfit, and when the lease that it was launched under is over. When the zygote
-ends later, attempts that were forked from it go on: the kernel makes the warden their parent, which buries them then.
+ends later, attempts that were forked from it go on: the kernel makes this process their parent, which reaps them then.
 
 What the zygote says is taken as what a task says: it may be wrong, and then it is wrong about its own attempts. Whether
 it is fit to fork any is looked at from here as well (`fitness`), where no code of the spec was ever run.
@@ -38,23 +39,23 @@ _REASON_CHARS = 200
 
 def guard(attempt: Attempt) -> NoReturn:
     """Fork the zygote, and serve the runner. What the supervisor of a zygote does; never returns, may raise."""
-    syscalls.set_process_name(b"isolane-warden")
+    syscalls.set_process_name(b"isolane-zygote")
     runner = socket.socket(fileno=attempt.control)
     attempt.stdout = attempt.stderr = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
     zygote, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     messages.take_no_descriptors(zygote)
-    pid = os.fork()  # its first, so the zygote has a pid that no attempt ever has: see `cell`
+    pid = os.fork()  # its first, so the zygote has a pid that no attempt ever has: see `init`
     if pid == 0:
         attempt.channel = attempt.control = far.detach()
         become_zygote(attempt)
     far.close()
     if not attempt.spec.shares_network:
-        syscalls.unshare(syscalls.CLONE_NEWNET)  # one that a cell may come back to: see `cell_network`
-    Warden(attempt, runner, zygote, pid).serve()
+        syscalls.unshare(syscalls.CLONE_NEWNET)  # one that an init may come back to: see `init_network`
+    ZygoteSupervisor(attempt, runner, zygote, pid).serve()
     os._exit(0)
 
 
-class Warden:
+class ZygoteSupervisor:
     """See the module."""
 
     def __init__(self, attempt: Attempt, runner: socket.socket, zygote: socket.socket, pid: int) -> None:
@@ -87,7 +88,7 @@ class Warden:
                 poller.unregister(self._zygote)  # whatever it says from now on
 
     def _on_request(self) -> bool:
-        """Make a cell, and make it known to the zygote. What stands against it is said on the cell's own line."""
+        """Make an init, and make it known to the zygote. What stands against it is said on the init's own line."""
         received = messages.receive(self._runner)
         if received is None:
             return False
@@ -101,13 +102,13 @@ class Warden:
             try:
                 if standby_init.make() == 0:
                     standby_init.serve(self._attempt, line, link)
-                messages.send(self._zygote, {"cell": True}, [far.fileno()])
+                messages.send(self._zygote, {"init": True}, [far.fileno()])
             except SetupError as error:
                 messages.send(line, error.to_document())
             except (ConnectionError, BlockingIOError):
                 pass  # the zygote is dead, which is heard from elsewhere, or does not read
-            except CrowdedError as error:  # the cell has its link, and ends with that
-                messages.send(line, SetupError.caused_by("cell", error).to_document())
+            except CrowdedError as error:  # the init has its link, and ends with that
+                messages.send(line, SetupError.caused_by("init", error).to_document())
         return True
 
     def _on_zygote(self) -> bool:
@@ -124,7 +125,7 @@ class Warden:
         return self._is_ready
 
     def _on_child(self, child_ended: int) -> bool:
-        """Take leave of cells that have ended, and of what the zygote left; before that is ready, it is the end."""
+        """Take leave of inits that have ended, and of what the zygote left; before that is ready, it is the end."""
         os.read(child_ended, 4096)
         while True:
             try:

@@ -34,7 +34,7 @@ CALLS: tuple[Call, ...] = tuple(call for calls in THEMES.values() for call in ca
 
 #: Where the host's network is shared: at full, at restricted. The resolver asks for the host's addresses.
 WITH_NETWORK: dict[str, tuple[Rule, Rule]] = {"socket": (arguments.SOCKET_AND_ADDRESSES, arguments.SOCKET_OF_THE_HOST)}
-#: A zygote enters the namespaces of its cells; its attempts are held to `CLOSED_FOR_ATTEMPTS` besides.
+#: A zygote enters the namespaces of its inits; its attempts are held to `CLOSED_FOR_ATTEMPTS` besides.
 OF_A_ZYGOTE: dict[str, Rule] = {"setns": ALLOWED}
 CLOSED_FOR_ATTEMPTS: dict[str, Rule] = {"setns": DENIED}
 #: Where neither a pid namespace nor Landlock holds signals: to the caller's own process group, and no other.

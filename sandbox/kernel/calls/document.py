@@ -25,7 +25,7 @@ _FOOT = """
 - {network} is another where the host's network is shared: it allows what the resolver asks (netlink), and at restricted
   TCP and UDP.
 - {memory} do not exist where no cgroup counts memory; of `setsockopt` it is the sizes of buffers that have no effect.
-- {zygote} is allowed in a zygote, which enters the cells of its attempts; they are denied it.
+- {zygote} is allowed in a zygote, which enters the inits of its attempts; they are denied it.
 - {signals} are denied at restricted before Landlock 6, but for `kill` of the caller's own process group (pid 0).
 """
 

@@ -12,9 +12,9 @@ import pytest
 from sandbox import LauncherError, Mount, SetupError
 from support.leftovers import look, settled
 from support.waiting import eventually_async
-from support.warm import importing, is_warm, launcher, named, need_zygotes, wardens, zygotes
+from support.warm import importing, is_warm, launcher, named, need_zygotes, supervisors, zygotes
 
-_CELL = "os.readlink('/proc/self/ns/pid')"
+_INIT = "os.readlink('/proc/self/ns/pid')"
 
 
 @pytest.fixture(autouse=True)
@@ -30,9 +30,9 @@ async def spec(sandbox, actor):
     return spec
 
 
-def cells(sandbox):
+def inits(sandbox):
     """Their processes."""
-    return [child for warden in wardens(sandbox) for child in named(warden.children(), "isolane-cell")]
+    return [child for supervisor in supervisors(sandbox) for child in named(supervisor.children(), "isolane-init")]
 
 
 async def end(actor, ask):
@@ -46,12 +46,12 @@ async def warm(sandbox, actor, spec):
     return actor.Inside(confined)
 
 
-async def next_in(cell, sandbox, actor, spec):
+async def next_in(init, sandbox, actor, spec):
     """The next attempt in this cell; those that come up in others, while it is cleared, are ended."""
     async with asyncio.timeout(20):
         while True:
             ask = await warm(sandbox, actor, spec)
-            if await ask(_CELL) == cell:
+            if await ask(_INIT) == init:
                 return ask
             await end(actor, ask)
 
@@ -97,15 +97,15 @@ LEFT = {
 
 
 @pytest.mark.parametrize("what", LEFT)
-async def test_what_an_attempt_leaves_is_gone_for_the_next_in_its_cell(sandbox, actor, spec, what):
+async def test_what_an_attempt_leaves_is_gone_for_the_next_in_its_init(sandbox, actor, spec, what):
     do, look, expected = LEFT[what]
     ask = await warm(sandbox, actor, spec)
-    cell = await ask(_CELL)
+    init = await ask(_INIT)
     assert not isinstance(await ask(do), OSError)
 
     await end(actor, ask)
 
-    successor = await next_in(cell, sandbox, actor, spec)
+    successor = await next_in(init, sandbox, actor, spec)
     assert await successor(look) == expected
     await end(actor, successor)
 
@@ -115,10 +115,10 @@ _CHANGED = "os.stat('/tmp').st_ctime_ns"
 
 async def test_scratch_space_serves_again_until_an_attempt_changes_something_in_it(sandbox, actor, spec):
     ask = await warm(sandbox, actor, spec)
-    cell, made, before = await ask(_CELL), await ask(_CHANGED), None
+    init, made, before = await ask(_INIT), await ask(_CHANGED), None
     for _ in range(50):  # on a kernel before 6.13 it takes luck: see `untouched`
         await end(actor, ask)
-        ask = await next_in(cell, sandbox, actor, spec)
+        ask = await next_in(init, sandbox, actor, spec)
         before, made = made, await ask(_CHANGED)
         if made == before:
             break
@@ -127,7 +127,7 @@ async def test_scratch_space_serves_again_until_an_attempt_changes_something_in_
     await ask("os.utime('/dev/shm', ns=(os.stat('/dev/shm').st_atime_ns, os.stat('/dev/shm').st_mtime_ns))")
     await end(actor, ask)
 
-    ask = await next_in(cell, sandbox, actor, spec)
+    ask = await next_in(init, sandbox, actor, spec)
     assert await ask(_CHANGED) != made
     await end(actor, ask)
 
@@ -137,12 +137,12 @@ async def test_what_is_left_beside_a_mount_in_scratch_space_is_gone(sandbox, act
     spec = importing(dataclasses.replace(actor.spec("nothing"), mounts=(*actor.spec("nothing").mounts, shown)), "")
     assert await sandbox.warm_up(spec) == ""
     ask = await warm(sandbox, actor, spec)
-    cell = await ask(_CELL)
+    init = await ask(_INIT)
     assert await ask("write('/tmp/deep/left')")
 
     await end(actor, ask)
 
-    ask = await next_in(cell, sandbox, actor, spec)
+    ask = await next_in(init, sandbox, actor, spec)
     assert await ask("os.listdir('/tmp/deep')") == ["er"]
     await end(actor, ask)
 
@@ -151,7 +151,7 @@ async def test_when_an_attempt_is_over_all_that_it_started_is_dead(sandbox, acto
     ask = await warm(sandbox, actor, spec)
     for _ in range(5):
         assert await ask(_DAEMON) == 0
-    daemons = [child for cell in cells(sandbox) for child in cell.children()]
+    daemons = [child for init in inits(sandbox) for child in init.children()]
     assert len(daemons) == 5
     below = [psutil.Process(ask.confined.pid), *daemons]
 
@@ -160,15 +160,15 @@ async def test_when_an_attempt_is_over_all_that_it_started_is_dead(sandbox, acto
     assert not any(each.is_running() for each in below)
 
 
-async def test_attempts_in_a_row_take_no_more_cells_than_two(sandbox, actor, spec):
+async def test_attempts_in_a_row_take_no_more_inits_than_two(sandbox, actor, spec):
     used = set()
     for _ in range(20):
         ask = await warm(sandbox, actor, spec)
-        used.add(await ask(_CELL))
+        used.add(await ask(_INIT))
         await end(actor, ask)
 
     assert len(used) <= 2
-    assert len(cells(sandbox)) <= 2
+    assert len(inits(sandbox)) <= 2
 
 
 async def test_attempts_in_a_row_leave_no_descriptor_in_what_is_kept_for_them(sandbox, actor, spec):
@@ -182,22 +182,22 @@ async def test_attempts_in_a_row_leave_no_descriptor_in_what_is_kept_for_them(sa
     assert counts[1] == counts[2]
 
 
-async def test_after_many_at_once_few_cells_are_kept(sandbox, actor, spec, monkeypatch):
+async def test_after_many_at_once_few_inits_are_kept(sandbox, actor, spec, monkeypatch):
     monkeypatch.setattr("sandbox.host.warm.standby_pool._KEEP_S", 0.1)
     many = await asyncio.gather(*(warm(sandbox, actor, spec) for _ in range(20)))
 
     await asyncio.gather(*(end(actor, ask) for ask in many))
 
-    await eventually_async(lambda: len(cells(sandbox)) == 1)
+    await eventually_async(lambda: len(inits(sandbox)) == 1)
     await end(actor, await warm(sandbox, actor, spec))
 
 
-async def test_while_crowds_come_no_cell_is_made_anew(sandbox, actor, spec, monkeypatch):
+async def test_while_crowds_come_no_init_is_made_anew(sandbox, actor, spec, monkeypatch):
     monkeypatch.setattr("sandbox.host.warm.standby_pool._KEEP_S", 60)
     used = set()
     for _ in range(5):
         crowd = await asyncio.gather(*(warm(sandbox, actor, spec) for _ in range(4)))
-        used |= {await ask(_CELL) for ask in crowd}
+        used |= {await ask(_INIT) for ask in crowd}
         await asyncio.gather(*(end(actor, ask) for ask in crowd))
 
     assert len(used) <= 5
@@ -223,12 +223,12 @@ async def test_a_network_that_was_granted_hosts_serves_only_once(sandbox, actor)
     assert len(networks) == 5
 
 
-async def test_a_killed_cell_ends_its_attempt_and_the_next_launch_works(sandbox, actor, spec):
+async def test_a_killed_init_ends_its_attempt_and_the_next_launch_works(sandbox, actor, spec):
     ask = await warm(sandbox, actor, spec)
     first = psutil.Process(ask.confined.pid)
 
-    for cell in cells(sandbox):
-        cell.kill()
+    for init in inits(sandbox):
+        init.kill()
 
     with pytest.raises(LauncherError):
         await actor.finish(ask.confined)
@@ -238,23 +238,23 @@ async def test_a_killed_cell_ends_its_attempt_and_the_next_launch_works(sandbox,
     await end(actor, actor.Inside(confined))
 
 
-async def test_a_stopped_cell_keeps_no_attempt_from_ending(sandbox, actor, spec, monkeypatch):
+async def test_a_stopped_init_keeps_no_attempt_from_ending(sandbox, actor, spec, monkeypatch):
     monkeypatch.setattr("sandbox.host.confined._REAP_PATIENCE_S", 0.5)
     ask = await warm(sandbox, actor, spec)
     first = psutil.Process(ask.confined.pid)
 
-    for cell in cells(sandbox):
-        cell.suspend()
+    for init in inits(sandbox):
+        init.suspend()
 
     assert (await end(actor, ask)).outcome.exit_code is None
     assert not first.is_running()
-    await eventually_async(lambda: not wardens(sandbox))
+    await eventually_async(lambda: not supervisors(sandbox))
 
 
-async def test_a_killed_spare_cell_is_replaced(sandbox, actor, spec):
-    for cell in await eventually_async(lambda: cells(sandbox)):
-        cell.kill()
-    await eventually_async(lambda: not cells(sandbox))
+async def test_a_killed_spare_init_is_replaced(sandbox, actor, spec):
+    for init in await eventually_async(lambda: inits(sandbox)):
+        init.kill()
+    await eventually_async(lambda: not inits(sandbox))
 
     for _ in range(3):
         confined = await sandbox.launch(spec)
@@ -264,36 +264,36 @@ async def test_a_killed_spare_cell_is_replaced(sandbox, actor, spec):
     assert launcher(sandbox).is_running()
 
 
-async def test_an_attempt_that_has_its_cell_does_not_mind_that_no_other_can_be_asked_for(
+async def test_an_attempt_that_has_its_init_does_not_mind_that_no_other_can_be_asked_for(
     sandbox, actor, spec, monkeypatch
 ):
     [zygote] = sandbox._zygotes._known.values()
-    await eventually_async(lambda: zygote.cells._spare)
+    await eventually_async(lambda: zygote.standbys._spare)
 
     async def fail(*_):
         raise LauncherError("the zygote has ended")
 
-    monkeypatch.setattr(zygote.cells.line, "send", fail)
+    monkeypatch.setattr(zygote.standbys.line, "send", fail)
     ask = await warm(sandbox, actor, spec)
 
     assert await ask("6 * 7") == 42
     await end(actor, ask)
 
 
-async def test_what_could_not_be_had_for_an_inmate_ahead_is_had_when_it_is_needed(sandbox, actor, spec, monkeypatch):
+async def test_what_could_not_be_had_for_an_standby_ahead_is_had_when_it_is_needed(sandbox, actor, spec, monkeypatch):
     [zygote] = sandbox._zygotes._known.values()
-    await eventually_async(lambda: zygote.cells._spare)
-    provide, refused = zygote.cells.provide, []
+    await eventually_async(lambda: zygote.standbys._spare)
+    provide, refused = zygote.standbys.provide, []
 
     def refuse():
         refused.append(True)
         raise SetupError("sockets and pipes", "Too many open files")
 
-    monkeypatch.setattr(zygote.cells, "provide", refuse)
+    monkeypatch.setattr(zygote.standbys, "provide", refuse)
     ask = await warm(sandbox, actor, spec)
     await end(actor, ask)
     await eventually_async(lambda: refused)
-    monkeypatch.setattr(zygote.cells, "provide", provide)
+    monkeypatch.setattr(zygote.standbys, "provide", provide)
 
     for _ in range(3):
         ask = await warm(sandbox, actor, spec)
@@ -301,12 +301,12 @@ async def test_what_could_not_be_had_for_an_inmate_ahead_is_had_when_it_is_neede
         await end(actor, ask)
 
 
-async def test_an_inmate_has_moved_in_before_it_is_needed(sandbox, actor, spec):
+async def test_an_standby_has_moved_in_before_it_is_needed(sandbox, actor, spec):
     def cgroups(process):
         return Path(f"/proc/{process.pid}/cgroup").read_text()
 
     [zygote] = zygotes(sandbox)
     await eventually_async(zygote.children)
-    [inmate] = zygote.children()
+    [standby] = zygote.children()
 
-    await eventually_async(lambda: cgroups(inmate) != cgroups(zygote))
+    await eventually_async(lambda: cgroups(standby) != cgroups(zygote))
