@@ -7,6 +7,7 @@ import random
 from runner.domain.retry import Retry
 from runner.domain.run import Ending, Run, Verdict
 from runner.domain.status import Reason, Status
+from runner.errors import InvariantError
 
 
 def decide(run: Run, ending: Ending, policy: Retry, rng: random.Random) -> Verdict:
@@ -26,6 +27,8 @@ def decide(run: Run, ending: Ending, policy: Retry, rng: random.Random) -> Verdi
             again = losses <= policy.lost
             # The first loss is made good at once; a host that goes on losing it is given time.
             delay_s = policy.delay_s(losses - 1, rng) if losses > 1 else 0.0
+        case Reason.SUSPENDED:
+            raise InvariantError("no attempt can be suspended yet")
         case _:
             failures += 1
             budget_left = policy.attempts is None or failures < policy.attempts

@@ -59,5 +59,3 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 FINAL: frozenset[Status] = frozenset(status for status in Status if not TRANSITIONS[status])
 #: Statuses of a run that has no process and may get one.
 PENDING: frozenset[Status] = frozenset({Status.SCHEDULED, Status.QUEUED, Status.RETRYING, Status.WAITING})
-#: Reasons that are the task's own response, and final unless the retry policy says otherwise.
-RESPONSES: frozenset[Reason] = frozenset({Reason.SUCCESS, Reason.ERROR})

@@ -100,7 +100,7 @@ class Periodic:
         return self._rules.get((state.app, state.name)) == state.rule
 
     def _set_timer(self, state: ScheduleState, *, not_before_s: float = 0.0) -> None:
-        if state.next_at is None or state.paused_at is not None:
+        if state.next_at is None:
             return
         # By how much from now, not when: the store's clock need not be this machine's.
         delay_us = max(state.next_at - self._parts.now(), round(not_before_s * 1e6))

@@ -52,7 +52,7 @@ TABLES = (
     _table("attempts", _ATTEMPT_COLUMNS, "fence"),
     _table("queues", "app name concurrency strict interval_us rate paused_at opens_at", "app name"),
     _table("holders", "app queue slot run since", "app queue slot"),
-    _table("schedules", "app name task rule next_at last_at last_run paused_at declared_at", "app name"),
+    _table("schedules", "app name task rule next_at last_at last_run declared_at", "app name"),
     _table("tokens", "digest app name created_at", "digest"),
     _table("logs", "app run last_number last_at", "app run", is_log=True),
     _table("log_lines", "app run number attempt at stream level text continuation", "app run number", is_log=True),

@@ -379,7 +379,7 @@ class Store(abc.ABC):
     async def fire(self, firing: Firing) -> Run | None:
         """Fire a schedule: moves it on and stores its run in one commit.
 
-        Returns `None`, and does nothing, where it has fired for `due_at` already, is paused or is gone.
+        Returns `None`, and does nothing, where it has fired for `due_at` already or is gone.
         """
 
     @abc.abstractmethod

@@ -73,8 +73,6 @@ class RunFilter:
     task: str | None = None
     queue: str | None = None
     tag: str | None = None
-    parent: str | None = None
-    schedule: str | None = None
     cursor: str | None = None
     limit: int = 50
 
@@ -117,7 +115,6 @@ class ScheduleState:
     next_at: int | None
     last_at: int | None = None
     last_run: str | None = None
-    paused_at: int | None = None
     declared_at: int = 0  # when a node last told that its tasks declare it
 
 

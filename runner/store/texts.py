@@ -51,5 +51,4 @@ def check_new(new: NewRun) -> None:
 
 def can_match(wanted: RunFilter) -> bool:
     """Whether any run could pass the filter."""
-    texts = (wanted.app, wanted.task, wanted.queue, wanted.tag, wanted.parent, wanted.schedule)
-    return all(text is None or is_kept(text) for text in texts)
+    return all(text is None or is_kept(text) for text in (wanted.app, wanted.task, wanted.queue, wanted.tag))

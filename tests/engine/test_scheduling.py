@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from runner.app import APP
+from runner.store.records import RunFilter
 from support.nodes import running_node
 from support.projects import CONFIG, write_project
 
@@ -142,21 +143,15 @@ async def test_a_task_schedules_itself_by_its_name(tmp_path: Path) -> None:
         await node.ended(first["id"])
         child = first
         for _ in range(3):
-            page = await node.store.list(_children_of(child["id"]))
-            [detail] = page.items
-            child = await node.ended(detail.run.id)
+            runs = (await node.store.list(RunFilter(app=APP))).items
+            [following] = [each.run.id for each in runs if each.run.parent == child["id"]]
+            child = await node.ended(following)
         assert child["result"] == 0
 
 
 async def test_waiting_does_not_count_as_time(tmp_path: Path) -> None:
     async with running_node(write_project(tmp_path, {"family.py": FAMILY})) as node:
         assert (await node.run("family.waits_longer_than_its_timeout"))["result"] == "slow"
-
-
-def _children_of(run: str) -> object:
-    from runner.store.records import RunFilter
-
-    return RunFilter(app=APP, parent=run)
 
 
 TOGETHER = """

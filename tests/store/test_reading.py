@@ -33,8 +33,6 @@ async def test_every_filter_and_their_combinations_find_what_they_say(desk) -> N
             task="ab"[number % 2],
             queue=[None, "q", "r"][number % 3],
             tags=("even",) if number % 2 == 0 else ("odd", "more"),
-            parent=["p", None][number % 2],
-            schedule=[None, "s", None][number % 3],
             due_at=START + (number % 4 == 3),
         )
         for number in range(24)
@@ -44,8 +42,6 @@ async def test_every_filter_and_their_combinations_find_what_they_say(desk) -> N
         "task": ["a", None],
         "queue": ["q", None],
         "tag": ["odd", "even", None],
-        "parent": ["p", None],
-        "schedule": ["s", None],
         "statuses": [frozenset({Status.SCHEDULED}), frozenset({Status.SCHEDULED, Status.QUEUED}), None],
     }
     combinations = [{}]
@@ -59,8 +55,6 @@ async def test_every_filter_and_their_combinations_find_what_they_say(desk) -> N
             if (wanted["task"] in (None, run.task))
             and (wanted["queue"] in (None, run.queue))
             and (wanted["tag"] is None or wanted["tag"] in run.tags)
-            and (wanted["parent"] in (None, run.parent))
-            and (wanted["schedule"] in (None, run.schedule))
             and (wanted["statuses"] is None or run.status in wanted["statuses"])
         ]
         assert await _ids(desk, **wanted) == expected, wanted

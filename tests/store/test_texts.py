@@ -31,7 +31,7 @@ async def test_a_run_of_that_id_is_not_found(desk, odd) -> None:
 
 
 @ODD
-@pytest.mark.parametrize("field", ["task", "queue", "tag", "parent", "schedule"])
+@pytest.mark.parametrize("field", ["task", "queue", "tag"])
 async def test_a_list_of_what_is_called_so_is_empty(desk, odd, field) -> None:
     await desk.enqueue(task="a", queue="a", tags=("a",))
 

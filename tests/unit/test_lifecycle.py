@@ -10,6 +10,7 @@ from runner.domain.lifecycle import decide
 from runner.domain.retry import Retry
 from runner.domain.run import Ending, Run
 from runner.domain.status import FINAL, PENDING, TRANSITIONS, Reason, Status
+from runner.errors import InvariantError
 
 NOW = 1_000_000_000
 STEADY = Retry(attempts=2, first="1s", jitter=0)
@@ -107,6 +108,11 @@ def test_a_run_whose_cancellation_was_asked_for_gets_no_next_attempt(reason) -> 
 def test_a_response_that_came_before_the_cancellation_took_hold_counts() -> None:
     assert _decide(Reason.SUCCESS, cancel_requested_at=NOW).status is Status.SUCCEEDED
     assert _decide(Reason.ERROR, cancel_requested_at=NOW).status is Status.FAILED
+
+
+def test_a_suspended_attempt_is_no_failure() -> None:
+    with pytest.raises(InvariantError, match="suspended"):
+        _decide(Reason.SUSPENDED)
 
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.SUSPENDED])

@@ -17,7 +17,7 @@ from runner.store.rows import attempt_of, error_of, run_of
 
 _PAGE_BYTES = 8_000_000
 _LONGEST_PAGE = 1000
-_EQUAL = ("parent", "schedule", "queue", "task")
+_EQUAL = ("queue", "task")
 
 
 async def detail(tx: Transaction, app: str, run: str) -> RunDetail:

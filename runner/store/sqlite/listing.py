@@ -18,8 +18,6 @@ _PAGE_BYTES = 8_000_000
 _LONGEST_PAGE = 1000
 #: The index that answers a filter best, the most telling one first; the rest of the filter is tested row by row.
 _INDEXES = {
-    "parent": "runs_by_parent",
-    "schedule": "runs_by_schedule",
     "queue": "runs_by_queue",
     "task": "runs_by_task",
 }

@@ -27,7 +27,7 @@ DELETE FROM schedules WHERE declared_at <= $1::bigint - $2::bigint AND declared_
 -- name: fire_schedule
 -- Moves on only from the instant that the caller saw: whoever comes second changes nothing.
 UPDATE schedules SET next_at = $4, last_at = $3, last_run = coalesce($5, last_run)
-WHERE app = $1 AND name = $2 AND next_at = $3 AND paused_at IS NULL RETURNING 1;
+WHERE app = $1 AND name = $2 AND next_at = $3 RETURNING 1;
 
 -- name: reschedule
 UPDATE schedules SET next_at = $4 WHERE app = $1 AND name = $2 AND next_at = $3;

@@ -23,7 +23,7 @@ DELETE FROM schedules WHERE declared_at <= :last - :forgotten AND declared_at < 
 -- name: fire_schedule
 -- Moves on only from the instant that the caller saw: whoever comes second changes nothing.
 UPDATE schedules SET next_at = :next_at, last_at = :due_at, last_run = coalesce(:run, last_run)
-WHERE app = :app AND name = :name AND next_at = :due_at AND paused_at IS NULL
+WHERE app = :app AND name = :name AND next_at = :due_at
 RETURNING 1;
 
 -- name: reschedule

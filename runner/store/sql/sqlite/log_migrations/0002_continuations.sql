@@ -1,3 +1,0 @@
--- Version 2: a line may be the continuation of the one before it, which was long or slow to end.
-
-ALTER TABLE log_lines ADD COLUMN continuation INTEGER NOT NULL DEFAULT 0;
