@@ -1,6 +1,7 @@
 # Everything a checkout needs, from nothing but Python 3.11 or later.
 #   make run      set up, start the runner with the example tasks
 #   make test     set up, check everything: format, lint, types, import contracts, tests (by WORKERS=2 at once)
+#   make schema   write down what the store's migrations make together
 #   make fuzz     say hostile things to every part that listens, for MINUTES=20
 #   make bench-…  measure something, as ratios in one run; keep the machine quiet meanwhile
 PYTHON ?= python3
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 
-.PHONY: run test check fix fuzz bench-nodes bench-claim bench-sandbox bench-endurance bench-schedule clean
+.PHONY: run test check fix schema fuzz bench-nodes bench-claim bench-sandbox bench-endurance bench-schedule clean
 
 run: $(VENV)/run.stamp
 	@$(BIN)/isolane serve
@@ -45,6 +46,9 @@ $(VENV)/run.stamp: requirements/run.txt requirements/build.txt pyproject.toml | 
 $(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
 	@$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
+
+schema: $(VENV)/dev.stamp
+	cd tests && ../$(BIN)/python -m support.schemas
 
 fuzz: $(VENV)/dev.stamp
 	$(BIN)/python tests/fuzz/long.py $(MINUTES)

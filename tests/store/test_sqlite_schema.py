@@ -11,7 +11,7 @@ import pytest
 
 import runner.store
 from runner.domain.status import TRANSITIONS, Reason, Status
-from runner.store.sqlite.migrate import migrate
+from runner.store.sqlite.migrate import LOGS, STORE, migrate
 from runner.store.sqlite.statements import SQL
 
 FOLDER = Path(runner.store.__file__).parent
@@ -22,7 +22,7 @@ RUN = """INSERT INTO runs (app, id, task, queue, status, ready, priority, tags, 
 @pytest.fixture
 def database():
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        migrate(connection, Path("memory"), "migrations")
+        migrate(connection, Path("memory"), STORE)
         yield connection
 
 
@@ -121,8 +121,8 @@ def test_every_statement_is_used_and_every_name_that_is_used_exists() -> None:
 
 @pytest.mark.parametrize("name", sorted(SQL))
 def test_no_statement_walks_through_a_table_that_grows(database, name) -> None:
-    for script in sorted((FOLDER / "sql" / "sqlite" / "log_migrations").glob("*.sql")):
-        database.executescript(script.read_text())
+    for step in LOGS:
+        database.executescript(step)
     statement = re.sub(r"--.*", "", SQL[name])
     names = re.findall(r":(\w+)", statement)
     values = dict.fromkeys(names, 1) if names else (1,) * statement.count("?")

@@ -16,7 +16,7 @@ from runner.store.queries import load
 from runner.store.sqlite import lanes
 from runner.store.sqlite.lock import backup_command
 from runner.store.sqlite.logs import Logs
-from runner.store.sqlite.migrate import migrate
+from runner.store.sqlite.migrate import LOGS, STORE, migrate
 from runner.store.sqlite.readers import Readers
 from runner.store.sqlite.statements import SQL
 from runner.store.sqlite.untouched import Untouched
@@ -77,9 +77,9 @@ def check(path: Path, logs: Path) -> list[str]:
     files = Untouched(path)
     try:
         files.open()
-        problems = _examine(files, path, "migrations", _problems)
+        problems = _examine(files, path, STORE, _problems)
         if logs.exists():
-            problems += _examine(files, logs, "log_migrations", _damage)
+            problems += _examine(files, logs, LOGS, _damage)
         if problems and not files.has_lock:
             problems.append(
                 "this is a copy: one that was made with `cp` while a runner wrote is no evidence; make one with "
@@ -91,10 +91,10 @@ def check(path: Path, logs: Path) -> list[str]:
 
 
 def _examine(
-    files: Untouched, path: Path, migrations: str, problems: Callable[[sqlite3.Connection], list[str]]
+    files: Untouched, path: Path, steps: Sequence[str], problems: Callable[[sqlite3.Connection], list[str]]
 ) -> list[str]:
     with contextlib.closing(files.connect(path)) as connection:
-        migrate(connection, path, migrations, migrating=False)
+        migrate(connection, path, steps, migrating=False)
         connection.execute("BEGIN")
         try:
             return problems(connection)

@@ -16,7 +16,7 @@ from runner.domain.run import LogLine
 from runner.store.records import LogPage, Notice
 from runner.store.rows import line_of
 from runner.store.sqlite.connection import connect_writer
-from runner.store.sqlite.migrate import migrate
+from runner.store.sqlite.migrate import LOGS, migrate
 from runner.store.sqlite.readers import Readers
 from runner.store.sqlite.statements import SQL
 from runner.store.sqlite.writer import Transaction, Writer
@@ -75,7 +75,7 @@ class Logs:
     def _connect(self) -> sqlite3.Connection:
         connection = connect_writer(self.path, synchronous="NORMAL", cache_bytes=_CACHE_BYTES)
         try:
-            migrate(connection, self.path, "log_migrations", migrating=self._migrates)
+            migrate(connection, self.path, LOGS, migrating=self._migrates)
         except BaseException:
             connection.close()
             raise

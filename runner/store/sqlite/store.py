@@ -47,7 +47,7 @@ from runner.store.sqlite.connection import connect_writer
 from runner.store.sqlite.contents import SqliteContents, check, copy_source
 from runner.store.sqlite.lock import FileLock
 from runner.store.sqlite.logs import Logs
-from runner.store.sqlite.migrate import migrate
+from runner.store.sqlite.migrate import STORE, migrate
 from runner.store.sqlite.nodes import MemoryLease, Nodes
 from runner.store.sqlite.readers import Readers
 from runner.store.sqlite.statements import SQL
@@ -350,7 +350,7 @@ class SqliteStore(Store):
     def _connect(self) -> sqlite3.Connection:
         connection = connect_writer(self._path, synchronous="FULL", cache_bytes=_CACHE_BYTES)
         try:
-            migrate(connection, self._path, "migrations", migrating=self._migrates)
+            migrate(connection, self._path, STORE, migrating=self._migrates)
         except BaseException:
             connection.close()
             raise

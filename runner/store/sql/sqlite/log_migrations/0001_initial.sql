@@ -19,5 +19,6 @@ CREATE TABLE log_lines (
     stream TEXT NOT NULL,
     level TEXT,
     text TEXT NOT NULL,
+    continuation INTEGER NOT NULL,  -- of the line before it, which was long or slow to end
     PRIMARY KEY (app, run, number)
 ) STRICT, WITHOUT ROWID;

@@ -31,7 +31,9 @@ CREATE TABLE runs (
     idempotency_key TEXT,
     parameters_digest BLOB,  -- of the canonical parameters, where there is an idempotency key
     parent TEXT,
+    scheduled_by TEXT NOT NULL DEFAULT '',  -- the task whose run scheduled it, '' for outside
     replay_of TEXT,
+    root TEXT,  -- the first run of its chain of repeats, NULL where that is itself
     schedule TEXT,
     retry TEXT,  -- JSON object
     timeout_s REAL,
@@ -41,6 +43,8 @@ CREATE TABLE runs (
     children INTEGER NOT NULL DEFAULT 0,  -- runs that named it as their parent, pruned ones included
     created_at INTEGER NOT NULL,
     due_at INTEGER NOT NULL,
+    first_due_at INTEGER,  -- set once `due_at` is that of a later attempt
+    delay_us INTEGER,  -- from `created_at` on; NULL where an instant was named
     expires_at INTEGER,
     started_at INTEGER,
     finished_at INTEGER,
@@ -66,17 +70,19 @@ CREATE TABLE runs (
 
 -- To claim the best run of a lane; to purge a queue.
 CREATE INDEX runs_waiting ON runs (app, queue, task, ready, priority DESC, seq) WHERE ready IS NOT NULL;
--- To promote, to expire, to prune.
+-- To ripen, to expire, to prune.
 CREATE INDEX runs_due ON runs (due_at) WHERE ready = 0;
 CREATE INDEX runs_expiring ON runs (expires_at) WHERE expires_at IS NOT NULL AND ready IS NOT NULL AND started_at IS NULL;
 CREATE INDEX runs_finished ON runs (finished_at) WHERE finished_at IS NOT NULL;
-CREATE UNIQUE INDEX runs_idempotency ON runs (app, task, idempotency_key) WHERE idempotency_key IS NOT NULL;
+-- A key counts for each task that schedules, and for all of outside together.
+CREATE UNIQUE INDEX runs_idempotency ON runs (app, task, scheduled_by, idempotency_key)
+WHERE idempotency_key IS NOT NULL;
+-- To count what one task has waiting.
+CREATE INDEX runs_waiting_by ON runs (app, scheduled_by, queue, task) WHERE ready IS NOT NULL AND scheduled_by <> '';
 -- To list, newest first.
 CREATE INDEX runs_by_status ON runs (app, status, seq);
 CREATE INDEX runs_by_task ON runs (app, task, seq);
 CREATE INDEX runs_by_queue ON runs (app, queue, seq) WHERE queue <> '';
-CREATE INDEX runs_by_parent ON runs (app, parent, seq) WHERE parent IS NOT NULL;
-CREATE INDEX runs_by_schedule ON runs (app, schedule, seq) WHERE schedule IS NOT NULL;
 
 CREATE TABLE run_parameters (
     run INTEGER PRIMARY KEY REFERENCES runs (seq) ON DELETE CASCADE,
@@ -108,6 +114,7 @@ CREATE TABLE attempts (
     reason TEXT CHECK (reason IN ('success', 'error', 'timeout', 'out_of_memory', 'crash', 'lost', 'cancelled',
                                   'drained', 'suspended')),
     why TEXT,
+    error TEXT,  -- JSON object; of the newest hundred attempts of a run
     exit_code INTEGER,
     signal INTEGER,
     peak_memory_bytes INTEGER,
@@ -119,6 +126,12 @@ CREATE TABLE attempts (
 ) STRICT;
 
 CREATE UNIQUE INDEX attempts_open ON attempts (run) WHERE finished_at IS NULL;
+
+-- A store that is being made as the copy of another one, until that is done: it takes runs in any status.
+CREATE TABLE copying (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    source TEXT NOT NULL
+) STRICT;
 
 -- Queues that have runs waiting or running, are paused, or kept shut by their rate. Others have no row.
 CREATE TABLE queues (
@@ -192,7 +205,7 @@ CREATE TABLE schedules (
     next_at INTEGER,
     last_at INTEGER,
     last_run TEXT,
-    paused_at INTEGER,
+    declared_at INTEGER NOT NULL,  -- when a node last told that its tasks declare it
     PRIMARY KEY (app, name)
 ) STRICT, WITHOUT ROWID;
 
@@ -205,7 +218,8 @@ CREATE TABLE tokens (
 
 -- What may follow what.
 
-CREATE TRIGGER runs_begin BEFORE INSERT ON runs WHEN NEW.status NOT IN ('scheduled', 'queued')
+CREATE TRIGGER runs_begin BEFORE INSERT ON runs
+WHEN NEW.status NOT IN ('scheduled', 'queued') AND NOT EXISTS (SELECT 1 FROM copying)
 BEGIN
     SELECT RAISE(ABORT, 'a run begins as scheduled or queued');
 END;
@@ -243,8 +257,9 @@ END;
 CREATE TRIGGER runs_inserted AFTER INSERT ON runs
 BEGIN
     INSERT INTO lanes (app, queue, task, ready, later, open, loadable, turn)
-    VALUES (NEW.app, NEW.queue, NEW.task, NEW.ready, 1 - NEW.ready, NEW.queue = '',
-            EXISTS (SELECT 1 FROM announced WHERE app = NEW.app AND task = NEW.task), (SELECT turn FROM clock))
+    SELECT NEW.app, NEW.queue, NEW.task, NEW.ready, 1 - NEW.ready, NEW.queue = '',
+           EXISTS (SELECT 1 FROM announced WHERE app = NEW.app AND task = NEW.task), (SELECT turn FROM clock)
+    WHERE NEW.ready IS NOT NULL
     ON CONFLICT (app, queue, task) DO UPDATE SET ready = ready + excluded.ready, later = later + excluded.later;
     INSERT INTO totals (app, status, runs) VALUES (NEW.app, NEW.status, 1)
     ON CONFLICT (app, status) DO UPDATE SET runs = runs + 1;
