@@ -1,1 +1,1 @@
-"""To be written."""
+"""One node at work."""

@@ -10,9 +10,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from runner.engine.janitor import prune
 from runner.engine.parts import Parts
-from runner.engine.periodic import Periodic
+from runner.engine.pruning import prune
+from runner.engine.schedules.periodic import Periodic
 from runner.errors import RunnerError
 from runner.store.clock import boot_us, both_us
 

@@ -17,20 +17,20 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from runner.catalog import Catalog
 from runner.config import Settings
-from runner.engine.capacity import Capacity
+from runner.engine.api.operations import Operations
+from runner.engine.api.presenter import Presenter
+from runner.engine.api.submission import Submission
+from runner.engine.api.waiters import Waiters
+from runner.engine.attempts.dispatcher import Dispatcher
 from runner.engine.chores import Chores
-from runner.engine.dispatcher import Dispatcher
-from runner.engine.endings import Endings
-from runner.engine.keeper import Keeper
-from runner.engine.membership import Membership
-from runner.engine.node import Node
-from runner.engine.operations import Operations
+from runner.engine.nodes.capacity import Capacity
+from runner.engine.nodes.membership import Membership
+from runner.engine.nodes.node import Node
+from runner.engine.nodes.recovery import recover
+from runner.engine.nodes.relauncher import Relauncher
+from runner.engine.nodes.takeover import Takeover
 from runner.engine.parts import Parts
-from runner.engine.periodic import Periodic
-from runner.engine.presenter import Presenter
-from runner.engine.recovery import recover
-from runner.engine.submission import Submission
-from runner.engine.takeover import Takeover
+from runner.engine.schedules.periodic import Periodic
 from runner.errors import RunnerError
 from runner.store.contract import Store
 from sandbox import Sandbox
@@ -48,8 +48,8 @@ class Engine:
     def __init__(self, settings: Settings, store: Store, sandbox: Sandbox, memory: Path) -> None:
         """`memory` is a file of this node's own, beside the lock file of its sandbox."""
         self._store, self._sandbox = store, sandbox
-        keeper = Keeper(sandbox)
-        self._catalog = Catalog(settings, keeper)
+        relauncher = Relauncher(sandbox)
+        self._catalog = Catalog(settings, relauncher)
         node = settings.runner
         capacity = Capacity(
             node.concurrency,
@@ -64,9 +64,9 @@ class Engine:
             store=store,
             catalog=self._catalog,
             sandbox=sandbox,
-            keeper=keeper,
+            relauncher=relauncher,
             capacity=capacity,
-            endings=Endings(store),
+            waiters=Waiters(store),
             submission=Submission(settings, self._catalog, store.now),
             now=store.now,
             rng=random.Random(),
@@ -128,7 +128,7 @@ class Engine:
         """Drain and give back everything. Stopping what was not started, or twice, is fine."""
         await self.drain()
         await self._catalog.close()
-        self.parts.endings.close()
+        self.parts.waiters.close()
         await self._sandbox.close()
         await self._membership.stop()
         await self._store.close()

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from runner.catalog import Catalog
 from runner.config import Settings
-from runner.engine.capacity import Capacity
-from runner.engine.endings import Endings
-from runner.engine.keeper import Keeper
-from runner.engine.node import Node
-from runner.engine.submission import Submission
+from runner.engine.api.submission import Submission
+from runner.engine.api.waiters import Waiters
+from runner.engine.nodes.capacity import Capacity
+from runner.engine.nodes.node import Node
+from runner.engine.nodes.relauncher import Relauncher
 from runner.store.contract import Store
 from sandbox import Sandbox
 
@@ -25,9 +25,9 @@ class Parts:
     store: Store
     catalog: Catalog
     sandbox: Sandbox
-    keeper: Keeper  # launches through it
+    relauncher: Relauncher  # launches through it
     capacity: Capacity
-    endings: Endings
+    waiters: Waiters
     submission: Submission
     now: Callable[[], int]  # the store's clock: microseconds since 1970, UTC
     rng: random.Random

@@ -1,1 +1,1 @@
-"""The HTTP API: turns requests into calls of `runner.engine.operations` and their answers into JSON."""
+"""The HTTP API: turns requests into calls of `runner.engine.api.operations` and their answers into JSON."""

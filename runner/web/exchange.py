@@ -20,7 +20,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from runner import jsonvalue
-from runner.engine.operations import Operations
+from runner.engine.api.operations import Operations
 from runner.errors import InvalidOptionError
 from runner.web import body_reading
 from runner.web.auth import CALLER

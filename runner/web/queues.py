@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from runner.engine.operations import Operations
+from runner.engine.api.operations import Operations
 from runner.web.exchange import Query, answer, caller, operations
 
 # aiohttp's own pattern for a path's part leaves out braces.

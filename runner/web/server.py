@@ -19,7 +19,7 @@ from collections.abc import Collection
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from runner.engine.operations import Operations
+from runner.engine.api.operations import Operations
 from runner.errors import ConfigError, StoppingError
 from runner.web import health, logs, nodes, queues, runs, tasks
 from runner.web.admission import Admission

@@ -8,7 +8,7 @@ import pytest
 
 from runner.catalog import Catalog
 from runner.config import read_settings
-from runner.engine.keeper import Keeper
+from runner.engine.nodes.relauncher import Relauncher
 from sandbox import Sandbox
 
 
@@ -48,10 +48,10 @@ async def sandbox(project):
 @pytest.fixture
 def new_catalog(project, sandbox):
     """A catalog as a runner that has just started makes it."""
-    keeper = Keeper(sandbox)
+    relauncher = Relauncher(sandbox)
 
     def make(config=None, import_timeout_s=20.0):
         settings = read_settings(config or {}, file=project / "config" / "isolane.toml", project=project)
-        return Catalog(settings, keeper, import_timeout_s=import_timeout_s)
+        return Catalog(settings, relauncher, import_timeout_s=import_timeout_s)
 
     return make

@@ -14,7 +14,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from runner.app import APP
 from runner.domain.status import Status
 from runner.engine.chores import Chores
-from runner.engine.periodic import Periodic
+from runner.engine.schedules.periodic import Periodic
 from runner.store.records import Firing
 from support.nodes import Node, running_node
 from support.postgres import create_database, drop_database, shared_server

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runner.app import APP
-from runner.engine.janitor import prune
+from runner.engine.pruning import prune
 from runner.errors import LimitExceededError, NotFoundError
 from support.nodes import Node, running_node
 from support.projects import CONFIG, write_project

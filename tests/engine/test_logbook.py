@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from runner.domain.masking import Mask
-from runner.engine.logbook import Logbook
+from runner.engine.attempts.logbook import Logbook
 from runner.store.contract import Store
 from support.postgres import PostgresServer, create_database, sql
 from support.stores import open_postgres

@@ -11,8 +11,8 @@ import pytest
 
 from runner.app import APP
 from runner.domain.status import Reason
-from runner.engine.heartbeat import Heartbeat
-from runner.engine.node import Identity
+from runner.engine.nodes.heartbeat import Heartbeat
+from runner.engine.nodes.node import Identity
 from runner.errors import NotFoundError
 from runner.store.records import NodeState, Room, TaskKey
 from sandbox import Lease
@@ -179,7 +179,7 @@ async def test_a_dead_node_is_forgotten_in_the_end(node: Node, monkeypatch: pyte
     await node.store.register(node_info("gone", lease_s=1.0))
     assert await _bury(node, "gone")
 
-    monkeypatch.setattr("runner.engine.takeover._REMEMBERED_US", 0)
+    monkeypatch.setattr("runner.engine.nodes.takeover._REMEMBERED_US", 0)
 
     await eventually_async(lambda: _is_alone(node))
 

@@ -12,7 +12,7 @@ import pytest
 
 from runner.app import APP
 from runner.domain.status import Status
-from runner.engine.pace import Pace
+from runner.engine.schedules.pace import Pace
 from runner.store.records import RunFilter
 from support.loop_pauses import watched_loop
 from support.nodes import Node, running_node

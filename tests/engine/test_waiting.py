@@ -10,7 +10,7 @@ import pytest
 
 from runner.domain.run import Claim, RunDetail
 from runner.domain.status import Status
-from runner.engine.endings import Endings
+from runner.engine.api.waiters import Waiters
 from support.postgres import create_database, drop_database, shared_server, sql
 from support.relay import relay_to
 from support.stores import Desk, desk_at, open_postgres
@@ -36,8 +36,8 @@ def database(postgres: str) -> Iterator[str]:
 
 
 async def test_a_waiter_whose_listener_is_dropped_as_the_run_ends_learns_of_it(database: str) -> None:
-    async with _other_node(database) as other, _waiting_node(database) as endings:
-        claim, waiter = await _awaited(other, endings)
+    async with _other_node(database) as other, _waiting_node(database) as waiters:
+        claim, waiter = await _awaited(other, waiters)
 
         assert sql(database, DROP_LISTENERS) == [(2,)]
         await other.end(claim)
@@ -49,8 +49,8 @@ async def test_a_waiter_whose_listener_is_dropped_as_the_run_ends_learns_of_it(d
 async def test_a_waiter_on_a_node_that_has_gone_deaf_learns_of_the_end(database: str) -> None:
     relay, deaf_url = relay_to(database)
     with contextlib.closing(relay):
-        async with _other_node(database) as other, _waiting_node(database, deaf_url) as endings:
-            claim, waiter = await _awaited(other, endings)
+        async with _other_node(database) as other, _waiting_node(database, deaf_url) as waiters:
+            claim, waiter = await _awaited(other, waiters)
 
             relay.cut()
             await other.end(claim)
@@ -59,13 +59,13 @@ async def test_a_waiter_on_a_node_that_has_gone_deaf_learns_of_the_end(database:
                 assert (await waiter).run.status is Status.SUCCEEDED
 
 
-async def _awaited(other: Desk, endings: Endings) -> tuple[Claim, asyncio.Task[RunDetail]]:
+async def _awaited(other: Desk, waiters: Waiters) -> tuple[Claim, asyncio.Task[RunDetail]]:
     """A run that runs on the other node, and somebody who has looked at it and waits for its end."""
     await other.enqueue(id="run", task="a")
-    waiter = asyncio.create_task(endings.wait("main", "run", None))
+    waiter = asyncio.create_task(waiters.wait("main", "run", None))
     claim = await other.claim_one()
     for _ in range(3):  # the waiter asked before
-        await endings.wait("main", "run", 0)
+        await waiters.wait("main", "run", 0)
     return claim, waiter
 
 
@@ -80,12 +80,12 @@ async def _other_node(database: str) -> AsyncIterator[Desk]:
 
 
 @contextlib.asynccontextmanager
-async def _waiting_node(database: str, listen_url: str | None = None) -> AsyncIterator[Endings]:
+async def _waiting_node(database: str, listen_url: str | None = None) -> AsyncIterator[Waiters]:
     store = open_postgres(database, listen_url)
     await store.open()
-    endings = Endings(store)
+    waiters = Waiters(store)
     try:
-        yield endings
+        yield waiters
     finally:
-        endings.close()
+        waiters.close()
         await store.close()

@@ -10,10 +10,10 @@ from hypothesis import example, given
 from runner.catalog.manifest import read_manifest
 from runner.domain.masking import Mask
 from runner.domain.run import Claim
-from runner.engine.calls import Calls, is_call
-from runner.engine.parking import Parking
-from runner.engine.presenter import Presenter
-from runner.engine.timelimit import TimeLimit
+from runner.engine.api.presenter import Presenter
+from runner.engine.attempts.parking import Parking
+from runner.engine.attempts.task_calls import TaskCalls, is_call
+from runner.engine.attempts.timelimit import TimeLimit
 from runner.errors import InvalidError, InvariantError
 from sandbox import WireError
 from sandbox.protocol.wire import Decoder, encode
@@ -34,10 +34,10 @@ async def asker(memory_folder, store):
         claim = Claim(run=detail.run, parameters="{}", attempt=1, token="of nobody", fence=1)
         parts = node.engine.parts
 
-        def calls() -> Calls:
+        def calls() -> TaskCalls:
             time = TimeLimit(float("inf"), lambda: None)
             parking = Parking(parts.capacity, time, token=claim.token, memory_bytes=1 << 20, cpus=None)
-            return Calls(parts, Presenter(parts), claim, Mask(), time=time, parking=parking)
+            return TaskCalls(parts, Presenter(parts), claim, Mask(), time=time, parking=parking)
 
         yield calls
 

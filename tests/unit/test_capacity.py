@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from runner.engine.capacity import Capacity
+from runner.engine.nodes.capacity import Capacity
 
 
 def capacity(slots: int = 2, memory_bytes: int = 100) -> tuple[Capacity, list[None]]:

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from runner.domain.masking import Mask
-from runner.engine.lines import LINE_BYTES, Lines, Piece
+from runner.engine.attempts.lines import LINE_BYTES, Lines, Piece
 
 
 def _mask(secret: str = "") -> Mask:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.engine.node import Node
-from runner.engine.nodes import find_node
+from runner.engine.api.node_documents import find_node
+from runner.engine.nodes.node import Node
 from runner.errors import ConflictError, NotFoundError
 from runner.store.records import NodeState
 from support.stores import node_info

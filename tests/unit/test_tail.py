@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runner.domain.masking import Mask
-from runner.engine.tail import Tail
+from runner.engine.attempts.tail import Tail
 
 
 def test_the_last_whole_lines_of_each_stream_are_kept() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from runner.engine.timelimit import TimeLimit
+from runner.engine.attempts.timelimit import TimeLimit
 
 
 async def test_it_expires_once_its_time_has_passed() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runner.domain.cron import parse
 from runner.domain.options import TaskOptions, merge_options, read_options
-from runner.engine.triggers import next_fire, trigger_for
+from runner.engine.schedules.triggers import next_fire, trigger_for
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from runner.domain.masking import Mask
 from runner.domain.run import TaskError
 from runner.domain.status import Reason
-from runner.engine.verdict import Decision, Response, judge, read_error
+from runner.engine.attempts.verdict import Decision, Response, judge, read_error
 from sandbox import Outcome
 
 MB = 1 << 20

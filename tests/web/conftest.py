@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from runner.domain.run import LogLine
-from runner.engine.operations import Operations
+from runner.engine.api.operations import Operations
 from runner.errors import NotFoundError
 from runner.store.records import LogPage
 from runner.web.server import Server

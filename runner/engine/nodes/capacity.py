@@ -1,9 +1,10 @@
 """What a node has room for: slots, and memory that the limits of running attempts must stay below.
 
 An attempt that only waits for another run is *parked*: it gives back its slot, and of memory counts only what it has
-kept (`runner.engine.parking`). When its waiting is over it *resumes*, ahead of new attempts. Were every attempt parked
-and none could resume for want of memory, all would wait for ever; so the first in line resumes anyway while nothing
-runs. So many may be parked and no more; one that works while it waits takes its slot back, also where none is free.
+kept (`runner.engine.attempts.parking`). When its waiting is over it *resumes*, ahead of new attempts. Were every
+attempt parked and none could resume for want of memory, all would wait for ever; so the first in line resumes anyway
+while nothing runs. So many may be parked and no more; one that works while it waits takes its slot back, also where
+none is free.
 
 What the sandbox keeps warm for later attempts may hold what attempts leave. It makes room when they need that, except
 for what running attempts were forked from: that counts with them.

@@ -14,8 +14,8 @@ import platform
 from collections.abc import Awaitable, Callable
 from importlib.metadata import PackageNotFoundError, version
 
-from runner.engine.heartbeat import Heartbeat
-from runner.engine.node import Identity
+from runner.engine.nodes.heartbeat import Heartbeat
+from runner.engine.nodes.node import Identity
 from runner.engine.parts import Parts
 from runner.errors import RunnerError
 from runner.store.records import NodeInfo

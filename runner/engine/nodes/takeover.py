@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from runner.domain.run import Claim
 from runner.domain.status import Reason
+from runner.engine.nodes.recovery import close
 from runner.engine.parts import Parts
-from runner.engine.recovery import close
 from runner.store.records import NodeState
 from sandbox.protocol.lease import boot_clock_ns
 

@@ -16,11 +16,11 @@ from runner import jsonvalue
 from runner.domain.masking import Mask
 from runner.domain.messages import CALLS_OPEN, LONGEST_TEXT, MOST_VALUES, RESPONSE_BEGINS, RESPONSE_ENDS, Longest
 from runner.domain.run import Claim, TaskError
-from runner.engine.calls import Calls, is_call
-from runner.engine.logbook import Logbook
+from runner.engine.attempts.logbook import Logbook
+from runner.engine.attempts.progress import Progress
+from runner.engine.attempts.task_calls import TaskCalls, is_call
+from runner.engine.attempts.verdict import Response, read_error
 from runner.engine.parts import Parts
-from runner.engine.progress import Progress
-from runner.engine.verdict import Response, read_error
 from runner.errors import ExposedSecretError, InvalidError, LimitExceededError
 from sandbox import Confined, SandboxError, WireError
 from sandbox.protocol.long_texts import without_long_texts
@@ -41,7 +41,7 @@ class Conversation:
     """
 
     def __init__(
-        self, parts: Parts, claim: Claim, confined: Confined, calls: Calls, logbook: Logbook, *, mask: Mask
+        self, parts: Parts, claim: Claim, confined: Confined, calls: TaskCalls, logbook: Logbook, *, mask: Mask
     ) -> None:
         self._parts, self._claim, self._confined = parts, claim, confined
         self._calls, self._logbook, self._mask = calls, logbook, mask

@@ -17,7 +17,7 @@ from runner.domain.checks import shown
 from runner.domain.names import check_queue, check_tag
 from runner.domain.retry import Retry
 from runner.domain.run import NewRun, Run
-from runner.engine import writing
+from runner.engine.api import stepwise_json
 from runner.errors import InvalidError, InvalidOptionError, RunnerError
 from runner.units import instant, seconds
 from runner.uuid7 import uuid7
@@ -127,7 +127,7 @@ class Submission:
         if request.with_success and parent is None:
             raise InvalidOptionError("with_success works inside a task only: it ties a run to its parent's success")
         parameters = {} if request.parameters is None else request.parameters
-        text = yield from writing.write(parameters, limit_bytes=self._settings.limits.parameters_bytes)
+        text = yield from stepwise_json.write(parameters, limit_bytes=self._settings.limits.parameters_bytes)
         self._catalog.check_parameters(entry, parameters, size_bytes=len(text))
         return self._new_run(app, entry, request, text, parent), request.with_success
 

@@ -17,7 +17,7 @@ _OUTAGE_S = 0.5
 _HEARD_S = 1.0
 
 
-class Endings:
+class Waiters:
     """Futures of runs that somebody waits for, resolved by the store's notices."""
 
     def __init__(self, store: Store) -> None:

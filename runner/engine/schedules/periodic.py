@@ -22,9 +22,9 @@ from apscheduler.triggers.date import DateTrigger
 
 from runner.catalog import TaskEntry
 from runner.domain.run import NewRun
-from runner.engine.pace import Pace
 from runner.engine.parts import Parts
-from runner.engine.triggers import next_fire
+from runner.engine.schedules.pace import Pace
+from runner.engine.schedules.triggers import next_fire
 from runner.errors import NotFoundError, RunnerError
 from runner.store.records import Firing, ScheduleState, TaskKey
 from runner.uuid7 import uuid7

@@ -10,7 +10,7 @@ from sandbox import Confined, LauncherError, Lease, Level, Sandbox, Spec
 _logger = logging.getLogger(__name__)
 
 
-class Keeper:
+class Relauncher:
     """Launches through a sandbox that it starts again when its launcher died."""
 
     def __init__(self, sandbox: Sandbox) -> None:

@@ -24,8 +24,8 @@ from typing import TypeAlias
 
 from runner.domain.masking import Mask
 from runner.domain.run import LogLine
-from runner.engine.lines import LINE_BYTES, Lines, Piece
-from runner.engine.tail import Tail
+from runner.engine.attempts.lines import LINE_BYTES, Lines, Piece
+from runner.engine.attempts.tail import Tail
 from runner.errors import RunnerError, StoreError, StoreUnavailableError
 from runner.store.contract import Store
 

@@ -18,11 +18,11 @@ from runner.domain.masking import Mask
 from runner.domain.messages import CALLS_AT_ONCE
 from runner.domain.run import Claim, NewRun, Run, RunDetail
 from runner.domain.status import Status
-from runner.engine.parking import Parking
+from runner.engine.api.presenter import Presenter, unstored
+from runner.engine.api.store_outages import patiently
+from runner.engine.attempts.parking import Parking
+from runner.engine.attempts.timelimit import TimeLimit
 from runner.engine.parts import Parts
-from runner.engine.patience import patiently
-from runner.engine.presenter import Presenter, unstored
-from runner.engine.timelimit import TimeLimit
 from runner.errors import (
     DeadlockError,
     ExposedSecretError,
@@ -43,7 +43,7 @@ _LOCATED_CHARS = 64 << 10
 _logger = logging.getLogger(__name__)
 
 
-class Calls:
+class TaskCalls:
     """The calls of one attempt."""
 
     def __init__(
@@ -178,7 +178,7 @@ class Calls:
             if timeout_s is None:
                 self._refuse_too_late(detail.run)
         async with self._parking.waiting():
-            detail = await self._parts.endings.wait(detail.run.app, detail.run.id, timeout_s)
+            detail = await self._parts.waiters.wait(detail.run.app, detail.run.id, timeout_s)
             # Before it has its time again: from then on it waits for this answer alone.
             return await self._document(detail)
 

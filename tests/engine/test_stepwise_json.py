@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner import jsonvalue
-from runner.engine import writing
+from runner.engine.api import stepwise_json
 from runner.errors import InvalidValueError
 from support.nodes import running_node
 from support.projects import write_project
@@ -29,7 +29,7 @@ LONG = {
 
 def written(value, limit_bytes=LIMIT):
     steps = 0
-    writer = writing.write(value, limit_bytes=limit_bytes)
+    writer = stepwise_json.write(value, limit_bytes=limit_bytes)
     while True:
         try:
             next(writer)
@@ -67,12 +67,12 @@ def test_what_is_long_is_written_in_steps_and_the_same(name, monkeypatch):
     )
 )
 def test_steps_of_any_size_give_the_same(value):
-    before = writing._STEP_VALUES, writing._STEP_CHARS, writing._ELEMENTS
-    writing._STEP_VALUES, writing._STEP_CHARS, writing._ELEMENTS = 3, 2, 2
+    before = stepwise_json._STEP_VALUES, stepwise_json._STEP_CHARS, stepwise_json._ELEMENTS
+    stepwise_json._STEP_VALUES, stepwise_json._STEP_CHARS, stepwise_json._ELEMENTS = 3, 2, 2
     try:
         assert written(value)[0] == jsonvalue.dumps(value, limit_bytes=LIMIT)
     finally:
-        writing._STEP_VALUES, writing._STEP_CHARS, writing._ELEMENTS = before
+        stepwise_json._STEP_VALUES, stepwise_json._STEP_CHARS, stepwise_json._ELEMENTS = before
 
 
 @pytest.mark.parametrize("name", LONG)

@@ -7,8 +7,8 @@ import logging
 from runner.domain.retry import Retry
 from runner.domain.run import Claim, Ending
 from runner.domain.status import Reason
+from runner.engine.attempts.record import record
 from runner.engine.parts import Parts
-from runner.engine.record import record
 from runner.store.records import TaskKey
 
 _logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ import random
 import threading
 from concurrent.futures import Future
 
-from runner.engine.node import Identity
+from runner.engine.nodes.node import Identity
 from runner.store.contract import Lease, Store
 from sandbox.loops import new_event_loop
 from sandbox.protocol.lease import boot_clock_ns

@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 
 from runner.domain.run import Claim, Ending, NewRun, Verdict
 from runner.domain.status import Reason
-from runner.engine.execution import Execution
-from runner.engine.node import Identity
+from runner.engine.api.presenter import Presenter
+from runner.engine.attempts.execution import Execution
+from runner.engine.nodes.node import Identity
+from runner.engine.nodes.recovery import close
 from runner.engine.parts import Parts
-from runner.engine.presenter import Presenter
-from runner.engine.recovery import close
 from runner.errors import StaleClaimError, StoreError
 from runner.store.records import Claims, Notice, Room, TaskKey
 from sandbox import Lease
@@ -128,7 +128,7 @@ class Dispatcher:
         if effects or not self._is_full():
             run = await parts.store.finish(claim, ending, verdict, effects)
             if run.status.is_final:
-                await parts.endings.heard(run.app, run.id)  # who waited for it goes on ahead of anything new
+                await parts.waiters.heard(run.app, run.id)  # who waited for it goes on ahead of anything new
             return
         async with self._claiming:
             room = parts.capacity.room(parts.catalog.needs, parts.catalog.files, without=claim.token)

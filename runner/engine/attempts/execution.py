@@ -19,16 +19,16 @@ from runner.domain.masking import Mask
 from runner.domain.messages import MOST_VALUES
 from runner.domain.run import Claim, Ending
 from runner.domain.status import Reason
-from runner.engine.calls import Calls
-from runner.engine.conversation import Conversation
-from runner.engine.logbook import Logbook
-from runner.engine.output import OutputReader
-from runner.engine.parking import Parking
+from runner.engine.api.presenter import Presenter, embedded
+from runner.engine.attempts.conversation import Conversation
+from runner.engine.attempts.logbook import Logbook
+from runner.engine.attempts.output import OutputReader
+from runner.engine.attempts.parking import Parking
+from runner.engine.attempts.record import Finish, record
+from runner.engine.attempts.task_calls import TaskCalls
+from runner.engine.attempts.timelimit import TimeLimit
+from runner.engine.attempts.verdict import Decision, Response, judge, killed_for_memory
 from runner.engine.parts import Parts
-from runner.engine.presenter import Presenter, embedded
-from runner.engine.record import Finish, record
-from runner.engine.timelimit import TimeLimit
-from runner.engine.verdict import Decision, Response, judge, killed_for_memory
 from runner.errors import SecretError
 from runner.units import describe_seconds
 from sandbox import Confined, Lease, Outcome, SandboxError
@@ -77,7 +77,7 @@ class Execution:
             memory_bytes=entry.options.memory_bytes,
             cpus=entry.options.cpus,
         )
-        self._calls = Calls(parts, presenter, claim, self._mask, time=self._time, parking=self._parking)
+        self._calls = TaskCalls(parts, presenter, claim, self._mask, time=self._time, parking=self._parking)
 
     @property
     def code(self) -> str:
@@ -131,7 +131,7 @@ class Execution:
     async def _attempt(self) -> Ending:
         try:
             secrets = await self._read_secrets()
-            confined = await self._parts.keeper.launch(self._entry.spec, self._lease)
+            confined = await self._parts.relauncher.launch(self._entry.spec, self._lease)
         except (SandboxError, SecretError, OSError) as error:
             return self._unlaunched(error)
         self._confined = confined

@@ -17,11 +17,11 @@ from runner.domain.documents import Document, queue_document
 from runner.domain.names import check_queue
 from runner.domain.run import LogLine, NewRun
 from runner.domain.status import Status
-from runner.engine.calls import stored_detail
-from runner.engine.nodes import find_node, node_document
+from runner.engine.api.node_documents import find_node, node_document
+from runner.engine.api.presenter import Presenter, Value
+from runner.engine.api.store_outages import patiently
+from runner.engine.attempts.task_calls import stored_detail
 from runner.engine.parts import Parts
-from runner.engine.patience import patiently
-from runner.engine.presenter import Presenter, Value
 from runner.errors import ConflictError, StoreError, StoreFullError, UnknownTaskError
 from runner.store.records import LogPage, Notice, RunFilter
 from runner.uuid7 import uuid7
@@ -100,7 +100,7 @@ class Operations:
 
     async def wait(self, app: str, run: str, timeout_s: float | None, *, value: Value = json.loads) -> Document:
         """One run when it is final, or as it stands after the time."""
-        return await self._presenter.document(await self._parts.endings.wait(app, run, timeout_s), value)
+        return await self._presenter.document(await self._parts.waiters.wait(app, run, timeout_s), value)
 
     async def list_runs(self, wanted: RunFilter, *, value: Value = json.loads) -> Document:
         """One page of runs, newest first."""

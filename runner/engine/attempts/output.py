@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 
-from runner.engine.logbook import Logbook
+from runner.engine.attempts.logbook import Logbook
 from sandbox import Share
 
 #: What is read at once, and what of a stream whose output is dropped.

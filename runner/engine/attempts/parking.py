@@ -18,8 +18,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from runner.engine.capacity import Capacity
-from runner.engine.timelimit import TimeLimit
+from runner.engine.attempts.timelimit import TimeLimit
+from runner.engine.nodes.capacity import Capacity
 from sandbox import Confined
 
 _LOOK_S = (0.01, 1.0)  # first and longest pause between two looks

@@ -1,0 +1,1 @@
+"""One attempt of one run: claimed, executed, spoken with, judged and recorded."""

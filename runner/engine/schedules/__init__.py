@@ -1,0 +1,1 @@
+"""Schedules: what fires when, and one run for each firing."""
