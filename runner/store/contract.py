@@ -179,7 +179,7 @@ class Store(abc.ABC):
             ConflictError: the idempotency key was used with other parameters, or the id is that of a run of another
                 task or parent.
             LimitExceededError: too many runs wait in the app or the queue, the scheduling task has had its share of
-                what may wait (`runner.store.shares`), or the parent has too many children.
+                what may wait (`runner.store.waiting_limits`), or the parent has too many children.
             StoreFullError: no room on the disk.
         """
 

@@ -6,7 +6,7 @@ import base64
 import binascii
 
 from runner.errors import InvalidOptionError
-from runner.store.texts import is_kept
+from runner.store.storable_text import is_kept
 
 
 def cursor_at(kind: str, position: str) -> str:

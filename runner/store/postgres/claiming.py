@@ -21,11 +21,11 @@ import asyncpg
 
 from runner.domain.run import Claim
 from runner.errors import StaleClaimError
-from runner.store.patience import Patience
+from runner.store.file_turns import FileTurns
+from runner.store.memory_turns import MemoryTurns
 from runner.store.postgres.database import Database, Transaction
 from runner.store.records import Claims, Room, TaskKey
 from runner.store.rows import run_of
-from runner.store.turns import Turns
 
 #: Runs that one claim makes due at most.
 _RIPEN_AT_ONCE = 500
@@ -36,8 +36,14 @@ _BUSY_US = 20_000
 class Asking:
     """One claim: what is asked of the database, and what its answer comes to."""
 
-    def __init__(self, node: str, room: Room, now: int, patience: Patience, *, turns: Turns) -> None:
-        self._node, self._room, self._now, self._patience, self._turns = node, room, now, patience, turns
+    def __init__(self, node: str, room: Room, now: int, memory_turns: MemoryTurns, *, file_turns: FileTurns) -> None:
+        self._node, self._room, self._now, self._memory_turns, self._file_turns = (
+            node,
+            room,
+            now,
+            memory_turns,
+            file_turns,
+        )
         #: Of the attempts that may begin.
         self.tokens = [secrets.token_hex(16) for _ in range(room.slots)]
 
@@ -46,8 +52,8 @@ class Asking:
         room = self._room
         needs = {task: need for task, need in room.needs.items() if need <= room.memory_total_bytes}
         tasks = [task.app for task in needs], [task.task for task in needs], list(needs.values())
-        files = self._turns.numbered(list(needs), room.files)
-        passes = not self._patience.keeps(self._now)
+        files = self._file_turns.numbered(list(needs), room.files)
+        passes = not self._memory_turns.keeps(self._now)
         return self._node, self._now, self.tokens, *tasks, *files, room.memory_bytes, passes
 
     def answered(self, got: Mapping[str, Any]) -> Claims:
@@ -56,16 +62,16 @@ class Asking:
             return Claims(claims=(), wake_at=None)
         claims = [_claim_of(each) for each in json.loads(got["claims"] or "[]")]
         for each in claims:
-            self._patience.started(TaskKey(each.run.app, each.run.task))
-            self._turns.serve(TaskKey(each.run.app, each.run.task), self._room.files)
+            self._memory_turns.started(TaskKey(each.run.app, each.run.task))
+            self._file_turns.serve(TaskKey(each.run.app, each.run.task), self._room.files)
         instants = [] if got["instant"] is None else [max(got["instant"], self._now)]
         reserved: TaskKey | None = None
         if got["waiting"]:
             waiting = [TaskKey(*task) for task in json.loads(got["waiting"])]
-            reserved = self._patience.reserved(waiting, self._now)
-            instants.append(self._patience.switches_at(self._now))
+            reserved = self._memory_turns.reserved(waiting, self._now)
+            instants.append(self._memory_turns.switches_at(self._now))
         elif len(claims) < self._room.slots:
-            self._patience.nobody_waits()
+            self._memory_turns.nobody_waits()
         if got["is_busy"] and len(claims) < self._room.slots:
             instants.append(self._now + _BUSY_US)
         return Claims(claims=tuple(claims), wake_at=min(instants, default=None), reserved_for=reserved)
@@ -76,9 +82,11 @@ def found_again(started: str | None) -> Mapping[str, Any]:
     return {"outcome": "done", "claims": started, "waiting": None, "is_busy": True, "instant": None}
 
 
-async def claim(database: Database, node: str, room: Room, now: int, patience: Patience, *, turns: Turns) -> Claims:
+async def claim(
+    database: Database, node: str, room: Room, now: int, memory_turns: MemoryTurns, *, file_turns: FileTurns
+) -> Claims:
     """Hand out runs within `room`."""
-    asking = Asking(node, room, now, patience, turns=turns)
+    asking = Asking(node, room, now, memory_turns, file_turns=file_turns)
 
     async def work(tx: Transaction, *, ripens: bool) -> Any:
         if tx.repeated and (started := await tx.value("started", asking.tokens)):

@@ -10,7 +10,7 @@ from typing import Any, Final
 from runner.errors import ConflictError, StoreUnavailableError
 from runner.store.contents import Contents, Numbers, Row, Table, page_is_full, size_of
 from runner.store.postgres.database import Database, Transaction
-from runner.store.queries import load
+from runner.store.statements import load
 
 _CHECKS: Final = load("checks")
 _QUEUES_AT_ONCE = 200

@@ -15,7 +15,7 @@ from runner.store.postgres.claiming import Asking, found_again
 from runner.store.postgres.database import Transaction
 from runner.store.postgres.enqueueing import Entry, insert, lock_queues
 from runner.store.rows import error_text, run_of
-from runner.store.texts import sentence
+from runner.store.storable_text import sentence
 
 
 async def finish(

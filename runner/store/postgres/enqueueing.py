@@ -23,8 +23,8 @@ from runner.store.policy import Policy
 from runner.store.postgres.database import Database, Transaction
 from runner.store.records import StoreLimits
 from runner.store.rows import run_of, values_of
-from runner.store.shares import outside_only, own_share, taken
-from runner.store.texts import check_new
+from runner.store.storable_text import check_new
+from runner.store.waiting_limits import outside_only, own_share, taken
 
 #: SQLSTATE of a call that the database refused.
 _REFUSED = "IS001"

@@ -13,11 +13,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from runner.domain.run import Claim, Ending, LogLine, NewRun, QueueState, Run, RunDetail, Verdict
 from runner.domain.status import Status
 from runner.errors import NotFoundError
-from runner.store import texts
+from runner.store import storable_text
 from runner.store.clock import boot_us
 from runner.store.contents import Contents
 from runner.store.contract import Lease, Store
-from runner.store.patience import Patience
+from runner.store.file_turns import FileTurns
+from runner.store.memory_turns import MemoryTurns
 from runner.store.policy import Policy
 from runner.store.postgres import claiming, endings, listing, logs, nodes, queues, schedules
 from runner.store.postgres.clock import DatabaseClock
@@ -41,7 +42,6 @@ from runner.store.records import (
     TaskKey,
 )
 from runner.store.rows import schedule_of
-from runner.store.turns import Turns
 
 _AT_ONCE = 200
 
@@ -61,8 +61,8 @@ class PostgresStore(Store):
         self._database = Database(url, self._notices.tell, is_pooled=self._is_pooled)
         self._logs = Database(url, self._notices.tell, is_pooled=self._is_pooled)
         self._enqueuer = Enqueuer(self._database, policy)
-        self._patience = Patience()
-        self._turns = Turns()
+        self._memory_turns = MemoryTurns()
+        self._file_turns = FileTurns()
         self._node = ""
 
     # --- life ---------------------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ class PostgresStore(Store):
         await self._database.write(lambda tx: nodes.leave(tx, node))
 
     async def drain_node(self, name: str, *, draining: bool = True) -> int:
-        if not texts.is_kept(name):
+        if not storable_text.is_kept(name):
             raise NotFoundError(f"no node is named {name!a}")
         return await self._database.write(lambda tx: nodes.drain(tx, name, draining=draining))
 
@@ -140,7 +140,7 @@ class PostgresStore(Store):
 
     async def claim(self, node: str, room: Room, now: int) -> Claims:
         return await self._database.finish(
-            claiming.claim(self._database, node, room, now, self._patience, turns=self._turns)
+            claiming.claim(self._database, node, room, now, self._memory_turns, file_turns=self._file_turns)
         )
 
     async def finish(
@@ -157,7 +157,7 @@ class PostgresStore(Store):
     async def finish_and_claim(
         self, claim: Claim, ending: Ending, verdict: Verdict, *, node: str, room: Room, now: int
     ) -> tuple[Run, Claims]:
-        asking = claiming.Asking(node, room, now, self._patience, turns=self._turns)
+        asking = claiming.Asking(node, room, now, self._memory_turns, file_turns=self._file_turns)
         run, answer = await self._database.write_at_once(
             lambda tx: endings.finish_and_claim(tx, claim, ending, verdict, asking)
         )
@@ -175,24 +175,24 @@ class PostgresStore(Store):
     # --- operating ----------------------------------------------------------------------------------------------
 
     async def cancel(self, app: str, run: str, now: int) -> Run:
-        texts.check_run(app, run)
+        storable_text.check_run(app, run)
         return await self._database.write(lambda tx: endings.cancel(tx, app, run, now))
 
     async def delete(self, app: str, run: str) -> None:
-        texts.check_run(app, run)
+        storable_text.check_run(app, run)
         await self._database.write(lambda tx: endings.delete(tx, app, run, self.now()))
         await logs.delete(self._logs, [(app, run)])
 
     async def pause(self, app: str, queue: str, now: int) -> QueueState:
-        texts.check_name(queue, "queue")
+        storable_text.check_name(queue, "queue")
         return await self._database.write(lambda tx: queues.pause(tx, self._policy, app, queue, now))
 
     async def resume(self, app: str, queue: str) -> QueueState:
-        texts.check_name(queue, "queue")
+        storable_text.check_name(queue, "queue")
         return await self._database.write(lambda tx: queues.resume(tx, self._policy, app, queue))
 
     async def purge(self, app: str, queue: str, now: int) -> int:
-        texts.check_name(queue, "queue")
+        storable_text.check_name(queue, "queue")
         newest: int = (await self._database.single("newest_seq"))[0][0]
         purged = 0
         while part := await self._database.write(
@@ -204,7 +204,7 @@ class PostgresStore(Store):
         return purged
 
     async def release(self, app: str, queue: str) -> int:
-        texts.check_name(queue, "queue")
+        storable_text.check_name(queue, "queue")
         return await self._database.write(lambda tx: queues.release(tx, app, queue))
 
     async def announce(self, needs: Mapping[TaskKey, int]) -> None:
@@ -226,11 +226,11 @@ class PostgresStore(Store):
     # --- reading ------------------------------------------------------------------------------------------------
 
     async def get(self, app: str, run: str) -> RunDetail:
-        texts.check_run(app, run)
+        storable_text.check_run(app, run)
         return await self._database.read(lambda tx: listing.detail(tx, app, run))
 
     async def list(self, wanted: RunFilter) -> Page[RunDetail]:
-        if not texts.can_match(wanted):
+        if not storable_text.can_match(wanted):
             return Page(items=(), next_cursor=None)
         return await self._database.read(lambda tx: listing.page(tx, wanted))
 
@@ -240,14 +240,14 @@ class PostgresStore(Store):
 
     async def named_queues(self, app: str, names: Collection[str]) -> Mapping[str, QueueState]:
         for name in names:
-            texts.check_name(name, "queue")
+            storable_text.check_name(name, "queue")
         return await self._database.read(lambda tx: queues.states(tx, self._policy, app, names))
 
     async def queues(self, app: str, cursor: str | None = None, limit: int = 100) -> Page[QueueState]:
         return await self._database.read(lambda tx: listing.queues(tx, app, cursor, limit))
 
     async def ancestors(self, app: str, run: str) -> builtins.list[Run]:
-        texts.check_run(app, run)
+        storable_text.check_run(app, run)
         return await self._database.read(lambda tx: listing.ancestors(tx, app, run))
 
     # --- logs ---------------------------------------------------------------------------------------------------
@@ -256,7 +256,7 @@ class PostgresStore(Store):
         await logs.append(self._logs, app, run, lines)
 
     async def logs(self, app: str, run: str, after: int = 0, limit: int = 1000) -> LogPage:
-        if not texts.is_kept(run):
+        if not storable_text.is_kept(run):
             return LogPage(lines=(), cursor=after)
         return await self._logs.read(lambda tx: logs.page(tx, app, run, after, limit))
 

@@ -2,7 +2,7 @@
 
 A claim first does what time has brought, a bounded number at once: runs expire, runs ripen (`scheduled` becomes
 `queued`, a retry may start), queues that their rate kept shut open again. Then it picks. Every task with something to
-claim has a head: its open lane whose turn is the oldest. Of the file that was served longest ago, see `turns`, the
+claim has a head: its open lane whose turn is the oldest. Of the file that was served longest ago, see `file_turns`, the
 oldest head goes, gives its best run (priority, then age), and its queue goes to the end of the turns. What that costs
 depends on how many tasks have something to claim, not on how many runs or queues wait.
 """
@@ -13,13 +13,13 @@ import secrets
 from typing import NamedTuple
 
 from runner.domain.run import Claim
-from runner.store.patience import Patience
+from runner.store.file_turns import FileTurns
+from runner.store.memory_turns import MemoryTurns
 from runner.store.records import Claims, Room, TaskKey
 from runner.store.rows import run_of
-from runner.store.sqlite.lanes import refresh, refresh_all
+from runner.store.sqlite.queues import refresh, refresh_all
 from runner.store.sqlite.statements import SQL
 from runner.store.sqlite.writer import Transaction
-from runner.store.turns import Turns
 
 #: Runs that one claim makes due at most, so that a crowd falling due does not hold up the writer.
 _RIPEN_AT_ONCE = 500
@@ -33,7 +33,9 @@ class _Head(NamedTuple):
     task: TaskKey
 
 
-def claim(tx: Transaction, node: str, room: Room, now: int, patience: Patience, *, turns: Turns) -> Claims:
+def claim(
+    tx: Transaction, node: str, room: Room, now: int, memory_turns: MemoryTurns, *, file_turns: FileTurns
+) -> Claims:
     """Hand out runs within `room`."""
     is_all_ripe = _ripen(tx, now)
     heads = _heads(tx, room)
@@ -42,14 +44,14 @@ def claim(tx: Transaction, node: str, room: Room, now: int, patience: Patience, 
     claims: list[Claim] = []
 
     def turn(task: TaskKey) -> tuple[int, _Head]:
-        return turns.served(room.files.get(task, "")), heads[task]
+        return file_turns.served(room.files.get(task, "")), heads[task]
 
     free = room.memory_bytes
     while heads and len(claims) < room.slots:
         task = min(heads, key=turn)
         if room.needs[task] > free:
             waiting = [each for each in sorted(heads, key=turn) if room.needs[each] > free]
-            reserved = patience.reserved(waiting, now)
+            reserved = memory_turns.reserved(waiting, now)
             if reserved is not None:
                 break
             passed.update(waiting)
@@ -57,8 +59,8 @@ def claim(tx: Transaction, node: str, room: Room, now: int, patience: Patience, 
             continue
         queue = heads[task].queue
         claims.append(_start(tx, node, task, queue, now))
-        patience.started(task)
-        turns.serve(task, room.files)
+        memory_turns.started(task)
+        file_turns.serve(task, room.files)
         free -= room.needs[task]
         following = refresh(tx, task.app, queue)
         _take_turn(tx, task, queue)
@@ -66,10 +68,10 @@ def claim(tx: Transaction, node: str, room: Room, now: int, patience: Patience, 
             _look_up_head(tx, heads, changed, room)
     wake_at: int | None = tx.value(SQL["next_instant"]) if is_all_ripe else now
     if reserved is not None or passed:
-        switch_at = patience.switches_at(now)
+        switch_at = memory_turns.switches_at(now)
         wake_at = switch_at if wake_at is None else min(wake_at, switch_at)
     elif not heads:
-        patience.nobody_waits()
+        memory_turns.nobody_waits()
     tx.ready = False  # who claims has just taken what there was room for, and needs no telling
     return Claims(claims=tuple(claims), wake_at=wake_at, reserved_for=reserved)
 

@@ -12,15 +12,15 @@ from typing import Final
 
 from runner.errors import ConflictError
 from runner.store.contents import Contents, Numbers, Row, Table, page_is_full, size_of
-from runner.store.queries import load
-from runner.store.sqlite import lanes
 from runner.store.sqlite.lock import backup_command
 from runner.store.sqlite.logs import Logs
 from runner.store.sqlite.migrate import LOGS, STORE, migrate
+from runner.store.sqlite.queues import refresh_all
+from runner.store.sqlite.read_only_file import ReadOnlyFile
 from runner.store.sqlite.readers import Readers
 from runner.store.sqlite.statements import SQL
-from runner.store.sqlite.untouched import Untouched
 from runner.store.sqlite.writer import Transaction, Writer
+from runner.store.statements import load
 
 _CHECKS: Final = (*load("checks").values(), *load("checks/sqlite").values())
 _QUEUES_AT_ONCE = 200
@@ -62,7 +62,7 @@ class SqliteContents(Contents):
         )
         for begin in range(0, len(queues), _QUEUES_AT_ONCE):
             part = queues[begin : begin + _QUEUES_AT_ONCE]
-            await self._writer.run(lambda tx, part=part: lanes.refresh_all(tx, part))  # type: ignore[misc]
+            await self._writer.run(lambda tx, part=part: refresh_all(tx, part))  # type: ignore[misc]
         await self._writer.run(lambda tx: _end(tx, numbers))
 
     async def check(self) -> list[str]:
@@ -74,7 +74,7 @@ class SqliteContents(Contents):
 
 def check(path: Path, logs: Path) -> list[str]:
     """All that is wrong with these two files, which are only looked at; a copy may come without its logs."""
-    files = Untouched(path)
+    files = ReadOnlyFile(path)
     try:
         files.open()
         problems = _examine(files, path, STORE, _problems)
@@ -91,7 +91,7 @@ def check(path: Path, logs: Path) -> list[str]:
 
 
 def _examine(
-    files: Untouched, path: Path, steps: Sequence[str], problems: Callable[[sqlite3.Connection], list[str]]
+    files: ReadOnlyFile, path: Path, steps: Sequence[str], problems: Callable[[sqlite3.Connection], list[str]]
 ) -> list[str]:
     with contextlib.closing(files.connect(path)) as connection:
         migrate(connection, path, steps, migrating=False)

@@ -12,10 +12,10 @@ from runner.errors import ConflictError, NotFoundError, StaleClaimError
 from runner.store.policy import Policy
 from runner.store.rows import ERRORS_KEPT, error_text, run_of
 from runner.store.sqlite.enqueueing import Entry, insert
-from runner.store.sqlite.lanes import refresh
+from runner.store.sqlite.queues import refresh
 from runner.store.sqlite.statements import SQL
 from runner.store.sqlite.writer import Transaction
-from runner.store.texts import sentence
+from runner.store.storable_text import sentence
 
 
 def finish(

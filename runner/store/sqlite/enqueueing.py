@@ -13,11 +13,11 @@ from runner.domain.run import NewRun, Run
 from runner.errors import ConflictError, LimitExceededError
 from runner.store.policy import Policy
 from runner.store.rows import run_of, values_of
-from runner.store.shares import check_share, taken
-from runner.store.sqlite.lanes import ensure, refresh
+from runner.store.sqlite.queues import ensure, refresh
 from runner.store.sqlite.statements import SQL
 from runner.store.sqlite.writer import Transaction
-from runner.store.texts import check_new
+from runner.store.storable_text import check_new
+from runner.store.waiting_limits import check_share, taken
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from runner.errors import NotFoundError
 from runner.store.cursors import cursor_at, position_of
 from runner.store.records import Page, RunFilter
 from runner.store.rows import attempt_of, error_of, run_of
-from runner.store.sqlite.lanes import state_of
+from runner.store.sqlite.queues import state_of
 from runner.store.sqlite.statements import SQL
 
 _PAGE_BYTES = 8_000_000

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from runner.store.queries import load
+from runner.store.statements import load
 
 SQL: Final = load("sqlite")

@@ -2,7 +2,7 @@
 
 This class only says which operation each method is, and through which door: what writes goes to the writer's thread,
 where it shares a commit with its neighbours (`writer`), what reads goes to a reader's (`readers`). The operations
-themselves are functions on a transaction, in `enqueueing`, `claiming`, `endings`, `lanes`, `schedules`, `listing` and
+themselves are functions on a transaction, in `enqueueing`, `claiming`, `endings`, `queues`, `schedules`, `listing` and
 `logs`.
 
 Work without a bound (purging a queue, announcing tasks, pruning) is done in parts, each an operation of its own, so
@@ -23,10 +23,11 @@ from pathlib import Path
 from runner.domain.run import Claim, Ending, LogLine, NewRun, QueueState, Run, RunDetail, Verdict
 from runner.domain.status import Status
 from runner.errors import ConflictError, NotFoundError, StoreUnavailableError
-from runner.store import texts
+from runner.store import storable_text
 from runner.store.contents import Contents
 from runner.store.contract import Lease, Store
-from runner.store.patience import Patience
+from runner.store.file_turns import FileTurns
+from runner.store.memory_turns import MemoryTurns
 from runner.store.policy import Policy
 from runner.store.records import (
     Claims,
@@ -42,7 +43,7 @@ from runner.store.records import (
     TaskKey,
 )
 from runner.store.rows import schedule_of
-from runner.store.sqlite import claiming, clock, endings, enqueueing, lanes, listing, schedules
+from runner.store.sqlite import claiming, clock, endings, enqueueing, listing, queues, schedules
 from runner.store.sqlite.connection import connect_writer
 from runner.store.sqlite.contents import SqliteContents, check, copy_source
 from runner.store.sqlite.lock import FileLock
@@ -52,7 +53,6 @@ from runner.store.sqlite.nodes import MemoryLease, Nodes
 from runner.store.sqlite.readers import Readers
 from runner.store.sqlite.statements import SQL
 from runner.store.sqlite.writer import Transaction, Writer
-from runner.store.turns import Turns
 
 _CACHE_BYTES = 256 << 20  # at most; taken as pages are used
 _AT_ONCE = 200
@@ -71,8 +71,8 @@ class SqliteStore(Store):
         self._writer = Writer(path, self._connect, self._tell)
         self._readers = Readers(path)
         self._logs = Logs(path.with_name(f"{path.stem}-logs.db"), self._tell)
-        self._patience = Patience()
-        self._turns = Turns()
+        self._memory_turns = MemoryTurns()
+        self._file_turns = FileTurns()
         self._nodes = Nodes()
         self._migrates = True
         self._no_logs: tempfile.TemporaryDirectory[str] | None = None  # where there are none, until it is closed
@@ -92,7 +92,7 @@ class SqliteStore(Store):
                 self._logs = Logs(Path(self._no_logs.name) / self._logs.path.name, self._tell)
             await self._logs.open(migrating=not as_it_is or self._no_logs is not None)
             if not as_it_is:
-                await self._writer.run(lambda tx: lanes.apply_rules(tx, self._policy))
+                await self._writer.run(lambda tx: queues.apply_rules(tx, self._policy))
         except BaseException:
             await self.close()
             raise
@@ -152,7 +152,7 @@ class SqliteStore(Store):
         self._nodes.leave(node)
 
     async def drain_node(self, name: str, *, draining: bool = True) -> int:
-        if not texts.is_kept(name):
+        if not storable_text.is_kept(name):
             raise NotFoundError(f"no node is named {name!a}")
         # After the claims that are under way.
         return await self._writer.run(lambda _: self._nodes.drain(name, draining=draining))
@@ -203,24 +203,24 @@ class SqliteStore(Store):
     # --- operating ----------------------------------------------------------------------------------------------
 
     async def cancel(self, app: str, run: str, now: int) -> Run:
-        texts.check_run(app, run)
+        storable_text.check_run(app, run)
         return await self._writer.run(lambda tx: endings.cancel(tx, app, run, now))
 
     async def delete(self, app: str, run: str) -> None:
-        texts.check_run(app, run)
+        storable_text.check_run(app, run)
         await self._writer.run(lambda tx: endings.delete(tx, app, run, clock.now()))
         await self._logs.delete(app, run)
 
     async def pause(self, app: str, queue: str, now: int) -> QueueState:
-        texts.check_name(queue, "queue")
-        return await self._writer.run(lambda tx: lanes.pause(tx, self._policy, app, queue, now))
+        storable_text.check_name(queue, "queue")
+        return await self._writer.run(lambda tx: queues.pause(tx, self._policy, app, queue, now))
 
     async def resume(self, app: str, queue: str) -> QueueState:
-        texts.check_name(queue, "queue")
-        return await self._writer.run(lambda tx: lanes.resume(tx, self._policy, app, queue))
+        storable_text.check_name(queue, "queue")
+        return await self._writer.run(lambda tx: queues.resume(tx, self._policy, app, queue))
 
     async def purge(self, app: str, queue: str, now: int) -> int:
-        texts.check_name(queue, "queue")
+        storable_text.check_name(queue, "queue")
         newest: int = await self._writer.run(lambda tx: tx.value(SQL["newest_seq"]) or 0)
         purged = 0
         while part := await self._writer.run(
@@ -232,12 +232,12 @@ class SqliteStore(Store):
         return purged
 
     async def release(self, app: str, queue: str) -> int:
-        texts.check_name(queue, "queue")
-        return await self._writer.run(lambda tx: lanes.release(tx, app, queue))
+        storable_text.check_name(queue, "queue")
+        return await self._writer.run(lambda tx: queues.release(tx, app, queue))
 
     async def announce(self, needs: Mapping[TaskKey, int]) -> None:
         wanted = frozenset(needs)
-        while not await self._writer.run(lambda tx: lanes.announce(tx, wanted, _AT_ONCE)):
+        while not await self._writer.run(lambda tx: queues.announce(tx, wanted, _AT_ONCE)):
             pass
 
     async def prune(self, *, finished_before: int, logs_before: int, limit: int = 1000) -> int:
@@ -260,11 +260,11 @@ class SqliteStore(Store):
     # --- reading ------------------------------------------------------------------------------------------------
 
     async def get(self, app: str, run: str) -> RunDetail:
-        texts.check_run(app, run)
+        storable_text.check_run(app, run)
         return await self._readers.run(lambda connection: listing.detail(connection, app, run))
 
     async def list(self, wanted: RunFilter) -> Page[RunDetail]:
-        if not texts.can_match(wanted):
+        if not storable_text.can_match(wanted):
             return Page(items=(), next_cursor=None)
         return await self._readers.run(lambda connection: listing.page(connection, wanted))
 
@@ -273,16 +273,16 @@ class SqliteStore(Store):
 
     async def named_queues(self, app: str, names: Collection[str]) -> Mapping[str, QueueState]:
         for name in names:
-            texts.check_name(name, "queue")
+            storable_text.check_name(name, "queue")
         return await self._readers.run(
-            lambda connection: {name: lanes.state(connection, self._policy, app, name) for name in names}
+            lambda connection: {name: queues.state(connection, self._policy, app, name) for name in names}
         )
 
     async def queues(self, app: str, cursor: str | None = None, limit: int = 100) -> Page[QueueState]:
         return await self._readers.run(lambda connection: listing.queues(connection, app, cursor, limit))
 
     async def ancestors(self, app: str, run: str) -> builtins.list[Run]:
-        texts.check_run(app, run)
+        storable_text.check_run(app, run)
         return await self._readers.run(lambda connection: listing.ancestors(connection, app, run))
 
     # --- logs ---------------------------------------------------------------------------------------------------
@@ -291,7 +291,7 @@ class SqliteStore(Store):
         await self._logs.append(app, run, lines)
 
     async def logs(self, app: str, run: str, after: int = 0, limit: int = 1000) -> LogPage:
-        if not texts.is_kept(run):
+        if not storable_text.is_kept(run):
             return LogPage(lines=(), cursor=after)
         return await self._logs.page(app, run, after, limit)
 
@@ -340,7 +340,7 @@ class SqliteStore(Store):
     def _claim(self, tx: Transaction, node: str, room: Room, now: int) -> Claims:
         if not self._nodes.may_claim(node):
             return Claims(claims=(), wake_at=None)
-        return claiming.claim(tx, node, room, now, self._patience, turns=self._turns)
+        return claiming.claim(tx, node, room, now, self._memory_turns, file_turns=self._file_turns)
 
     async def _running(self) -> dict[str, int]:
         """Live attempts, by node."""

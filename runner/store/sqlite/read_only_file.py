@@ -18,7 +18,7 @@ from typing import IO
 from runner.errors import StoreUnavailableError
 
 
-class Untouched:
+class ReadOnlyFile:
     """A file, from `open` to `close`. No runner takes it into use meanwhile."""
 
     def __init__(self, path: Path) -> None:

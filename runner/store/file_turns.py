@@ -16,7 +16,7 @@ from runner.store.records import TaskKey
 _MOST_KEPT = 10_000
 
 
-class Turns:
+class FileTurns:
     """Which file was served when; the larger, the later. One that is not known was never served."""
 
     def __init__(self) -> None:

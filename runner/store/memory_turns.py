@@ -26,7 +26,7 @@ class _Phase(NamedTuple):
     ends_after_us: int
 
 
-class Patience:
+class MemoryTurns:
     """Since when some task waits for memory, and what follows from it."""
 
     def __init__(self) -> None:
