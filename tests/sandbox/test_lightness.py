@@ -1,4 +1,4 @@
-"""What importing the package costs a confined process."""
+"""What importing the package costs: a confined process, and the process of the caller."""
 
 from __future__ import annotations
 
@@ -28,6 +28,16 @@ def test_what_runs_inside_does_not_load_asyncio(module):
     )
 
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("module", ["runner", "runner.app", "sandbox.api.blocking", "sandbox.host.launching"])
+def test_the_process_of_the_caller_loads_nothing_that_runs_in_others(module):
+    others = ("sandbox.inner", "sandbox.network")
+    code = f"import sys, {module}; print([name for name in sys.modules if name.startswith({others})])"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout == "[]\n"
 
