@@ -94,7 +94,7 @@ def for_cgroups() -> str:
     if _has_systemd():
         return (
             "start it with `systemd-run --user --scope -p Delegate=yes isolane serve`, "
-            "or as a service with Delegate=yes (sandbox/README.md has one)"
+            "or as a service with Delegate=yes (sandbox/host/cgroups/README.md has one)"
         )
     return _GIVEN_IN_V2
 

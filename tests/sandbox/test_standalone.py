@@ -422,7 +422,7 @@ async def test_a_launcher_that_dies_is_told(box):
 
 def test_the_examples_of_the_readme_print_what_it_says(tmp_path):
     """Its blocks in their order: a file by its first line, or a command and what it prints."""
-    readme = (Path(sandbox.__file__).parent / "README.md").read_text()
+    readme = (Path(sandbox.__file__).parent / "api" / "README.md").read_text()
     ran = 0
     for language, body in re.findall(r"^```(\w+)\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL):
         first, _, rest = body.partition("\n")
