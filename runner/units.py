@@ -133,6 +133,20 @@ def rfc3339(us: int) -> str:
     return "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ" % (*time.gmtime(s)[:6], fraction)  # noqa: UP031 - half the time
 
 
+def written_duration(length_s: float) -> str:
+    """A duration as `seconds` reads it: in the largest unit of which it is a whole number, to the nanosecond."""
+    for unit, factor in _SECONDS.items():
+        if length_s and length_s % factor == 0 and unit != "ms":
+            return f"{round(length_s / factor)}{unit}"
+    return f"{length_s * 1000:.6f}".rstrip("0").rstrip(".") + "ms"
+
+
+def written_size(size: int) -> str:
+    """A size as `size_bytes` reads it, in the largest unit of which it is a whole number."""
+    unit = next((unit for unit, factor in reversed(_BYTES.items()) if size and size % factor == 0), "B")
+    return f"{size // _BYTES[unit]}{unit}"
+
+
 def describe_seconds(s: float) -> str:
     """A duration for people, in its two largest units: "250ms", "1.5s", "1m 30s", "3d"; without end "for ever"."""
     if s == float("inf"):

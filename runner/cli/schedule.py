@@ -14,7 +14,7 @@ from runner.cli.server_address import ServerAddress
 from runner.cli.waiting import wait_for
 
 if TYPE_CHECKING:
-    from runner.sdk.schedule_requests import ScheduleOptions
+    from runner.domain.options import CallKeywords
 
 
 @click.command("schedule")
@@ -50,9 +50,9 @@ def command(
         raise SystemExit(exit_code(run))
 
 
-def _options(*, tags: tuple[str, ...], retry_attempts: int | None, **plain: Any) -> ScheduleOptions:
+def _options(*, tags: tuple[str, ...], retry_attempts: int | None, **plain: Any) -> CallKeywords:
     """The options of `scheduleTask`; what was not given is the server's to choose."""
     if (after := plain.get("after")) is not None and after.isascii() and after.isdigit():
         plain["after"] = int(after)  # milliseconds, as in Python
     options = {**plain, "tags": tags, "retry": None if retry_attempts is None else {"attempts": retry_attempts}}
-    return cast("ScheduleOptions", {name: value for name, value in options.items() if value is not None})
+    return cast("CallKeywords", {name: value for name, value in options.items() if value is not None})

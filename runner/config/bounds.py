@@ -14,17 +14,12 @@ from typing import Any
 
 from runner.config.patterns import matches
 from runner.config.sections import BoundsSection
-from runner.domain.options import TaskOptions
+from runner.domain.options import TASK_OPTIONS
+from runner.domain.task_options import TaskOptions
 from runner.errors import InvalidOptionError
 
-#: Options that are numbers: the attribute, and the option's name. `None` is no limit.
-_NUMBERS = {
-    "timeout_s": "timeout",
-    "memory_bytes": "memory",
-    "cpus": "cpus",
-    "processes": "processes",
-    "disk_bytes": "disk",
-}
+#: Options that are numbers, by what holds them. `None` is no limit.
+_NUMBERS = {TASK_OPTIONS[name].attribute: name for name in ("timeout", "memory", "cpus", "processes", "disk")}
 _NO_LIMIT = float("inf")
 
 
@@ -35,7 +30,7 @@ class Bounds:
         self._file, self._sections = file, tuple(sections)
 
     def hold(self, task: str, options: TaskOptions, asked: Collection[str]) -> TaskOptions:
-        """The options, with defaults lowered to the bounds; `asked` are the attributes that are no defaults.
+        """The options, with defaults lowered to the bounds; `asked` are the names of those that are no defaults.
 
         Raises:
             InvalidOptionError: what was asked for exceeds a bound; names the option, the bound, and both values.
@@ -43,9 +38,10 @@ class Bounds:
         for place, bounds in self._of(task):
             lowered: dict[str, Any] = {**_lowered_numbers(options, bounds), **_lowered_lists(options, bounds)}
             for attribute in lowered:
-                if attribute in asked:
-                    option = _NUMBERS.get(attribute, attribute)
-                    raise self._exceeds(f"{option} of task {task}", options.written(option), place, option, bounds)
+                option = _NUMBERS.get(attribute, attribute)
+                if option in asked:
+                    given = TASK_OPTIONS[option].kind.write(getattr(options, attribute))
+                    raise self._exceeds(f"{option} of task {task}", given, place, option, bounds)
             if options.queue is not None and "queue" in asked and not _allows(bounds.queues, options.queue):
                 raise self._exceeds(f"queue of task {task}", options.queue, place, "queues", bounds)
             options = dataclasses.replace(options, **lowered)

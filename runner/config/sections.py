@@ -16,8 +16,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 
 from runner.config import machine
 from runner.domain.checks import flag, known_keys, one_of, shown, text, whole
+from runner.domain.kinds import optional
 from runner.domain.names import check_queue, check_secret, check_task
-from runner.domain.options import TASK_OPTIONS, Layer, TaskOptions, read_options
+from runner.domain.options import TASK_OPTIONS
+from runner.domain.task_options import Layer, read_options
 from runner.errors import InvalidOptionError
 from runner.store.records import QueueRule, StoreLimits
 from runner.units import seconds, size_bytes
@@ -133,24 +135,8 @@ def _reachable(value: Any) -> tuple[str, ...] | None:
 
 def _option(name: str) -> BeforeValidator:
     """As the task option of this name is read; "none" bounds nothing."""
-    read = TASK_OPTIONS[name][1]
-    return BeforeValidator(lambda value: None if value == "none" else read(value, ""))
-
-
-def _task_name(value: str) -> str:
-    return _named(check_task, value)
-
-
-def _queue_pattern(value: str) -> str:
-    return _named(check_queue, value)
-
-
-def _named(check: Any, value: str) -> str:
-    try:
-        check(value)
-    except InvalidOptionError as error:
-        raise InvalidOptionError(f" {str(error).partition(' ')[2]}") from None
-    return value
+    kind = optional(TASK_OPTIONS[name].kind)
+    return BeforeValidator(lambda value: kind.read(value, ""))
 
 
 def _task_options(value: Any) -> Layer:
@@ -282,11 +268,9 @@ class BoundsSection(Section):
 
     def written(self, key: str) -> object:
         """One key as it could be written in the file."""
-        attribute = {"timeout": "timeout_s", "memory": "memory_bytes", "disk": "disk_bytes"}.get(key, key)
-        value = getattr(self, attribute)
-        if isinstance(value, tuple):
-            return value
-        return TaskOptions(**{attribute: value}).written(key)
+        option = TASK_OPTIONS.get(key)
+        value = getattr(self, option.attribute if option else key)
+        return TASK_OPTIONS[key].kind.write(value) if option and not isinstance(value, tuple) else value
 
 
 class SecretSection(Section):
@@ -323,10 +307,7 @@ class SecretsSection(Section):
         if not isinstance(raw, Mapping):
             raise InvalidOptionError(f" must be a table: got {shown(raw)}")
         for name in raw.keys() - {"file"}:
-            try:
-                check_secret(name)
-            except InvalidOptionError as error:
-                raise InvalidOptionError(f": a {error}") from None
+            check_secret(name, ": a secret")
         return raw
 
     @property
@@ -371,8 +352,8 @@ class ConfigFile(Section):
     runner: RunnerSection = RunnerSection()
     server: ServerSection = ServerSection()
     defaults: _TaskOptions = Layer({})
-    queues: dict[Annotated[str, BeforeValidator(_queue_pattern)], QueueSection] = {}
-    tasks: dict[Annotated[str, BeforeValidator(_task_name)], _TaskOptions] = {}
+    queues: dict[Annotated[str, BeforeValidator(lambda name: check_queue(name, ""))], QueueSection] = {}
+    tasks: dict[Annotated[str, BeforeValidator(lambda name: check_task(name, ""))], _TaskOptions] = {}
     code: CodeSection = CodeSection()
     bounds: list[BoundsSection] = []
     mounts: list[MountSection] = []

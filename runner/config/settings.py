@@ -21,7 +21,7 @@ from runner.config.sections import (
     ServerSection,
     node_name,
 )
-from runner.domain.options import Layer, TaskOptions, merge_options, read_options
+from runner.domain.task_options import Layer, TaskOptions, merge_options, read_options
 from runner.errors import ConfigError, InvalidOptionError
 from runner.store.records import QueueRule
 from sandbox.spec import Mount

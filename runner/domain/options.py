@@ -1,222 +1,147 @@
-"""The options of a task: what a decorator, a manifest or the config may say of one, and what comes of it.
+"""Every option of a task and of a call of `scheduleTask`, one line each. Whoever takes options asks this table.
 
-Options come in layers, each over the one before: the config's `[defaults]`, the task's own, the config's
-`[tasks.NAME]`. `read_options` checks one layer by itself, so that an error names the layer that it stands in;
-`merge_options` joins them.
+| who | what it does with an option |
+| --- | --- |
+| `@task`, `scheduleTask` | check it where it is written, and pass it on as JSON (`as_json`) |
+| a manifest, a request to schedule | read it from JSON, which comes from a sandbox or a stranger (`read`) |
+| the config | reads it from TOML, and bounds it |
+| `runner.domain.task_options` | joins what all of them say of a task |
 
-Layers are plain mappings as written, durations and sizes as text. What Python says with `None`, TOML says with "none"
-(and "" for a queue).
+Light: it is imported wherever a task is declared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, NewType
-from zoneinfo import ZoneInfo, available_timezones
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from runner.domain import checks, cron
-from runner.domain.checks import known_keys, nearest, number, one_of, priority, shown, tags, text, whole
-from runner.domain.retry import Retry
+from runner.domain import kinds
+from runner.domain.checks import known_keys
+from runner.domain.kinds import Kind, duration, number, optional, size, text, whole, word
 from runner.errors import InvalidOptionError
-from runner.units import seconds, size_bytes
-from sandbox import endpoint
 
-#: One checked layer: attributes of `TaskOptions` to values, `retry` still as the mapping that was written.
-Layer = NewType("Layer", Mapping[str, Any])
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
 
-_NONE = (None, "none")
-_RETRY_KEYS = tuple(key.name for key in fields(Retry))
+    from runner.domain.retry import Retry
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskOptions:
-    """What holds for each run of a task unless the run says otherwise."""
-
-    description: str | None = None
-    queue: str | None = None
-    timeout_s: float = 300.0  # `float("inf")` for none
-    memory_bytes: int = 512 << 20
-    cpus: float | None = None  # share of cores, `None` for no limit
-    processes: int = 256
-    disk_bytes: int = 256 << 20
-    network: bool | tuple[str, ...] = False  # `True` for the host's, or "host:port" of each that may be reached
-    secrets: tuple[str, ...] = ()  # names; where their values are is the config's
-    retry: Retry = field(default_factory=Retry)
-    every_s: float | None = None
-    cron: str | None = None  # a line that `runner.domain.cron.parse` takes
-    timezone: str = "UTC"  # in which `cron` is read
-    overlap: str = "skip"  # what a firing does while the task's last scheduled run is not final: "skip" or "allow"
-    catch_up: str = "one"  # what becomes of firings that were missed while nobody ran: "one", "all" or "none"
-    expires_s: float | None = None  # from the due time to the first start
-    priority: int = 0
-    tags: tuple[str, ...] = ()
-
-    def document(self) -> dict[str, object]:
-        """Itself as JSON, as it could be written in the config; `read_options` reads it back."""
-        return {
-            "description": self.description,
-            "queue": self.queue,
-            "timeout": "none" if self.timeout_s == float("inf") else _written_duration(self.timeout_s),
-            "memory": _written_size(self.memory_bytes),
-            "cpus": self.cpus,
-            "processes": self.processes,
-            "disk": _written_size(self.disk_bytes),
-            "network": self.network if isinstance(self.network, bool) else list(self.network),
-            "secrets": list(self.secrets),
-            "retry": self.retry.document(),
-            "every": None if self.every_s is None else _written_duration(self.every_s),
-            "cron": self.cron,
-            "timezone": self.timezone,
-            "overlap": self.overlap,
-            "catch_up": self.catch_up,
-            "expires": None if self.expires_s is None else _written_duration(self.expires_s),
-            "priority": self.priority,
-            "tags": list(self.tags),
-        }
-
-    def written(self, option: str) -> object:
-        """One option as it could be written in the config."""
-        value = self.document()[option]
-        return "none" if value is None else value
+Scope = Literal["task", "call", "both"]
 
 
-def read_options(raw: Mapping[str, Any], where: str = "") -> Layer:
-    """Check one layer; `where` is put before each option's name in errors, such as `tasks."billing.invoice".`.
+class Option:
+    """One option.
+
+    Attributes:
+        name: as it is written.
+        kind: how it is read and written.
+        scope: whether tasks have it, calls, or both.
+        default: of a task, as written. A call that does not say leaves it to its task.
+        attribute: what the value that is held is called, its unit included.
+    """
+
+    __slots__ = ("attribute", "default", "kind", "name", "scope")
+
+    def __init__(self, name: str, kind: Kind, scope: Scope, default: object = None) -> None:
+        self.name, self.kind, self.scope, self.default = name, kind, scope, default
+        self.attribute = f"{name}_{kind.unit}" if kind.unit else name
+
+
+#: An option whose default is `None` may be none: "none" in words.
+OPTIONS = (
+    Option("description", optional(text(10_000)), "task"),
+    Option("queue", optional(kinds.QUEUE, word=""), "both"),
+    Option("timeout", optional(duration("10ms"), held=float("inf")), "both", default="5m"),
+    Option("memory", size("16MB"), "task", default="512MB"),
+    Option("cpus", optional(number(0.01, 1024)), "task"),
+    Option("processes", whole(1, 32_768), "task", default=256),
+    Option("disk", size("1MB"), "task", default="256MB"),
+    Option("network", kinds.NETWORK, "task", default=False),
+    Option("secrets", kinds.SECRETS, "task", default=()),
+    Option("retry", kinds.RETRY, "both", default={}),
+    Option("every", optional(duration("1s")), "task"),
+    Option("cron", optional(kinds.CRON), "task"),
+    Option("timezone", kinds.TIMEZONE, "task", default="UTC"),
+    Option("overlap", word("allow", "skip"), "task", default="skip"),
+    Option("catch_up", word("one", "all", "none"), "task", default="one"),
+    Option("expires", optional(duration("1ms")), "both"),
+    Option("priority", whole(-1_000_000, 1_000_000), "both", default=0),
+    Option("tags", kinds.TAGS, "both", default=()),
+    Option("at", kinds.INSTANT, "call"),
+    Option("after", kinds.DELAY, "call"),
+    Option("idempotency_key", kinds.KEY, "call"),
+    Option("with_success", kinds.FLAG, "call"),
+)
+TASK_OPTIONS: Mapping[str, Option] = {option.name: option for option in OPTIONS if option.scope != "call"}
+CALL_OPTIONS: Mapping[str, Option] = {option.name: option for option in OPTIONS if option.scope != "task"}
+#: Only one of two can be given.
+EXCLUSIVE = (("every", "cron"), ("at", "after"))
+
+
+def read(written: Mapping[str, Any], known: Mapping[str, Option], where: str = "") -> dict[str, Any]:
+    """The values that are held of options that were written, by name; `where` is put before each name in errors.
 
     Raises:
-        InvalidOptionError: an unknown option, a wrong type or range, or both `every` and `cron`.
+        InvalidOptionError: a wrong type or range, or two options of which there can be one.
     """
-    known_keys(raw, TASK_OPTIONS, where, "task option")
-    layer = {}
-    for key, value in raw.items():
-        attribute, read = TASK_OPTIONS[key]
-        layer[attribute] = read(value, where + key)
-    if layer.get("every_s") is not None and layer.get("cron") is not None:
-        raise InvalidOptionError(f"{where}every and {where}cron exclude each other: give one")
-    return Layer(layer)
+    held = {name: known[name].kind.read(value, where + name) for name, value in written.items()}
+    for one, other in EXCLUSIVE:
+        if held.get(one) is not None and held.get(other) is not None:
+            raise InvalidOptionError(f"{where}{one} and {where}{other} exclude each other: give one of them")
+    return held
 
 
-def merge_options(*layers: Layer) -> TaskOptions:
-    """The options that checked layers come to, later ones over earlier ones. `retry` is joined key by key."""
-    merged: dict[str, Any] = {}
-    retry: dict[str, Any] = {}
-    for layer in layers:
-        # A layer that sets one kind of schedule replaces the other kind below it.
-        for kind, other in (("every_s", "cron"), ("cron", "every_s")):
-            if layer.get(kind) is not None:
-                merged.pop(other, None)
-        retry |= layer.get("retry", {})
-        merged |= layer
-    return TaskOptions(**merged | {"retry": Retry(**retry)})
+def as_json(written: Mapping[str, Any], known: Mapping[str, Option], kind: str) -> dict[str, Any]:
+    """The options that were given (not `None`), checked, as JSON; `kind` names in errors what they are options of.
+
+    Raises:
+        InvalidOptionError: an unknown option, or as `read`.
+    """
+    known_keys(written, known, "", kind)
+    held = read({name: value for name, value in written.items() if value is not None}, known)
+    return {name: known[name].kind.write(value) for name, value in held.items()}
 
 
-def _written_duration(length_s: float) -> str:
-    for unit, size_s in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        if length_s % size_s == 0 and length_s:
-            return f"{round(length_s / size_s)}{unit}"
-    return f"{length_s * 1000:.3f}".rstrip("0").rstrip(".") + "ms"
+class TaskKeywords(TypedDict, total=False):
+    """What `@task` takes; config may override each of them, but for the name, by the task's name."""
+
+    name: str  # instead of the file's dotted path and the function's name
+    description: str  # instead of the docstring's first line
+    queue: str  # its runs go one at a time
+    timeout: str | timedelta  # of one attempt, or "none"
+    memory: str  # of an attempt with all its processes
+    cpus: float  # share of cores
+    processes: int  # how many processes and threads at once
+    disk: str  # scratch space
+    network: bool | list[str] | tuple[str, ...]  # ["host:port"] to reach, or True for the host's own; none without
+    secrets: list[str] | tuple[str, ...]  # the names of those that it needs, for context.secrets
+    retry: Retry | dict[str, Any]
+    every: str | timedelta  # runs by itself, so often
+    cron: str  # runs by itself, as crontab(5) says
+    timezone: str  # of cron
+    overlap: Literal["allow", "skip"]  # whether to run by itself while an earlier run of it is not over
+    catch_up: Literal["one", "all", "none"]  # how often it makes up for times at which nobody ran
+    expires: str | timedelta  # from the due time to the first start
+    priority: int  # higher goes first
+    tags: list[str] | tuple[str, ...]
 
 
-def _written_size(size: int) -> str:
-    for unit, shift in (("GB", 30), ("MB", 20), ("KB", 10)):
-        if size and size % (1 << shift) == 0:
-            return f"{size >> shift}{unit}"
-    return f"{size}B"
+class CallKeywords(TypedDict, total=False):
+    """What `scheduleTask` takes beside the task and its parameters."""
+
+    at: datetime | str | None  # an aware datetime, or RFC 3339
+    after: timedelta | str | float | None  # a number is of milliseconds
+    queue: str | None
+    priority: int | None
+    idempotency_key: str | None
+    expires: timedelta | str | None
+    tags: Sequence[str]
+    retry: Retry | dict[str, Any] | None
+    timeout: timedelta | str | None
+    with_success: bool
 
 
-def _unless_none(read: Callable[[Any, str], Any], none: object = None) -> Callable[[Any, str], Any]:
-    return lambda value, name: none if value in _NONE else read(value, name)
+class RunRequest(CallKeywords, total=False):
+    """One run of `scheduleTasks`."""
 
-
-def _duration(shortest_s: float) -> Callable[[Any, str], float]:
-    def read(value: Any, name: str) -> float:
-        length = seconds(value, name)
-        if length < shortest_s:
-            raise InvalidOptionError(f"{name} must be at least {shortest_s:g}s: got {shown(value)}")
-        return length
-
-    return read
-
-
-def _size(smallest: str) -> Callable[[Any, str], int]:
-    def read(value: Any, name: str) -> int:
-        size = size_bytes(value, name)
-        if size < size_bytes(smallest, name):
-            raise InvalidOptionError(f"{name} must be at least {smallest}: got {shown(value)}")
-        return size
-
-    return read
-
-
-def _queue(value: Any, name: str) -> str | None:
-    return None if value in (None, "") else checks.queue(value, name)
-
-
-def _cron(value: Any, name: str) -> str:
-    line = text(value, name, 1000)
-    cron.parse(line, name)
-    return line
-
-
-def _network(value: Any, name: str) -> bool | tuple[str, ...]:
-    if isinstance(value, bool):
-        return value
-    if not isinstance(value, list | tuple):
-        raise InvalidOptionError(
-            f'{name} must be true, false or a list such as ["smtp.example.com:587"]: got {shown(value)}'
-        )
-    try:
-        return tuple(str(each) for each in endpoint.parse_all(tuple(value))) or False
-    except ValueError as error:
-        raise InvalidOptionError(f"{name}{error}") from None
-
-
-def _timezone(value: Any, name: str) -> str:
-    zone = text(value, name, 100)
-    try:
-        ZoneInfo(zone)
-    except (ValueError, OSError, KeyError):
-        hint = nearest(zone, available_timezones())
-        raise InvalidOptionError(f'{name} must be a time zone such as "Europe/Oslo": got {shown(zone)}{hint}') from None
-    return zone
-
-
-def _retry(value: Any, name: str) -> Mapping[str, Any]:
-    if isinstance(value, Retry):
-        return value.document()
-    if not isinstance(value, Mapping):
-        raise InvalidOptionError(f"{name} must be a table such as {{attempts = 3}}: got {shown(value)}")
-    known_keys(value, _RETRY_KEYS, name + ".", "key of a retry policy")
-    written = dict(value)
-    if written.get("attempts") == "none":
-        written["attempts"] = None
-    try:
-        Retry(**written)
-    except InvalidOptionError as error:
-        # `Retry` names its fields "retry.…"; here stands which retry it is.
-        raise InvalidOptionError(name.removesuffix("retry") + str(error)) from None
-    return written
-
-
-#: The options there are: what each is called in `TaskOptions`, and how it is read.
-TASK_OPTIONS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
-    "description": ("description", _unless_none(lambda value, name: text(value, name, 10_000))),
-    "queue": ("queue", _queue),
-    "timeout": ("timeout_s", _unless_none(_duration(0.01), float("inf"))),
-    "memory": ("memory_bytes", _size("16MB")),
-    "cpus": ("cpus", _unless_none(lambda value, name: number(value, name, 0.01, 1024))),
-    "processes": ("processes", lambda value, name: whole(value, name, 1, 32_768)),
-    "disk": ("disk_bytes", _size("1MB")),
-    "network": ("network", _network),
-    "secrets": ("secrets", checks.secrets),
-    "retry": ("retry", _retry),
-    "every": ("every_s", _unless_none(_duration(1))),
-    "cron": ("cron", _unless_none(_cron)),
-    "timezone": ("timezone", _timezone),
-    "overlap": ("overlap", lambda value, name: one_of(value, name, ("allow", "skip"))),
-    "catch_up": ("catch_up", lambda value, name: one_of(value, name, ("one", "all", "none"))),
-    "expires": ("expires_s", _unless_none(_duration(0.001))),
-    "priority": ("priority", priority),
-    "tags": ("tags", tags),
-}
+    task: str | Callable[..., Any]
+    parameters: Any

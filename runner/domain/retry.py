@@ -5,16 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from runner.domain.status import Reason
-from runner.errors import InvalidOptionError
+from runner.domain.kinds import RETRY_PARTS
 from runner.units import seconds
 
 if TYPE_CHECKING:
     import random  # costs a task that writes a policy more than all the rest of this
 
-#: Reasons that a policy may list in `on`; the others are decided by isolane alone.
-RETRYABLE = (Reason.ERROR, Reason.TIMEOUT, Reason.OUT_OF_MEMORY, Reason.CRASH)
-_MOST = 10**9
 _UNANSWERED = ("timeout", "out_of_memory", "crash")
 
 
@@ -44,23 +40,8 @@ class Retry:
     lost: int = 20
 
     def __post_init__(self) -> None:
-        if self.attempts is not None and (not _is_int(self.attempts) or not 1 <= self.attempts <= _MOST):
-            raise InvalidOptionError(
-                f"retry.attempts must be a whole number from 1, or None: got {self.attempts!r:.80}"
-            )
-        if not _is_int(self.lost) or not 0 <= self.lost <= _MOST:
-            raise InvalidOptionError(f"retry.lost must be a whole number from 0: got {self.lost!r:.80}")
-        for name in ("first", "max"):
-            seconds(getattr(self, name), f"retry.{name}")
-        if not _is_number(self.factor) or not 1 <= self.factor <= 100:
-            raise InvalidOptionError(f"retry.factor must be a number from 1 to 100: got {self.factor!r:.80}")
-        if not _is_number(self.jitter) or not 0 <= self.jitter <= 1:
-            raise InvalidOptionError(f"retry.jitter must be a number from 0 to 1: got {self.jitter!r:.80}")
-        reasons = self.on if isinstance(self.on, list | tuple) else (self.on,)
-        for reason in reasons:
-            if reason not in RETRYABLE:
-                raise InvalidOptionError(f"retry.on may list {', '.join(RETRYABLE)}: got {reason!r:.80}")
-        object.__setattr__(self, "on", tuple(dict.fromkeys(reasons)))  # each once: it is kept with the run
+        for name, kind in RETRY_PARTS.items():
+            object.__setattr__(self, name, kind.read(getattr(self, name), f"retry.{name}"))
 
     def delay_s(self, failures: int, rng: random.Random) -> float:
         """Seconds to wait after the `failures`-th failure, counted from 1."""
@@ -72,11 +53,3 @@ class Retry:
     def document(self) -> dict[str, object]:
         """Itself as JSON; `Retry(**document)` gives an equal policy."""
         return {**asdict(self), "on": list(self.on)}
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

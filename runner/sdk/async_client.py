@@ -33,7 +33,8 @@ from runner.sdk.schedule_requests import outside_request, outside_requests
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from runner.sdk.schedule_requests import RunRequest, ScheduleOptions, Task
+    from runner.domain.options import CallKeywords, RunRequest
+    from runner.sdk.schedule_requests import Task
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -92,7 +93,7 @@ class AsyncClient:
             raise lost.error from None
 
     async def scheduleTask(  # noqa: N802
-        self, task: Task, parameters: Any = None, **options: Unpack[ScheduleOptions]
+        self, task: Task, parameters: Any = None, **options: Unpack[CallKeywords]
     ) -> AsyncHandle:
         """Schedule one run; see `runner.scheduleTask`."""
         return self._handle(await self._perform(http_calls.schedule(outside_request(task, parameters, options))))

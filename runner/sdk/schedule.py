@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from typing import Unpack
 
+    from runner.domain.options import CallKeywords, RunRequest
     from runner.sdk.client import Client
-    from runner.sdk.schedule_requests import Request, RunRequest, ScheduleOptions, Task
+    from runner.sdk.schedule_requests import Request, Task
 
 #: What a task can hand over in one call; the channel takes a little more.
 _BATCH_BYTES = 15 << 20
 
 
-def scheduleTask(task: Task, parameters: Any = None, **options: Unpack[ScheduleOptions]) -> Handle:  # noqa: N802
+def scheduleTask(task: Task, parameters: Any = None, **options: Unpack[CallKeywords]) -> Handle:  # noqa: N802
     """Schedule one run of a task. When this returns, the run is stored and survives a power cut.
 
     In an async task it may be awaited or not.

@@ -3,74 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from runner import jsonvalue
-from runner.domain.names import check_queue, check_task, task_name
+from runner.domain.checks import known_keys
+from runner.domain.names import check_task, task_name
+from runner.domain.options import CALL_OPTIONS, as_json
 from runner.errors import InvalidError, InvalidOptionError, RunnerError
-from runner.sdk import options as check
 from runner.sdk.decorator import MARK
-from runner.units import instant, rfc3339, seconds
 from runner.uuid7 import uuid7
-
-if TYPE_CHECKING:
-    from datetime import datetime, timedelta
-    from typing import TypedDict
-
-    from runner.domain.retry import Retry
-
-    class ScheduleOptions(TypedDict, total=False):
-        """What `scheduleTask` takes beside the task and its parameters."""
-
-        at: datetime | str | None  # an aware datetime, or RFC 3339
-        after: timedelta | str | float | None  # a number is of milliseconds
-        queue: str | None
-        priority: int | None
-        idempotency_key: str | None
-        expires: timedelta | str | None
-        tags: Sequence[str]
-        retry: Retry | dict[str, Any] | None
-        timeout: timedelta | str | None
-        with_success: bool
-
-    class RunRequest(ScheduleOptions, total=False):
-        """One run of `scheduleTasks`."""
-
-        task: Task
-        parameters: Any
-
 
 Task = str | Callable[..., Any]
 Request = dict[str, Any]
 
 #: The server has its own limit and tells it; this one only spares sending what no server takes.
 _OUTSIDE_BYTES = 64 << 20
-_LONGEST_AFTER_MS = 36500 * 86_400_000
-
-
-def _after(value: timedelta | str | float, name: str) -> str | float:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if not 0 <= value <= _LONGEST_AFTER_MS:
-            raise InvalidOptionError(f"{name} must lie between 0 and {_LONGEST_AFTER_MS} milliseconds: got {value!r}")
-        return value
-    delay_s = seconds(cast("timedelta | str", value), name)
-    return value if isinstance(value, str) else delay_s * 1000
-
-
-_CHECKS: dict[str, check.Check] = {
-    "at": lambda value, name: rfc3339(instant(value, name)),
-    "after": _after,
-    "queue": lambda value, _: check_queue(value),
-    "priority": check.priority,
-    "idempotency_key": lambda value, name: check.text(value, name, 500),
-    "expires": check.duration("1ms"),
-    "tags": check.tags,
-    "retry": check.retry,
-    "timeout": check.timeout,
-    "with_success": check.flag,
-}
-_KEYS = ("task", "parameters", *_CHECKS)
+_KNOWN = ("task", "parameters", *CALL_OPTIONS)
 
 
 def request(task: Task, parameters: object, options: Mapping[str, Any], limit_bytes: int) -> Request:
@@ -79,9 +28,7 @@ def request(task: Task, parameters: object, options: Mapping[str, Any], limit_by
     Raises:
         InvalidError: (one of its kinds) names what is wrong, where, and what to pass instead.
     """
-    checked = check.check_options(options, _CHECKS, "scheduleTask")
-    if "at" in checked and "after" in checked:
-        raise InvalidOptionError("at and after exclude each other: give one of them")
+    checked = as_json(options, CALL_OPTIONS, "option of scheduleTask")
     body: Request = {"id": uuid7(), "task": _name(task)}
     if parameters is not None:
         text = jsonvalue.dumps(_plain(parameters), "parameters", limit_bytes=limit_bytes, must_be_object=True)
@@ -118,10 +65,8 @@ def _one_of(run: object, index: int, limit_bytes: int) -> Request:
     try:
         if not isinstance(run, dict) or "task" not in run:
             raise InvalidOptionError('must be a dict with a "task", such as {"task": "greet", "parameters": {}}')
-        for name in run:
-            if name not in _KEYS:
-                raise InvalidOptionError(check.unknown_option(name, _KEYS, "a run"))
-        options = {name: value for name, value in run.items() if name in _CHECKS}
+        known_keys(map(str, run), _KNOWN, "", "key of a run")
+        options = {name: value for name, value in run.items() if name in CALL_OPTIONS}
         return request(run["task"], run.get("parameters"), options, limit_bytes)
     except InvalidError as error:
         raise RunnerError.rebuild(error.code, f"runs[{index}]: {error}") from None

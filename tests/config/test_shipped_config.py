@@ -16,8 +16,9 @@ from runner.config.sections import (
     SecretSection,
     Section,
 )
-from runner.domain.options import TASK_OPTIONS, TaskOptions
+from runner.domain.options import TASK_OPTIONS
 from runner.domain.retry import Retry
+from runner.domain.task_options import TaskOptions
 
 PROJECT = Path(__file__).parents[2]
 SHIPPED = PROJECT / "config" / "isolane.toml"

@@ -116,7 +116,7 @@ def test_a_wrong_option_shows_where_it_was_written(guest):
         """
     ).error
 
-    assert error["message"].startswith("@task has no option 'quue' (did you mean queue?); known are name, ")
+    assert error["message"].startswith("quue is not a known option of @task; did you mean queue?")
     assert '@task(quue="q")' in error["traceback"]
 
 

@@ -65,7 +65,7 @@ def test_a_run_is_scheduled_with_an_id_of_ours(client, server):
 
 
 @pytest.mark.parametrize(
-    ("after", "sent"), [(timedelta(seconds=90), 90_000), ("90s", "90s"), (1500, 1500), (0.5, 0.5), (0, 0)]
+    ("after", "sent"), [(timedelta(seconds=90), "90s"), ("1m30s", "90s"), (1500, "1500ms"), (0.5, "0.5ms"), (0, "0ms")]
 )
 def test_after_is_a_duration_or_milliseconds(client, server, after, sent):
     client.schedule_task("greet", after=after)

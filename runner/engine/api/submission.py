@@ -6,79 +6,32 @@ A request is refused whole, at the call, with an error that names the place and 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Sequence
-from typing import Annotated, Any, cast
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from runner.catalog import Catalog, TaskEntry
 from runner.config import Settings
-from runner.domain.checks import shown
-from runner.domain.names import check_queue, check_tag
+from runner.domain.checks import known_keys, refusal
+from runner.domain.options import CALL_OPTIONS, read
 from runner.domain.retry import Retry
 from runner.domain.run import NewRun, Run
 from runner.engine.api import stepwise_json
 from runner.errors import InvalidError, InvalidOptionError, RunnerError
-from runner.units import instant, seconds
 from runner.uuid7 import uuid7
 
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_KEY_CHARS = 500
-_PRIORITY = 1_000_000
-_MAX_TAGS = 50
+_KNOWN = ("id", "task", "parameters", *CALL_OPTIONS)
 
 
-def _identifier(value: object) -> str:
-    if not isinstance(value, str) or not _UUID.fullmatch(value):
-        raise InvalidOptionError(f"id must be a UUID in its lower-case form, made by the caller: got {shown(value)}")
-    return value
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One request. An option that is not given is left to the task."""
 
-
-def _timeout(value: object) -> float:
-    return float("inf") if value == "none" else _positive(seconds(cast("str", value), "timeout"), "timeout")
-
-
-def _positive(value: float, name: str) -> float:
-    if value <= 0:
-        raise InvalidOptionError(f"{name} must be longer than nothing")
-    return value
-
-
-def _after(value: object) -> float:
-    """Seconds from a duration, or from a number of milliseconds."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        delay_s = value / 1000 if abs(value) < 1e15 else float("inf")  # a whole number can be too large for a float
-    else:
-        delay_s = seconds(cast("str", value), "after")
-    if not 0 <= delay_s < 1e10:
-        raise InvalidOptionError(f"after must lie between 0 and 300 years: got {shown(value)}")
-    return delay_s
-
-
-def _tags(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or len(value) > _MAX_TAGS:
-        raise InvalidOptionError(f"tags must be a list of at most {_MAX_TAGS} texts: got {shown(value)}")
-    return tuple(check_tag(tag) for tag in value)
-
-
-class _Request(BaseModel):
-    """One request; an absent key means the task's own default."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    id: Annotated[str, BeforeValidator(_identifier)] = Field(default_factory=uuid7)
+    id: str
     task: str
-    parameters: Any = None
-    at: Annotated[int, BeforeValidator(lambda value: instant(value, "at"))] | None = None
-    after: Annotated[float, BeforeValidator(_after)] | None = None
-    queue: Annotated[str, BeforeValidator(check_queue)] | None = None
-    priority: int | None = None
-    idempotency_key: str | None = None
-    expires: Annotated[float, BeforeValidator(lambda value: seconds(value, "expires"))] | None = None
-    tags: Annotated[tuple[str, ...], BeforeValidator(_tags)] = ()
-    retry: dict[str, Any] | None = None
-    timeout: Annotated[float, BeforeValidator(_timeout)] | None = None
-    with_success: bool = False
+    parameters: Any
+    options: Mapping[str, Any]  # those that are given, as they are held
 
 
 class Submission:
@@ -120,22 +73,24 @@ class Submission:
 
     def _prepare(self, app: str, document: object, parent: Run | None) -> Generator[None, None, tuple[NewRun, bool]]:
         request = _parse(document)
+        given, bounds = request.options, self._settings.bounds
+        # That there is to be no queue is bounded as a queue without a name.
+        queue = given["queue"] or "" if "queue" in given else None
         if parent is not None:
-            self._settings.bounds.check_scheduling(parent.task, request.task, request.queue)
-        self._settings.bounds.check_run(request.task, request.queue, request.timeout)
+            bounds.check_scheduling(parent.task, request.task, queue)
+        bounds.check_run(request.task, queue, given.get("timeout"))
         entry = self._catalog.find(app, request.task)
-        if request.with_success and parent is None:
+        if given.get("with_success") and parent is None:
             raise InvalidOptionError("with_success works inside a task only: it ties a run to its parent's success")
-        parameters = {} if request.parameters is None else request.parameters
-        text = yield from stepwise_json.write(parameters, limit_bytes=self._settings.limits.parameters_bytes)
-        self._catalog.check_parameters(entry, parameters, size_bytes=len(text))
-        return self._new_run(app, entry, request, text, parent), request.with_success
+        text = yield from stepwise_json.write(request.parameters, limit_bytes=self._settings.limits.parameters_bytes)
+        self._catalog.check_parameters(entry, request.parameters, size_bytes=len(text))
+        return self._new_run(app, entry, request, text, parent), given.get("with_success", False)
 
     def _new_run(self, app: str, entry: TaskEntry, request: _Request, parameters: str, parent: Run | None) -> NewRun:
-        options, now = entry.options, self._now()
-        delay_us = round((request.after or 0) * 1e6)
-        due_at = now + delay_us if request.at is None else request.at
-        expires_s = options.expires_s if request.expires is None else request.expires
+        given, options, now = request.options, entry.options, self._now()
+        delay_us = round(given.get("after", 0) * 1e6)
+        due_at = given.get("at", now + delay_us)
+        expires_s = given.get("expires", options.expires_s)
         return NewRun(
             app=app,
             id=request.id,
@@ -143,53 +98,27 @@ class Submission:
             parameters=parameters,
             created_at=now,
             due_at=due_at,
-            delay_us=delay_us if request.at is None else None,
-            queue=options.queue if request.queue is None else request.queue,
-            priority=options.priority if request.priority is None else request.priority,
-            tags=tuple(dict.fromkeys((*options.tags, *request.tags))),
-            idempotency_key=request.idempotency_key,
+            delay_us=None if "at" in given else delay_us,
+            queue=given.get("queue", options.queue),
+            priority=given.get("priority", options.priority),
+            tags=tuple(dict.fromkeys((*options.tags, *given.get("tags", ())))),
+            idempotency_key=given.get("idempotency_key"),
             expires_at=None if expires_s is None else max(due_at, now) + round(expires_s * 1e6),
             parent=None if parent is None else parent.id,
             scheduled_by=None if parent is None else parent.task,
-            retry=None if request.retry is None else _merge(options.retry, request.retry),
-            timeout_s=request.timeout,
+            retry=Retry(**{**options.retry.document(), **given["retry"]}) if "retry" in given else None,
+            timeout_s=given.get("timeout"),
         )
 
 
 def _parse(document: object) -> _Request:
     if not isinstance(document, dict):
         raise InvalidOptionError(f"a request to schedule must be an object: got {type(document).__name__}")
-    try:
-        request = _Request.model_validate(document)
-    except ValidationError as error:
-        raise InvalidOptionError(_explain(error)) from None
-    if request.at is not None and request.after is not None:
-        raise InvalidOptionError("at and after exclude each other: give one of them")
-    if request.priority is not None and abs(request.priority) > _PRIORITY:
-        raise InvalidOptionError(f"priority must lie between -{_PRIORITY} and {_PRIORITY}: got {request.priority}")
-    key = request.idempotency_key
-    if key is not None and not 0 < len(key) <= _KEY_CHARS:
-        raise InvalidOptionError(f"idempotency_key must have 1 to {_KEY_CHARS} characters: got {len(key)}")
-    if key is not None and "\0" in key:
-        raise InvalidOptionError("idempotency_key must not hold U+0000, which not every store can keep")
-    return request
-
-
-def _explain(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"]) or "request"
-    if first["type"] == "extra_forbidden":
-        return f"unknown option {place:.200}; known are {', '.join(_Request.model_fields)}"
-    if first["type"] == "value_error":  # raised by one of the functions above, which name the place themselves
-        return str(first["ctx"]["error"])
-    if first["type"] == "missing":
-        return f"{place} is missing"
-    return f"{place}: {first['msg']}, got {shown(first['input'])}"
-
-
-def _merge(policy: Retry, override: dict[str, Any]) -> Retry:
-    known = policy.document()
-    unknown = [name for name in override if name not in known]
-    if unknown:
-        raise InvalidOptionError(f"unknown option retry.{unknown[0]:.80}; known are {', '.join(known)}")
-    return Retry(**{**known, **override})
+    known_keys(document, _KNOWN, "", "option of a request")
+    run, task, parameters = document.get("id", uuid7()), document.get("task"), document.get("parameters")
+    if not isinstance(run, str) or not _UUID.fullmatch(run):
+        raise refusal("id", "must be a UUID in its lower-case form, made by the caller", run)
+    if not isinstance(task, str):
+        raise refusal("task", "must be a task's name", task)
+    given = {name: document[name] for name in CALL_OPTIONS if document.get(name) is not None}
+    return _Request(run, task, {} if parameters is None else parameters, read(given, CALL_OPTIONS))
