@@ -1,8 +1,8 @@
-"""Calls a task with what it takes, and awaits it where that is what it wants."""
+"""What a task is called with."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import cache
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -43,23 +43,3 @@ def convention(function: FunctionType) -> tuple[int, Shape | None]:
     from runner.guest.annotations import shape_of  # noqa: PLC0415 - most tasks take a plain dict
 
     return count, shape_of(kind, function.__qualname__)
-
-
-def call(function: Callable[..., Any], given: list[Any]) -> Any:
-    """The result of the call; raises what the task raises."""
-    result = function(*given)
-    return _run(result) if hasattr(type(result), "__await__") else result
-
-
-def _run(awaitable: Awaitable[Any]) -> Any:
-    import asyncio  # noqa: PLC0415 - its import alone takes longer than most tasks
-
-    class Loop(asyncio.SelectorEventLoop):
-        async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
-            """Do nothing: a thread that never ends must not hold back the response."""
-
-    async def until_done() -> Any:
-        return await awaitable
-
-    with asyncio.Runner(loop_factory=Loop) as runner:
-        return runner.run(until_done())

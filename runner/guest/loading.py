@@ -7,14 +7,18 @@ so that a task imported from another module is not there twice.
 from __future__ import annotations
 
 import os.path
+import re
 import sys
 from collections.abc import Callable
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
+import runner
 from runner.domain.names import check_task, task_name
 from runner.errors import InvalidOptionError, TasksFolderError
 from runner.sdk.decorator import MARK
+
+_OURS = f"{os.path.dirname(runner.__file__)}/"  # noqa: PTH120 - pathlib costs a task two milliseconds
 
 
 class Found(NamedTuple):
@@ -76,6 +80,19 @@ def code_folder() -> str | None:
     """Where the path has a folder `tasks` first: the code as it is seen inside."""
     # Not pathlib, whose import costs a task two milliseconds.
     return next((entry for entry in sys.path if os.path.isdir(os.path.join(entry, "tasks"))), None)  # noqa: PTH112, PTH118
+
+
+def shown_path(path: str) -> str:
+    """A file's path as the project has it: `tasks/x.py`, or `shoplib/x.py` of a folder that `[code] packages` shows.
+
+    Empty for a file of isolane's own; any other path stays.
+    """
+    if path.startswith(_OURS):
+        return ""
+    code = code_folder()
+    if code is None or not path.startswith(f"{code}/"):
+        return path
+    return re.sub("^packages/[0-9]+/", "", path.removeprefix(f"{code}/"))
 
 
 def _make_package() -> None:

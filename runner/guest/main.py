@@ -15,14 +15,16 @@ from typing import Any
 
 from runner import jsonvalue
 from runner.errors import RunnerError
-from runner.guest import calling, logwatch, process
-from runner.guest.failure import describe
+from runner.guest import logwatch, process
+from runner.guest.calling import arguments, convention
 from runner.guest.link import ChannelLink
-from runner.guest.loading import find_tasks, load, load_module
+from runner.guest.loading import find_tasks, load, load_module, shown_path
 from runner.guest.reach import Network, hint
 from runner.guest.seeding import SeedWatch
 from runner.guest.signature import count_arguments, is_async, unwrap
 from runner.sdk import link
+from sandbox.inner.calling import call, hand_over
+from sandbox.inner.failure import describe
 from sandbox.protocol.channel import Channel
 
 Frame = dict[str, Any]
@@ -48,7 +50,7 @@ def warm_up(packages: str, module: str, *preload: str) -> str:  # noqa: ARG001
     found = find_tasks(load_module(module), module)
     for task in found:
         with contextlib.suppress(Exception):  # which is for each attempt to raise
-            calling.convention(unwrap(task.function))
+            convention(unwrap(task.function))
     if any(is_async(task.function) for task in found):
         import_module("asyncio")
     seeded = seeds.end()
@@ -72,7 +74,7 @@ def main(channel: Channel) -> None:
         answer = _discover(frame["module"])
     if os.getpid() != owner:
         return  # a process that the task forked came back through its caller: the answer is not its to give
-    process.flush()
+    hand_over()
     try:
         here.finish(answer)
     except RunnerError as error:
@@ -85,8 +87,7 @@ def _execute(frame: Frame) -> Frame:
     except BaseException as error:
         return _failed(error, frame["network"])
     try:
-        arguments = calling.arguments(function, frame["parameters"], frame["context"])
-        result = calling.call(function, arguments)
+        result = call(function, *arguments(function, frame["parameters"], frame["context"]))
         text = jsonvalue.dumps(result, "result", limit_bytes=frame["limits"]["result_bytes"])
         # Through JSON and back: a thread that goes on changing it cannot spoil what was checked.
         return {"type": "response", "result": jsonvalue.loads(text, "result")}
@@ -111,4 +112,4 @@ def _discover(module: str) -> Frame:
 
 
 def _failed(error: BaseException, network: Network) -> Frame:
-    return {"type": "response", "error": describe(error, hint(error, network))}
+    return {"type": "response", "error": describe(error, hint(error, network), shown=shown_path)}

@@ -1,4 +1,4 @@
-"""The process as task code finds it, and what it hands over at its end."""
+"""The process as task code finds it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,3 @@ def prepare(module: str) -> None:
     sys.argv = [f"tasks.{module}"]
     # The launcher's own would be found by pickle, and run again by processes that multiprocessing spawns.
     sys.modules["__main__"] = ModuleType("__main__")
-
-
-def flush() -> None:
-    """Hand over what the task printed and logged, as far as it left the means to."""
-    logging = sys.modules.get("logging")
-    streams = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
-    for hand_over in (getattr(logging, "shutdown", None), *(getattr(stream, "flush", None) for stream in streams)):
-        try:
-            if hand_over is not None:
-                hand_over()
-        except BaseException:
-            pass  # closed or replaced by the task

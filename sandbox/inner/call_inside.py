@@ -15,13 +15,10 @@ from importlib.util import module_from_spec, spec_from_file_location
 from types import ModuleType
 from typing import Any
 
-import sandbox
+from sandbox.inner import calling
+from sandbox.inner.failure import describe
 from sandbox.protocol import values
 from sandbox.protocol.channel import Channel
-
-_MESSAGE_CHARS = 8 << 10
-_TRACEBACK_CHARS = 64 << 10
-_OURS = (os.path.dirname(sandbox.__file__) + os.sep, "<frozen importlib")
 
 #: Whether the module of the function is being loaded: it must not start a sandbox by that.
 loading = False
@@ -62,34 +59,32 @@ def _run(channel: Channel, script: str, arguments: list[str]) -> None:
         with open(script, "rb") as file:
             source = file.read()
         exec(compile(source, script, "exec"), vars(module))  # noqa: S102 - what all of this is for
-    except Exception as error:
-        described = _describe(error)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        described = describe(error)
         print(described["traceback"], end="", file=sys.stderr)
+        calling.hand_over()
         channel.send({"error": described})
         sys.exit(1)
+    finally:
+        calling.hand_over()
 
 
 def _call(channel: Channel, request: dict[str, Any]) -> None:
+    owner = os.getpid()
     try:
-        function = _load(request)
-        value = function(*request["arguments"], **request["keywords"])
-        if hasattr(type(value), "__await__"):
-            value = _finish(value)
+        value = calling.call(_load(request), *request["arguments"], **request["keywords"])
         values.check(value, "what it returned")
-        _flush()
-        channel.send({"value": value})
-    except Exception as error:
-        _flush()
-        channel.send({"error": _describe(error)})
-
-
-def _flush() -> None:
-    """The answer is the end of it all: before that, everything has to be out."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except Exception:
-            pass  # closed or replaced by the function
+        if os.getpid() == owner:  # not a process that the function forked: the answer is not its to give
+            calling.hand_over()
+            channel.send({"value": value})
+    except SystemExit:
+        raise
+    except BaseException as error:
+        if os.getpid() == owner:
+            calling.hand_over()
+            channel.send({"error": describe(error)})
 
 
 def _load(request: dict[str, Any]) -> Any:
@@ -122,40 +117,3 @@ def _load_top(name: str, file: str | None, folders: list[str]) -> None:
     sys.modules[name] = module
     if spec.loader is not None:
         spec.loader.exec_module(module)
-
-
-def _finish(awaitable: Any) -> Any:
-    import asyncio  # noqa: PLC0415 - its import alone takes longer than most functions
-
-    async def until_done() -> Any:
-        return await awaitable
-
-    return asyncio.run(until_done())
-
-
-def _describe(error: Exception) -> dict[str, str]:
-    """The error as text; an exception is foreign code too, and whatever it does must not keep us from telling of it."""
-    kind = "MemoryError" if isinstance(error, MemoryError) else type(error).__name__
-    try:
-        message = _plain(str(error))[:_MESSAGE_CHARS]
-    except BaseException:
-        message = "(its __str__ raised)"
-    try:
-        trace = _plain(_traceback(error))[-_TRACEBACK_CHARS:]
-    except BaseException:
-        trace = f"{kind}: {message}\n"
-    return {"type": kind, "message": message, "traceback": trace}
-
-
-def _traceback(error: Exception) -> str:
-    """As Python prints it, without our own frames."""
-    from traceback import StackSummary, TracebackException  # noqa: PLC0415 - rarely needed
-
-    report = TracebackException.from_exception(error)
-    own = [frame for frame in report.stack if not frame.filename.startswith(_OURS)]
-    report.stack = StackSummary.from_list(own)
-    return "".join(report.format())
-
-
-def _plain(text: str) -> str:
-    return text.encode(errors="backslashreplace").decode()

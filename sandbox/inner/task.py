@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from sandbox.errors import SetupError
 from sandbox.inner.attempt import CHANNEL_DESCRIPTOR, Attempt, Step, carry_out
+from sandbox.inner.calling import flush_streams
 from sandbox.protocol.channel import Channel
 
 
@@ -60,15 +61,6 @@ def look_up(entry: str) -> Callable[[Channel], object]:
     """The function that an entry names. Raises what its import raises, and `AttributeError`."""
     module, _, function = entry.partition(":")
     return getattr(import_module(module), function)  # type: ignore[no-any-return] # what the spec names: anything
-
-
-def flush_streams() -> None:
-    """Hand over what was printed, as far as whoever printed left the means to."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except Exception:
-            pass  # closed or replaced by the task, or nobody reads any more
 
 
 def _code_of(error: SystemExit) -> int:

@@ -211,14 +211,16 @@ async def test_a_module_beside_the_own_one_is_seen_when_it_is_named(level, monke
     ("name", "arguments", "reason", "why"),
     [
         ("fail", ["not\nthis"], "error", "it raised ValueError: not"),
-        ("fail_in_a_hostile_way", [], "error", "it raised HostileError: (its __str__ raised)"),
+        ("fail_in_a_hostile_way", [], "error", "it raised HostileError: (its __str__ raised SystemExit)"),
         ("nothing_of_that_name", [], "error", "has no attribute 'nothing_of_that_name'"),
+        ("interrupt_itself", [], "error", "it raised KeyboardInterrupt"),
         ("return_itself", [], "error", "what it returned is of the type function, which JSON has no form for"),
         ("exit_with", [0], "crash", "it exited with code 0 before it returned"),
         ("exit_with", [3], "crash", "it exited with code 3 before it returned"),
         ("kill_itself", [], "crash", "it was killed by SIGKILL before it returned"),
         ("leave_a_thread", [], "success", "it returned"),
         ("leave_a_child", [], "success", "it returned"),
+        ("leave_an_executor_at_work", [], "success", "it returned"),
         ("close_the_streams", [], "success", "it returned"),
         ("return_much", [17 << 20], "error", "the frame takes 17825804 bytes, the limit is 16777216"),
         ("forge", [[0, 0, 0, 2, 91, 93]], "crash", "answered with what is not JSON: a frame is not an object"),
@@ -244,6 +246,14 @@ async def test_a_value_that_was_sent_counts_even_if_its_process_does_not_end(box
     outcome = await box.call(job("forge"), [0, 0, 0, 11, *b'{"value":7}'], timeout_s=30)
 
     assert (outcome.reason, outcome.value, outcome.exit_code) == (Reason.SUCCESS, 7, None)
+
+
+async def test_of_a_function_that_forks_only_the_first_process_answers(box):
+    assert (await box.call(job("return_twice"))).value == "parent"
+
+
+async def test_what_was_logged_is_written_before_the_answer(box):
+    assert (await box.call(job("log_in_the_end"))).stderr == "logged\n"
 
 
 # --- limits --------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from sandbox.inner.attempt import CHANNEL_DESCRIPTOR, Attempt, carry_out
-from sandbox.inner.task import flush_streams
+from sandbox.inner.calling import flush_streams
 from sandbox.inner.task_steps import TASK_STEPS, with_landlock
 from sandbox.inner.warm import fork_safety
 from sandbox.inner.warm.standby import Confinement, Standby, confinement

@@ -2,6 +2,7 @@
 
 # ruff: noqa: PTH109, PTH120, PTH208 - written close to the calls that it makes
 import asyncio
+import logging.handlers
 import os
 import signal
 import socket
@@ -81,6 +82,26 @@ def leave_a_thread():
 
 def leave_a_child():
     return subprocess.Popen([sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"]).pid
+
+
+async def leave_an_executor_at_work():
+    asyncio.get_running_loop().run_in_executor(None, threading.Event().wait)
+    return "returned"
+
+
+def return_twice():
+    if child := os.fork():
+        os.waitpid(child, 0)
+    return "parent" if child else "child"
+
+
+def log_in_the_end():
+    logging.getLogger().addHandler(logging.handlers.MemoryHandler(100, target=logging.StreamHandler()))
+    logging.getLogger(__name__).warning("logged")
+
+
+def interrupt_itself():
+    raise KeyboardInterrupt
 
 
 def close_the_streams():
