@@ -450,7 +450,7 @@ def test_the_examples_of_the_readme_print_what_it_says(tmp_path):
 
 def is_waiting(sandbox):
     """For an answer, so it has launched."""
-    return any(launch.confined._stream._waiting for launch in list(sandbox._live._live.values()))
+    return any(launch.confined._stream._reading for launch in list(sandbox._live._live.values()))
 
 
 async def until_one_runs(sandbox):
