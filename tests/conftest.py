@@ -28,6 +28,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+def pytest_collection_finish() -> None:
+    """What was loaded to collect the tests stays: no search for garbage goes through it again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def interrupts_are_heard() -> None:
     """By what the tests start, too: a shell that starts them in the background has all of them ignore it."""
@@ -52,7 +58,9 @@ def no_descriptor_is_left() -> Iterator[None]:
     """By module: a node that serves a whole module opens some of its files late."""
     descriptors = _descriptors()
     yield
+    gc.unfreeze()
     gc.collect()
+    gc.freeze()
     known = descriptors.keys() | kept_descriptors
     left = {number: target for number, target in _descriptors().items() if number not in known}
     assert not left, f"descriptors were left open: {left}"

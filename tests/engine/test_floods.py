@@ -6,12 +6,13 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from support.loop_pauses import watched_loop
 from support.nodes import Node, running_node
 from support.projects import write_project
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
 
 CONFIG = """
 [runner]
@@ -19,7 +20,7 @@ concurrency = 6
 memory = "4GB"
 stop_grace = "0s"
 [defaults]
-timeout = "2s"
+timeout = "1s"
 memory = "256MB"
 [defaults.retry]
 attempts = 1
@@ -115,9 +116,16 @@ def project(folder: Path, result: str = "15MB") -> Path:
     return write_project(folder, {"flood.py": source}, CONFIG.format(result=result))
 
 
-@pytest.fixture
-async def node(tmp_path: Path):
-    async with running_node(project(tmp_path)) as node:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return project(tmp_path_factory.mktemp("floods"))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def node(folder: Path):
+    """One node for all: what a flood leaves behind would be felt by the next."""
+    async with running_node(folder) as node:
+        node.engine.parts.catalog._inquiry._timeout_s = 3.0
         yield node
 
 
@@ -192,11 +200,10 @@ DECLARATIONS = {
 
 
 @pytest.mark.parametrize("flood", DECLARATIONS.values(), ids=DECLARATIONS)
-async def test_a_module_that_floods_while_it_is_asked_holds_up_nobody(node: Node, tmp_path: Path, flood: str) -> None:
-    (tmp_path / "tasks" / "speak.py").write_text(DECLARES.format(flood=flood))
+async def test_a_module_that_floods_while_it_is_asked_holds_up_nobody(node: Node, folder: Path, flood: str) -> None:
+    (folder / "tasks" / "speak.py").write_text(DECLARES.format(flood=flood))
 
     async with watched_loop() as pauses:
-        node.engine.parts.catalog._import_timeout_s = 3.0
         loading = asyncio.create_task(node.engine.parts.catalog.load())
         honest = await node.run("flood.honest", timeout="30s", within_s=30)
         await loading
