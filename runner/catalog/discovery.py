@@ -19,6 +19,7 @@ from runner.domain.messages import MOST_VALUES, Longest
 from runner.domain.run import TaskError
 from runner.errors import InvalidError
 from sandbox import Confined, Level, Limits, Mount, Outcome, SandboxError, Spec, WireError
+from sandbox.host.output_reader import OutputReader
 
 ENTRY = "runner.guest.main:main"
 WARM_UP = "runner.guest.main:warm_up"
@@ -26,7 +27,6 @@ WARM_UP = "runner.guest.main:warm_up"
 CODE = "/code"
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}
 _OUTPUT_BYTES = 8 << 10
-_CHUNK_BYTES = 64 << 10
 #: Type of the error where the sandbox failed, so that the module may be right.
 UNASKED = "SandboxError"
 _LONGEST_MESSAGE = 10_000
@@ -140,7 +140,8 @@ async def ask(
     except (SandboxError, OSError) as error:
         return _error(UNASKED, f"it could not be looked at: {error}")
     confined.expect(Longest("module"), MOST_VALUES)
-    output = _Output(confined)
+    tail = _Tail()
+    reader = OutputReader(confined, tail)
     answer: tuple[TaskManifest, ...] | TaskError | None = None
     timed_out = False
     try:
@@ -157,11 +158,13 @@ async def ask(
         pass  # it was dead before it could be asked
     finally:
         confined.kill()
-        outcome = await _outcome(confined)
-        tail = output.close()
+        try:
+            outcome = await _outcome(confined)
+        finally:
+            await reader.finish()
     if timed_out:
-        return _error("TimeoutError", f"its import took longer than {timeout_s:g} s", tail)
-    return answer if answer is not None else _silence(outcome, limits, tail)
+        return _error("TimeoutError", f"its import took longer than {timeout_s:g} s", tail.text())
+    return answer if answer is not None else _silence(outcome, limits, tail.text())
 
 
 async def _answer(confined: Confined, module: str) -> tuple[TaskManifest, ...] | TaskError | None:
@@ -199,51 +202,19 @@ def _error(kind: str, message: str, traceback: str = "") -> TaskError:
     return TaskError(type=kind[:200], message=message[:_LONGEST_MESSAGE], traceback=traceback[-_LONGEST_TRACEBACK:])
 
 
-class _Output:
-    """Empties both streams of a process, so that it never waits for long, and keeps the end of what it wrote."""
+class _Tail:
+    """Keeps the end of what a process writes."""
 
-    def __init__(self, confined: Confined) -> None:
-        self._loop, self._share = asyncio.get_running_loop(), confined.share
-        self._open = {confined.stdout, confined.stderr}
-        self._resting: dict[int, asyncio.Task[None]] = {}
-        self._tail = b""
-        for descriptor in self._open:
-            self._loop.add_reader(descriptor, self._on_readable, descriptor)
+    is_dropping, is_full = True, False
 
-    def close(self) -> str:
-        """Close both; the end of what was written."""
-        for descriptor in tuple(self._open):
-            while self._read(descriptor):
-                pass
-            self._end(descriptor)
-        return self._tail.decode(errors="replace")
+    def __init__(self) -> None:
+        self._kept = b""
 
-    def _on_readable(self, descriptor: int) -> None:
-        if self._read(descriptor) == b"":
-            self._end(descriptor)
-        elif self._share.is_used_up:
-            self._loop.remove_reader(descriptor)
-            self._resting[descriptor] = self._loop.create_task(self._rest(descriptor))
+    async def room(self) -> None:
+        """There always is."""
 
-    async def _rest(self, descriptor: int) -> None:
-        await self._share.rest()
-        del self._resting[descriptor]
-        self._loop.add_reader(descriptor, self._on_readable, descriptor)
+    def write(self, _: str, chunk: bytes) -> None:
+        self._kept = (self._kept + chunk)[-_OUTPUT_BYTES:]
 
-    def _read(self, descriptor: int) -> bytes | None:
-        """What there is now; `None` for nothing yet, empty at the end."""
-        with self._share:
-            try:
-                chunk = os.read(descriptor, _CHUNK_BYTES)
-            except BlockingIOError:
-                return None
-            self._tail = (self._tail + chunk)[-_OUTPUT_BYTES:]
-        return chunk
-
-    def _end(self, descriptor: int) -> None:
-        self._open.discard(descriptor)
-        if (resting := self._resting.pop(descriptor, None)) is not None:
-            resting.cancel()
-        else:
-            self._loop.remove_reader(descriptor)
-        os.close(descriptor)
+    def text(self) -> str:
+        return self._kept.decode(errors="replace")

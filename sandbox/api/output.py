@@ -1,20 +1,12 @@
-"""What a confined process writes: read as it comes, kept up to a limit, thrown away beyond it.
-
-It is never kept waiting for long: past the limit its pipes are still read, with a rest between two reads, so that
-a flood waits for itself and not for anybody else.
-"""
+"""What a confined process writes: kept up to a limit, thrown away beyond it, so that it is never kept waiting."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 from codecs import getincrementaldecoder
 from collections.abc import Generator
 from dataclasses import dataclass
 
-_CHUNK_BYTES = 1 << 16
 _STEP_BYTES = 8 << 10
-_REST_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,68 +26,40 @@ class Output:
         dropped_bytes: how much came beyond the limit.
     """
 
-    def __init__(self, stdout: int, stderr: int, limit_bytes: int) -> None:
+    is_full = False
+
+    def __init__(self, limit_bytes: int) -> None:
         self.dropped_bytes = 0
         self._left = limit_bytes
         self._both = bytearray()
-        self._kept = {stdout: bytearray(), stderr: bytearray()}
-        self._stdout, self._stderr = stdout, stderr
-        self._open = {stdout, stderr}
-        self._resting: dict[int, asyncio.TimerHandle] = {}
-        self._loop = asyncio.get_running_loop()
-        for descriptor in (stdout, stderr):
-            self._loop.add_reader(descriptor, self._on_readable, descriptor)
+        self._kept = {"stdout": bytearray(), "stderr": bytearray()}
+
+    @property
+    def is_dropping(self) -> bool:
+        """Whether the limit was reached."""
+        return self.dropped_bytes > 0
+
+    async def room(self) -> None:
+        """There always is."""
+
+    def write(self, stream: str, chunk: bytes) -> None:
+        """Take what came."""
+        kept = chunk[: self._left]
+        self._left -= len(kept)
+        self.dropped_bytes += len(chunk) - len(kept)
+        self._kept[stream] += kept
+        self._both += kept
+
+    def note(self, line: str) -> None:
+        """Add a line about the process to what it wrote to stderr."""
+        self.write("stderr", f"{line}\n".encode())
 
     def texts(self) -> Generator[None, None, Texts]:
         """What was kept, in steps: what is no UTF-8 takes long to be written as text."""
         both = yield from self._text(self._both)
-        stdout = yield from self._text(self._kept[self._stdout])
-        stderr = yield from self._text(self._kept[self._stderr])
-        return Texts(both, stdout, stderr, is_cut=self.dropped_bytes > 0)
-
-    def note(self, line: str) -> None:
-        """Add a line about the process to what it wrote to stderr."""
-        self._keep(self._stderr, f"{line}\n".encode())
-
-    def close(self) -> None:
-        """Take what is left in the pipes, whose writers are dead, and close them."""
-        for descriptor in list(self._open):
-            while self._read(descriptor):
-                pass
-            self._end(descriptor)
-
-    def _on_readable(self, descriptor: int) -> None:
-        if not self._read(descriptor):
-            self._end(descriptor)
-        elif self.dropped_bytes:
-            self._loop.remove_reader(descriptor)
-            self._resting[descriptor] = self._loop.call_later(_REST_S, self._listen_again, descriptor)
-
-    def _listen_again(self, descriptor: int) -> None:
-        self._loop.add_reader(descriptor, self._on_readable, descriptor)
-
-    def _read(self, descriptor: int) -> bool:
-        """Whether there may be more."""
-        try:
-            chunk = os.read(descriptor, _CHUNK_BYTES)
-        except OSError:  # nothing more to read now, or ever
-            return False
-        self._keep(descriptor, chunk)
-        return bool(chunk)
-
-    def _keep(self, descriptor: int, chunk: bytes) -> None:
-        kept = chunk[: self._left]
-        self._left -= len(kept)
-        self.dropped_bytes += len(chunk) - len(kept)
-        self._kept[descriptor] += kept
-        self._both += kept
-
-    def _end(self, descriptor: int) -> None:
-        if descriptor in self._resting:
-            self._resting.pop(descriptor).cancel()
-        self._loop.remove_reader(descriptor)
-        os.close(descriptor)
-        self._open.discard(descriptor)
+        stdout = yield from self._text(self._kept["stdout"])
+        stderr = yield from self._text(self._kept["stderr"])
+        return Texts(both, stdout, stderr, is_cut=self.is_dropping)
 
     def _text(self, kept: bytearray) -> Generator[None, None, str]:
         """Marks at its end that something is missing."""

@@ -13,6 +13,7 @@ from sandbox.api.completed import Answer, Completed, complete
 from sandbox.api.output import Output
 from sandbox.errors import WireError
 from sandbox.host.confined import Confined
+from sandbox.host.output_reader import OutputReader
 from sandbox.spec import Limits
 
 #: How long a process may take to end after it has answered.
@@ -27,7 +28,8 @@ async def attend(
     Raises:
         LauncherError: the launcher died, and the process with it.
     """
-    output = Output(confined.stdout, confined.stderr, output_bytes)
+    output = Output(output_bytes)
+    reader = OutputReader(confined, output)
     confined.watch_network(output.note)
     ending = asyncio.create_task(_end_when_killed_for_memory(confined))
     timer = asyncio.timeout(timeout_s)
@@ -47,7 +49,7 @@ async def attend(
             outcome = await confined.wait()
         finally:
             ending.cancel()
-            output.close()
+            await reader.finish()
     texts = await confined.share.go_through(output.texts())
     return complete(
         outcome,

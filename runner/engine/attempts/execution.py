@@ -22,7 +22,6 @@ from runner.domain.status import Reason
 from runner.engine.api.presenter import Presenter, embedded
 from runner.engine.attempts.conversation import Conversation
 from runner.engine.attempts.logbook import Logbook
-from runner.engine.attempts.output import OutputReader
 from runner.engine.attempts.parking import Parking
 from runner.engine.attempts.record import Finish, record
 from runner.engine.attempts.task_calls import TaskCalls
@@ -32,6 +31,10 @@ from runner.engine.parts import Parts
 from runner.errors import SecretError
 from runner.units import describe_seconds
 from sandbox import Confined, Lease, Outcome, SandboxError
+from sandbox.host.output_reader import OutputReader
+
+#: Many attempts end before this, and what they wrote is read at once then.
+_OUTPUT_IDLE_S = 0.025
 
 _logger = logging.getLogger(__name__)
 
@@ -139,10 +142,7 @@ class Execution:
         confined.watch_network(self._logbook.mark)
         if self._decision is not None:
             confined.kill()
-        readers = [
-            OutputReader(confined.stdout, "stdout", self._logbook, confined.share),
-            OutputReader(confined.stderr, "stderr", self._logbook, confined.share),
-        ]
+        reader = OutputReader(confined, self._logbook, idle_s=_OUTPUT_IDLE_S)
         self._conversation = conversation = Conversation(
             self._parts, self._claim, confined, self._calls, self._logbook, mask=self._mask
         )
@@ -152,14 +152,14 @@ class Execution:
             await conversation.hold(self._start_frame(secrets), on_silence=self._time.pause)
         finally:
             memory_watch.cancel()
-            outcome = await self._bury(confined, readers)
+            outcome = await self._bury(confined, reader)
         if isinstance(outcome, SandboxError):
             if self._response is None:
                 return self._unlaunched(outcome)
             outcome = Outcome.unseen(self._parts.sandbox.walls)
         return self._conclude(outcome, conversation.fault)
 
-    async def _bury(self, confined: Confined, readers: list[OutputReader]) -> Outcome | SandboxError:
+    async def _bury(self, confined: Confined, reader: OutputReader) -> Outcome | SandboxError:
         """Kill what is left of it, and return how it ended once nothing of it is alive."""
         self._parking.end()
         self._time.pause()
@@ -171,8 +171,7 @@ class Execution:
         except SandboxError as error:
             return error
         finally:
-            for reader in readers:
-                await reader.finish()
+            await reader.finish()
 
     def _unlaunched(self, error: Exception) -> Ending:
         if self._lease is not None and self._lease.is_over and self._confined is None:
