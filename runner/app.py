@@ -33,11 +33,12 @@ from runner.domain import logformat
 from runner.domain.documents import Document
 from runner.domain.escaping import escaped
 from runner.domain.run import LogLine
+from runner.domain.run_filter import RunFilter
 from runner.domain.status import Status
 from runner.engine.engine import Engine
 from runner.errors import ConfigError, StoreUnavailableError
 from runner.store import open_store
-from runner.store.records import Notice, RunFilter, StoreLimits
+from runner.store.records import Notice, StoreLimits
 from runner.uuid7 import uuid7
 from runner.web.server import Server
 from sandbox import Level, Sandbox, SandboxError

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from runner import jsonvalue
+from runner.domain.run_filter import FILTERS
 from runner.errors import InvalidValueError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the JSON document that HTTP gives.")
 config_file = click.option(
@@ -18,6 +22,15 @@ config_file = click.option(
     type=click.Path(path_type=Path),
     help="The config file, instead of config/isolane.toml here or in the nearest folder above.",
 )
+
+
+def filters(command: Command) -> Command:
+    """The filters of a list of runs."""
+    for name, each in reversed(FILTERS.items()):
+        choice = click.Choice(each.choices) if each.choices else None
+        option = click.option(f"--{name}", type=choice, multiple=bool(each.choices), help=each.help)
+        command = option(command)
+    return command
 
 
 class Parameters(click.ParamType[dict[str, Any]]):

@@ -20,7 +20,7 @@ from runner.cli.run_table import print_counts, print_runs
 from runner.cli.server_address import ServerAddress, fetch
 from runner.cli.waiting import wait_for
 from runner.domain.escaping import escaped
-from runner.domain.status import FINAL, Status
+from runner.domain.status import FINAL
 from runner.errors import RunnerError, TransportError, UnauthorizedError, WaitTimeoutError
 from runner.units import seconds
 
@@ -38,10 +38,7 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option("--status", "statuses", multiple=True, type=click.Choice(list(map(str, Status))), help="May repeat.")
-@click.option("--task", metavar="NAME")
-@click.option("--queue", metavar="NAME")
-@click.option("--tag", metavar="TAG")
+@options.filters
 @click.option("--limit", type=click.IntRange(1, 1000), help="How many; 50 unless said.")
 @click.option("--cursor", metavar="CURSOR", help="Go on where a page ended (its next_cursor).")
 @click.option("--all", "whole", is_flag=True, help="All pages.")
@@ -53,7 +50,6 @@ def list_(
     target: ServerAddress,
     /,
     *,
-    statuses: tuple[str, ...],
     whole: bool,
     count: bool,
     wide: bool,
@@ -63,11 +59,11 @@ def list_(
     """List runs, newest first."""
     server = target.connect()
     if count:
-        if statuses or whole or any(plain.values()):
+        if whole or any(plain.values()):
             raise click.UsageError("--count counts all runs; it goes with no filter")
         print_counts(server.count(), as_json=as_json)
         return
-    page = fetch(server.runs, status=statuses, whole=whole, **plain)
+    page = fetch(server.runs, whole=whole, **plain)
     if as_json:
         print_json(page)
         return

@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, Unpack
 from urllib.parse import quote, urlencode
 
+from runner.domain.checks import known_keys
+from runner.domain.run_filter import FILTERS, RunFilters
 from runner.domain.status import FINAL
 from runner.errors import InvalidOptionError
 from runner.sdk.handle import Document, wait_s
@@ -92,19 +94,10 @@ def delete(run: str) -> HttpCall[None]:
     return HttpCall(method="DELETE", path=f"/runs/{_part(run)}", read=_nothing, repeatable=False)
 
 
-def runs(
-    *,
-    status: str | Sequence[str] = (),
-    task: str | None = None,
-    queue: str | None = None,
-    tag: str | None = None,
-    cursor: str | None = None,
-    limit: int | None = None,
-) -> HttpCall[Document]:
+def runs(*, cursor: str | None = None, limit: int | None = None, **filters: Unpack[RunFilters]) -> HttpCall[Document]:
     """One page of runs, newest first: `{"items", "next_cursor"}`."""
-    statuses = [status] if isinstance(status, str) else list(status)
-    query = {"status": statuses, "task": task, "queue": queue, "tag": tag, "cursor": cursor, "limit": limit}
-    return HttpCall(method="GET", path="/runs" + _query(query), read=_document)
+    known_keys(filters, FILTERS, "", "filter of runs")
+    return HttpCall(method="GET", path="/runs" + _query({**filters, "cursor": cursor, "limit": limit}), read=_document)
 
 
 def count() -> HttpCall[Document]:
@@ -181,7 +174,7 @@ def _part(text: str) -> str:
 
 
 def _query(parameters: Mapping[str, object]) -> str:
-    given = {name: value for name, value in parameters.items() if value is not None and value != []}
+    given = {name: value for name, value in parameters.items() if value is not None and value not in ((), [])}
     return "?" + urlencode(given, doseq=True) if given else ""
 
 

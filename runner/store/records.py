@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 from runner.domain.run import Claim, LogLine, NewRun, Run
-from runner.domain.status import Status
 
 Item = TypeVar("Item")
 
@@ -62,19 +61,6 @@ class Claims:
     wake_at: int | None
     #: The task that waits for more memory than is free; room is kept for it as it appears.
     reserved_for: TaskKey | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFilter:
-    """Which runs to list; `None` means any."""
-
-    app: str
-    statuses: frozenset[Status] | None = None
-    task: str | None = None
-    queue: str | None = None
-    tag: str | None = None
-    cursor: str | None = None
-    limit: int = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ it is refused. A sentence that is kept for people has such characters replaced.
 from __future__ import annotations
 
 from runner.domain.run import NewRun
+from runner.domain.run_filter import FILTERS, RunFilter
 from runner.errors import InvalidOptionError, NotFoundError
-from runner.store.records import RunFilter
 
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
 
@@ -51,4 +51,5 @@ def check_new(new: NewRun) -> None:
 
 def can_match(wanted: RunFilter) -> bool:
     """Whether any run could pass the filter."""
-    return all(text is None or is_kept(text) for text in (wanted.app, wanted.task, wanted.queue, wanted.tag))
+    values = (wanted.app, *(getattr(wanted, name) for name in FILTERS))
+    return all(is_kept(value) for value in values if isinstance(value, str))

@@ -137,7 +137,7 @@ class Query:
 
     def __init__(self, request: web.Request, *names: str, repeatable: tuple[str, ...] = ()) -> None:
         self._values = request.query
-        allowed = (*names, *repeatable)
+        allowed = dict.fromkeys((*names, *repeatable))
         for name in self._values:
             if name not in allowed:
                 near = difflib.get_close_matches(name, allowed, 1)

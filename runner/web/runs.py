@@ -8,9 +8,8 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from runner.domain.status import Status
-from runner.errors import InvalidOptionError, InvalidValueError
-from runner.store.records import RunFilter
+from runner.domain.run_filter import FILTERS, RunFilter, read_filters
+from runner.errors import InvalidValueError
 from runner.units import seconds
 from runner.web.exchange import STOPPING, Query, answer, answer_page, caller, json_body, operations
 from sandbox import JsonText
@@ -66,24 +65,15 @@ def _schedule_batch(body_bytes: int, parameters_bytes: int) -> Handler:
 
 
 async def _list(request: web.Request) -> web.Response:
-    query = Query(request, "task", "queue", "tag", "cursor", "limit", repeatable=("status",))
+    repeatable = tuple(name for name, each in FILTERS.items() if each.choices)
+    query = Query(request, *FILTERS, "cursor", "limit", repeatable=repeatable)
     wanted = RunFilter(
         app=caller(request),
-        statuses=frozenset(map(_status, query.texts("status"))) or None,
-        task=query.text("task"),
-        queue=query.text("queue"),
-        tag=query.text("tag"),
         cursor=query.text("cursor"),
         limit=query.whole("limit", low=1, high=_MOST_PER_PAGE) or _PER_PAGE,
+        **read_filters(query.texts),
     )
     return await answer_page(await operations(request).list_runs(wanted, value=JsonText))
-
-
-def _status(text: str) -> Status:
-    try:
-        return Status(text)
-    except ValueError:
-        raise InvalidOptionError(f"status must be one of {', '.join(Status)}: got {text!r}") from None
 
 
 async def _count(request: web.Request) -> web.Response:

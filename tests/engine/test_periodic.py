@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from runner.app import APP
+from runner.domain.run_filter import RunFilter
 from runner.domain.status import Status
 from runner.engine.schedules.pace import Pace
-from runner.store.records import RunFilter
 from support.loop_pauses import watched_loop
 from support.nodes import Node, running_node
 from support.postgres import create_database, drop_database, shared_server

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from runner.domain.run import LogLine
+from runner.domain.run_filter import RunFilter
 from runner.domain.status import Status
 from runner.errors import ConflictError, NotFoundError
-from runner.store.records import RunFilter
 from support.stores import START, new_run
 
 LINE = LogLine(attempt=1, at=START, stream="stdout", text="x")
@@ -100,7 +100,7 @@ async def test_pruning_deletes_old_final_runs_and_their_logs_up_to_the_limit(des
     await desk.store.enqueue([new_run() for _ in range(500)])
     for claim in await desk.claim(450, memory=100_000):
         await desk.end(claim)
-    (kept,) = (await desk.store.list(RunFilter(app="main", limit=1, statuses=frozenset({Status.SUCCEEDED})))).items
+    (kept,) = (await desk.store.list(RunFilter(app="main", limit=1, status=frozenset({Status.SUCCEEDED})))).items
     await desk.store.append_logs("main", kept.run.id, [LINE])
 
     assert await desk.store.prune(finished_before=desk.now, logs_before=0) == 0

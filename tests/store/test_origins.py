@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from runner.domain.run_filter import RunFilter
 from runner.domain.status import Status
 from runner.errors import ConflictError, LimitExceededError
-from runner.store.records import RunFilter, StoreLimits
+from runner.store.records import StoreLimits
 from support.stores import SECOND, START, Desk, new_run
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from runner.domain.run_filter import FILTERS, RunFilter
 from runner.domain.status import Status
 from runner.errors import InvalidOptionError
-from runner.store.records import RunFilter
 from support.stores import START, new_run
 
 
@@ -42,8 +42,9 @@ async def test_every_filter_and_their_combinations_find_what_they_say(desk) -> N
         "task": ["a", None],
         "queue": ["q", None],
         "tag": ["odd", "even", None],
-        "statuses": [frozenset({Status.SCHEDULED}), frozenset({Status.SCHEDULED, Status.QUEUED}), None],
+        "status": [frozenset({Status.SCHEDULED}), frozenset({Status.SCHEDULED, Status.QUEUED}), None],
     }
+    assert choices.keys() == FILTERS.keys()
     combinations = [{}]
     for name, values in choices.items():
         combinations = [{**each, name: value} for each in combinations for value in values]
@@ -55,7 +56,7 @@ async def test_every_filter_and_their_combinations_find_what_they_say(desk) -> N
             if (wanted["task"] in (None, run.task))
             and (wanted["queue"] in (None, run.queue))
             and (wanted["tag"] is None or wanted["tag"] in run.tags)
-            and (wanted["statuses"] is None or run.status in wanted["statuses"])
+            and (wanted["status"] is None or run.status in wanted["status"])
         ]
         assert await _ids(desk, **wanted) == expected, wanted
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from runner.domain.run import Ending, Verdict
+from runner.domain.run_filter import RunFilter
 from runner.domain.status import Reason, Status
 from runner.errors import InvalidOptionError, NotFoundError
 from runner.store.cursors import cursor_at
-from runner.store.records import RunFilter
 from support.stores import new_run
 
 ODD = pytest.mark.parametrize("odd", ["a\0", "\0", "a\ud800", "\udfff\0"], ids=ascii)

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from yarl import URL
 
+from runner.domain.run_filter import RunFilter
 from runner.domain.status import Status
-from runner.store.records import RunFilter
 
 RUN = "019aa3d4-0000-7000-8000-000000000000"
 #: 2**63 and more are where fast JSON parsers begin to round.
@@ -45,7 +45,7 @@ async def test_a_list_passes_its_filters_on(api):
         assert response.status == 200
 
     statuses = frozenset({Status.QUEUED, Status.FAILED})
-    wanted = RunFilter(app="main", statuses=statuses, task="t", queue="a/b", tag="x", cursor="c", limit=7)
+    wanted = RunFilter(app="main", status=statuses, task="t", queue="a/b", tag="x", cursor="c", limit=7)
     assert api.operations.calls == [("list", wanted)]
 
 

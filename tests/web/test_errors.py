@@ -42,7 +42,7 @@ async def test_an_unexpected_exception_is_logged_and_not_told(api, caplog):
     ("query", "said"),
     [
         ("statsu=queued", "did you mean 'status'?"),
-        ("status=eaten", "status must be one of scheduled, queued"),
+        ("status=eaten", 'status must be one of "scheduled", "queued"'),
         ("limit=0", "'limit' must be a whole number from 1 to 1000: got '0'"),
         ("limit=1_0", "'limit' must be a whole number"),
         ("limit=" + "9" * 5000, "'limit' must be a whole number"),

@@ -16,6 +16,7 @@ from runner.catalog import TaskEntry
 from runner.domain.documents import Document, queue_document
 from runner.domain.names import check_queue
 from runner.domain.run import LogLine, NewRun
+from runner.domain.run_filter import RunFilter
 from runner.domain.status import Status
 from runner.engine.api.node_documents import find_node, node_document
 from runner.engine.api.presenter import Presenter, Value
@@ -23,7 +24,7 @@ from runner.engine.api.store_outages import patiently
 from runner.engine.attempts.task_calls import stored_detail
 from runner.engine.parts import Parts
 from runner.errors import ConflictError, StoreError, StoreFullError, UnknownTaskError
-from runner.store.records import LogPage, Notice, RunFilter
+from runner.store.records import LogPage, Notice
 from runner.uuid7 import uuid7
 from sandbox import Share
 

@@ -7,17 +7,19 @@ from collections import defaultdict
 import asyncpg
 
 from runner.domain.run import Attempt, QueueState, Run, RunDetail
+from runner.domain.run_filter import RunFilter
 from runner.domain.status import Status
 from runner.errors import NotFoundError
 from runner.store.cursors import cursor_at, position_of
 from runner.store.postgres.database import Transaction
 from runner.store.postgres.queues import states_of
-from runner.store.records import Page, RunFilter
+from runner.store.records import Page
 from runner.store.rows import attempt_of, error_of, run_of
 
 _PAGE_BYTES = 8_000_000
 _LONGEST_PAGE = 1000
-_EQUAL = ("queue", "task")
+#: Filters that an index of their own answers.
+_INDEXED = ("queue", "task", "tag")
 
 
 async def detail(tx: Transaction, app: str, run: str) -> RunDetail:
@@ -82,25 +84,21 @@ def _detail_of(row: asyncpg.Record, attempts: tuple[Attempt, ...]) -> RunDetail:
 async def _matching(tx: Transaction, wanted: RunFilter, limit: int) -> list[int]:
     """The numbers of the newest runs that pass."""
     values: list[object] = [wanted.app]
-    tests = ["runs.app = $1"]
 
     def place(value: object) -> str:
         values.append(value)
         return f"${len(values)}"
 
-    exact = [name for name in _EQUAL if getattr(wanted, name) is not None]
-    tests += [f"{name} = {place(getattr(wanted, name))}" for name in exact]
-    if wanted.queue is not None:
-        tests.append("queue <> ''")  # what its index is limited to
+    tests = ["runs.app = $1", *wanted.conditions(lambda _, value: place(value))]
     source = "runs"
     if wanted.tag is not None:
         source = "run_tags JOIN runs ON runs.seq = run_tags.run"
         tests.append(f"run_tags.app = $1 AND run_tags.tag = {place(wanted.tag)}")
     if wanted.cursor:
         tests.append(f"runs.seq < {place(int(position_of('run', wanted.cursor)))}")
-    statuses = [status.value for status in (wanted.statuses if wanted.statuses is not None else Status)]
+    statuses = [status.value for status in (wanted.status if wanted.status is not None else Status)]
     # The index of statuses is in order of age within each status only: one short list for each, merged below.
-    by_status = wanted.tag is None and not exact
+    by_status = all(getattr(wanted, name) is None for name in _INDEXED)
     fixed = len(values)
     found: list[int] = []
     for group in [[status] for status in statuses] if by_status else [statuses]:

@@ -11,6 +11,7 @@ import builtins
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from runner.domain.run import Claim, Ending, LogLine, NewRun, QueueState, Run, RunDetail, Verdict
+from runner.domain.run_filter import RunFilter
 from runner.domain.status import Status
 from runner.errors import NotFoundError
 from runner.store import storable_text
@@ -37,7 +38,6 @@ from runner.store.records import (
     Notice,
     Page,
     Room,
-    RunFilter,
     ScheduleState,
     TaskKey,
 )

@@ -6,10 +6,11 @@ import json
 import sqlite3
 
 from runner.domain.run import QueueState, Run, RunDetail
+from runner.domain.run_filter import RunFilter
 from runner.domain.status import Status
 from runner.errors import NotFoundError
 from runner.store.cursors import cursor_at, position_of
-from runner.store.records import Page, RunFilter
+from runner.store.records import Page
 from runner.store.rows import attempt_of, error_of, run_of
 from runner.store.sqlite.queues import state_of
 from runner.store.sqlite.statements import SQL
@@ -86,15 +87,14 @@ def _detail_of(connection: sqlite3.Connection, row: sqlite3.Row) -> RunDetail:
 def _matching(connection: sqlite3.Connection, wanted: RunFilter, limit: int) -> list[int]:
     """The numbers of the newest runs that pass."""
     values: dict[str, object] = {"app": wanted.app, "limit": limit}
-    tests = ["runs.app = :app"]
-    for name in _INDEXES:
-        if getattr(wanted, name) is not None:
-            values[name] = getattr(wanted, name)
-            tests.append(f"{name} = :{name}")
+
+    def place(name: str, value: object) -> str:
+        values[name] = value
+        return f":{name}"
+
+    tests = ["runs.app = :app", *wanted.conditions(place)]
     index = next((index for name, index in _INDEXES.items() if name in values), None)
     source = f"runs INDEXED BY {index or 'runs_by_status'}"
-    if "queue" in values:
-        tests.append("queue <> ''")  # what its index is limited to
     if wanted.tag is not None:
         source = "run_tags CROSS JOIN runs ON runs.seq = run_tags.run"
         tests.append("run_tags.app = :app AND run_tags.tag = :tag")
@@ -102,7 +102,7 @@ def _matching(connection: sqlite3.Connection, wanted: RunFilter, limit: int) -> 
     if wanted.cursor:
         tests.append("runs.seq < :before")
         values["before"] = int(position_of("run", wanted.cursor))
-    statuses = wanted.statuses if wanted.statuses is not None else frozenset(Status)
+    statuses = wanted.status if wanted.status is not None else frozenset(Status)
     # The index of statuses is in order of age within each status only: one short list for each, merged below.
     by_status = index is None and wanted.tag is None
     found: list[int] = []

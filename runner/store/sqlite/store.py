@@ -21,6 +21,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from runner.domain.run import Claim, Ending, LogLine, NewRun, QueueState, Run, RunDetail, Verdict
+from runner.domain.run_filter import RunFilter
 from runner.domain.status import Status
 from runner.errors import ConflictError, NotFoundError, StoreUnavailableError
 from runner.store import storable_text
@@ -38,7 +39,6 @@ from runner.store.records import (
     Notice,
     Page,
     Room,
-    RunFilter,
     ScheduleState,
     TaskKey,
 )
