@@ -22,6 +22,7 @@ from runner.cli.render import (
 )
 from runner.cli.server_address import ServerAddress, fetch
 from runner.domain.escaping import escaped
+from runner.domain.queue_rule import QUEUE_KEYS
 
 _name = click.argument("name")
 
@@ -88,9 +89,7 @@ def show(target: ServerAddress, name: str, *, as_json: bool) -> None:
             ("queue", queue["name"]),
             ("state", _state(queue)),
             ("paused", instant(queue["paused_at"])),
-            ("at once", str(queue["concurrency"])),
-            ("order", queue["order"]),
-            ("rate", queue["rate"]),
+            *((key, queue[key] and str(queue[key])) for key in QUEUE_KEYS),
             ("opens", instant(queue["opens_at"])),
             ("waiting", str(queue["waiting"])),
             ("later", str(queue["scheduled"])),

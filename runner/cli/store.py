@@ -17,12 +17,13 @@ from runner.cli.output import say
 from runner.cli.render import console, print_json
 from runner.config import load
 from runner.domain.escaping import escaped
+from runner.domain.queue_rule import QueueRule
 from runner.errors import ConflictError
 from runner.store import open_store
 from runner.store.contents import TABLES
 from runner.store.contract import Store
 from runner.store.copying import copy as copy_store
-from runner.store.records import QueueRule, StoreLimits
+from runner.store.records import StoreLimits
 
 _store_url = click.option(
     "--store", "url", metavar="URL", help='"sqlite:PATH" or "postgresql://…", instead of the config\'s.'

@@ -19,14 +19,14 @@ from runner.domain.checks import flag, known_keys, one_of, shown, text, whole
 from runner.domain.kinds import optional
 from runner.domain.names import check_queue, check_secret, check_task
 from runner.domain.options import TASK_OPTIONS
+from runner.domain.queue_rule import QueueRule, read_queue_rule
 from runner.domain.task_options import Layer, read_options
 from runner.errors import InvalidOptionError
-from runner.store.records import QueueRule, StoreLimits
+from runner.store.records import StoreLimits
 from runner.units import seconds, size_bytes
 from sandbox.spec import Level
 
 _MOST_PACKAGES = 50
-_PER_US = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 _STORE_LIMITS = StoreLimits()
 
 
@@ -93,14 +93,6 @@ def _host(value: Any) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", name):
         raise InvalidOptionError(f' must be a name or an address without a port, such as "::1": got {shown(name)}')
     return name
-
-
-def _rate(value: Any) -> str:
-    written = text(value, "", 100)
-    rate = re.fullmatch(r"([1-9]\d{0,6})/([smhd])", written, re.ASCII)
-    if rate is None or int(rate[1]) > _PER_US["s"]:
-        raise InvalidOptionError(f' must be a rate such as "10/s", "100/m", "5/h" or "20/d": got {shown(value)}')
-    return written
 
 
 def _modules(value: Any) -> tuple[str, ...]:
@@ -202,30 +194,6 @@ class ServerSection(Section):
         if not isinstance(raw, list):
             raise InvalidOptionError(f' must be a list of names such as ["tasks.example.com"]: got {shown(raw)}')
         return tuple(raw)
-
-
-class QueueSection(Section):
-    """`[queues.NAME]`."""
-
-    concurrency: Annotated[int, _whole(1, 10_000)] = 1
-    order: Annotated[str, _word("relaxed", "strict")] = "relaxed"
-    rate: Annotated[str, BeforeValidator(_rate)] | None = None
-
-    @model_validator(mode="after")
-    def _strict_alone(self) -> QueueSection:
-        if self.order == "strict" and self.concurrency > 1:
-            raise InvalidOptionError(f'.order may be "strict" only at concurrency 1: got {self.concurrency}')
-        return self
-
-    def rule(self) -> QueueRule:
-        """Itself as the store takes it."""
-        count, _, unit = (self.rate or "").partition("/")
-        return QueueRule(
-            concurrency=self.concurrency,
-            strict=self.order == "strict",
-            interval_us=_PER_US[unit] // int(count) if self.rate else 0,
-            rate=self.rate,
-        )
 
 
 class MountSection(Section):
@@ -343,6 +311,7 @@ class RetentionSection(Section):
     logs_s: Annotated[float, _duration("1m", "36500d")] = Field(default=7 * 86400.0, alias="logs")
 
 
+_QueueRule = Annotated[QueueRule, PlainValidator(lambda written: read_queue_rule(written, ""))]
 _TaskOptions = Annotated[Layer, PlainValidator(_task_options)]
 
 
@@ -352,7 +321,7 @@ class ConfigFile(Section):
     runner: RunnerSection = RunnerSection()
     server: ServerSection = ServerSection()
     defaults: _TaskOptions = Layer({})
-    queues: dict[Annotated[str, BeforeValidator(lambda name: check_queue(name, ""))], QueueSection] = {}
+    queues: dict[Annotated[str, BeforeValidator(lambda name: check_queue(name, ""))], _QueueRule] = {}
     tasks: dict[Annotated[str, BeforeValidator(lambda name: check_task(name, ""))], _TaskOptions] = {}
     code: CodeSection = CodeSection()
     bounds: list[BoundsSection] = []

@@ -21,9 +21,9 @@ from runner.config.sections import (
     ServerSection,
     node_name,
 )
+from runner.domain.queue_rule import QueueRule
 from runner.domain.task_options import Layer, TaskOptions, merge_options, read_options
 from runner.errors import ConfigError, InvalidOptionError
-from runner.store.records import QueueRule
 from sandbox.spec import Mount
 
 #: Rules that were looked up and are kept; names of queues are users' words, and there is no end of them.
@@ -104,10 +104,10 @@ class Settings:
     def _find_rule(self, name: str) -> QueueRule:
         queues = self.document.queues
         if name in queues:
-            return queues[name].rule()
+            return queues[name]
         patterns = (pattern for pattern in queues if is_pattern(pattern) and matches(pattern, name))
         pattern = next(patterns, None)
-        return queues[pattern].rule() if pattern is not None else QueueRule()
+        return queues[pattern] if pattern is not None else QueueRule()
 
     def mounts_for(self, task: str, origin: str) -> tuple[Mount, ...]:
         """What a task sees of the host; a folder comes before what lies in it. `origin` is its name by its file alone.

@@ -74,9 +74,7 @@ def queue_document(queue: QueueState) -> Document:
     return {
         "app": queue.app,
         "name": queue.name,
-        "concurrency": queue.concurrency,
-        "order": "strict" if queue.strict else "relaxed",
-        "rate": queue.rate,
+        **queue.rule.document(),
         "waiting": queue.waiting,
         "scheduled": queue.scheduled,
         "paused_at": _time(queue.paused_at),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from runner.domain.queue_rule import QueueRule
 from runner.domain.retry import Retry
 from runner.domain.status import Reason, Status
 
@@ -200,9 +201,7 @@ class QueueState:
 
     app: str
     name: str
-    concurrency: int
-    strict: bool
-    rate: str | None
+    rule: QueueRule
     waiting: int  # runs that are due and wait
     scheduled: int  # runs that are not due yet, retries included
     paused_at: int | None

@@ -46,14 +46,14 @@ def _queue_obstacle(run: Run, queue: QueueState | None, now: int) -> str | None:
     if queue.paused_at is not None:
         return f"queue {queue.name} is paused since {_moment(queue.paused_at)}"
     others = [holder for holder in queue.holders if holder.run != run.id]
-    if len(others) >= queue.concurrency:
+    if len(others) >= queue.rule.concurrency:
         holder = others[0]
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         return (
             f"queue {queue.name} is held by run {holder.run} of task {holder.task}{more} since {_moment(holder.since)}"
         )
     if queue.opens_at is not None and queue.opens_at > now:
-        return f"queue {queue.name} starts at most {queue.rate}; its next start is at {_moment(queue.opens_at)}"
+        return f"queue {queue.name} starts at most {queue.rule.rate}; its next start is at {_moment(queue.opens_at)}"
     return None
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from runner.domain.queue_rule import QueueRule
 from runner.errors import ConfigError
 from runner.store.contract import Store
 from runner.store.policy import Policy
 from runner.store.postgres.store import PostgresStore
-from runner.store.records import QueueRule, StoreLimits
+from runner.store.records import StoreLimits
 from runner.store.sqlite.store import SqliteStore
 
 

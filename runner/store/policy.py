@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from runner.domain.queue_rule import QueueRule
 from runner.domain.run import QueueState
-from runner.store.records import QueueRule, StoreLimits
+from runner.store.records import StoreLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +20,4 @@ class Policy:
     def empty_queue(self, app: str, name: str) -> QueueState:
         """A queue that nothing waits in or holds."""
         rule = self.queue_rule(app, name)
-        return QueueState(
-            app=app,
-            name=name,
-            concurrency=rule.concurrency,
-            strict=rule.strict,
-            rate=rule.rate,
-            waiting=0,
-            scheduled=0,
-            paused_at=None,
-            opens_at=None,
-        )
+        return QueueState(app=app, name=name, rule=rule, waiting=0, scheduled=0, paused_at=None, opens_at=None)

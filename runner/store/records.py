@@ -19,16 +19,6 @@ class TaskKey(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QueueRule:
-    """How a queue behaves, as the config says for its name."""
-
-    concurrency: int = 1
-    strict: bool = False  # a retrying run holds its place; only at concurrency 1
-    interval_us: int = 0  # the shortest time between two starts, from `rate`
-    rate: str | None = None  # as written in the config
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreLimits:
     """How much may wait; above it new runs are refused.
 

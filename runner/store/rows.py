@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Protocol
 
+from runner.domain.queue_rule import QueueRule
 from runner.domain.retry import Retry
 from runner.domain.run import Attempt, LogLine, NewRun, QueueState, Run, TaskError
 from runner.domain.status import Reason, Status
@@ -136,14 +137,17 @@ def line_of(row: Row) -> LogLine:
     )
 
 
-def queue_of(row: Row, **rest: Any) -> QueueState:
-    """A row of `queues` with what was counted beside it."""
+def has_rule(row: Row, rule: QueueRule) -> bool:
+    """Whether a row of `queues` has all of the rule that is stored."""
+    return all(row[column] == value for column, value in rule.columns().items())
+
+
+def queue_of(row: Row, rule: QueueRule, **rest: Any) -> QueueState:
+    """A row of `queues` with its rule, and with what was counted beside it."""
     return QueueState(
         app=row["app"],
         name=row["name"],
-        concurrency=row["concurrency"],
-        strict=bool(row["strict"]),
-        rate=row["rate"],
+        rule=rule,
         paused_at=row["paused_at"],
         opens_at=row["opens_at"],
         **rest,

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from runner.domain.queue_rule import QueueRule
 from runner.store import open_store
 from runner.store.contract import Store
-from runner.store.records import QueueRule, StoreLimits
+from runner.store.records import StoreLimits
 from support.postgres import create_database, drop_database, shared_server
 from support.stores import desk_at, new_run
 

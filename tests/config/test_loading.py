@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from runner.config import load_settings
+from runner.domain.queue_rule import QueueRule
 from runner.domain.retry import Retry
 from runner.errors import ConfigError
-from runner.store.records import QueueRule
 from sandbox.spec import Mount
 
 
@@ -217,7 +217,7 @@ def test_an_exact_queue_goes_before_patterns_and_the_first_pattern_before_others
 
     assert settings.queue_rule("main", "tenant:7") == QueueRule(concurrency=2)
     assert settings.queue_rule("main", "other") == QueueRule(concurrency=3)
-    assert settings.queue_rule("main", "tenant:vip") == QueueRule(strict=True, rate="100/m", interval_us=600_000)
+    assert settings.queue_rule("main", "tenant:vip") == QueueRule(order="strict", rate="100/m")
 
 
 def test_mounts_are_given_to_the_tasks_they_name(settings_of, project):

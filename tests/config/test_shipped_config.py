@@ -12,11 +12,11 @@ from runner.config.sections import (
     CodeSection,
     ConfigFile,
     MountSection,
-    QueueSection,
     SecretSection,
     Section,
 )
 from runner.domain.options import TASK_OPTIONS
+from runner.domain.queue_rule import QUEUE_KEYS
 from runner.domain.retry import Retry
 from runner.domain.task_options import TaskOptions
 
@@ -61,7 +61,7 @@ def test_its_examples_are_right_and_have_every_key(tmp_path):
     settings = read_settings(written, file=SHIPPED, project=tmp_path / "project")
 
     assert written["code"].keys() == keys_of(CodeSection)
-    assert written["queues"]["billing"].keys() == keys_of(QueueSection)
+    assert written["queues"]["billing"].keys() == QUEUE_KEYS.keys()
     assert written["bounds"][0].keys() == keys_of(BoundsSection)
     assert written["mounts"][0].keys() == keys_of(MountSection)
     named = settings.secrets.section.named

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
+from runner.domain.queue_rule import QueueRule
 from runner.domain.retry import Retry
 from runner.domain.status import Status
-from runner.store.records import QueueRule, TaskKey
+from runner.store.records import TaskKey
 from support.stores import SECOND, START, new_run
 
 
@@ -203,7 +204,7 @@ async def test_relaxed_order_passes_a_task_that_cannot_be_loaded(desk) -> None:
 
 
 async def test_strict_order_stops_at_a_task_that_cannot_be_loaded(open_desk) -> None:
-    desk = await open_desk(rules={"q": QueueRule(strict=True)})
+    desk = await open_desk(rules={"q": QueueRule(order="strict")})
     first = await desk.enqueue(task="later", queue="q")
     await desk.enqueue(task="a", queue="q")
     assert await desk.claim() == []

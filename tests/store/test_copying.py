@@ -10,16 +10,17 @@ from typing import Any
 
 import pytest
 
+from runner.domain.queue_rule import QueueRule
 from runner.domain.run import Claim, LogLine, TaskError
 from runner.domain.run_filter import RunFilter
 from runner.domain.status import Reason, Status
 from runner.errors import ConflictError, StoreUnavailableError, StoreVersionError
 from runner.store.contents import TABLES
 from runner.store.copying import copy
-from runner.store.records import QueueRule, ScheduleState
+from runner.store.records import ScheduleState
 from support.stores import BACKENDS, START, Desk, desk_at, node_info
 
-RULES = {"strict": QueueRule(strict=True), "wide": QueueRule(concurrency=3, interval_us=60_000_000, rate="1/m")}
+RULES = {"strict": QueueRule(order="strict"), "wide": QueueRule(concurrency=3, rate="1/m")}
 DIGEST = hashlib.sha256(b"a token").digest()
 OTHER = {"sqlite": "postgres", "postgres": "sqlite"}
 

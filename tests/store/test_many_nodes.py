@@ -7,13 +7,14 @@ import collections
 
 import pytest
 
+from runner.domain.queue_rule import QueueRule
 from runner.domain.run import LogLine
 from runner.domain.status import Reason, Status
-from runner.store.records import Firing, QueueRule, Room, ScheduleState
+from runner.store.records import Firing, Room, ScheduleState
 from support.stores import SECOND, START, PostgresBackend, desk_at, new_run, node_info
 from support.waiting import eventually_async
 
-RULES = {"wide": QueueRule(concurrency=3), "strict": QueueRule(strict=True)}
+RULES = {"wide": QueueRule(concurrency=3), "strict": QueueRule(order="strict")}
 
 
 @pytest.fixture

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from runner.domain.queue_rule import QueueRule
 from runner.domain.status import Status
 from runner.errors import ConflictError
-from runner.store.records import QueueRule
+from runner.store.postgres import statements as postgres
+from runner.store.sqlite import statements as sqlite
 from support.stores import SECOND, START, new_run
 
-STRICT = {"q": QueueRule(strict=True)}
+STRICT = {"q": QueueRule(order="strict")}
 
 
 async def test_a_queue_runs_one_at_a_time(desk) -> None:
@@ -116,7 +118,7 @@ async def test_releasing_frees_the_slot_of_a_run_that_retries(open_desk) -> None
 
 
 async def test_the_rate_keeps_a_queue_shut_between_two_starts(open_desk) -> None:
-    desk = await open_desk(rules={"q": QueueRule(concurrency=9, interval_us=SECOND, rate="1/s")})
+    desk = await open_desk(rules={"q": QueueRule(concurrency=9, rate="1/s")})
     await desk.store.enqueue([new_run(queue="q") for _ in range(3)])
 
     assert len(await desk.claim(9)) == 1
@@ -176,7 +178,7 @@ async def test_a_queue_tells_how_it_stands(open_desk) -> None:
 
     state = await desk.store.queue("main", "q")
 
-    assert (state.app, state.name, state.concurrency, state.strict, state.rate) == ("main", "q", 2, False, None)
+    assert (state.app, state.name, state.rule) == ("main", "q", QueueRule(concurrency=2))
     assert (state.waiting, state.scheduled) == (1, 1)
     (holder,) = state.holders
     assert (holder.run, holder.task, holder.slot, holder.since) == (claim.run.id, "a", 0, START)
@@ -191,9 +193,7 @@ async def test_a_queue_that_is_done_is_like_one_that_was_never_used(desk, backen
     assert (await desk.store.queue("main", "q1")) == (await desk.store.queue("main", "never")).__class__(
         app="main",
         name="q1",
-        concurrency=1,
-        strict=False,
-        rate=None,
+        rule=QueueRule(),
         waiting=0,
         scheduled=0,
         paused_at=None,
@@ -215,6 +215,22 @@ async def test_queues_are_listed_by_name_in_pages(desk) -> None:
             break
 
     assert found == names
+
+
+async def test_a_rule_that_is_as_it_was_is_not_written_again(open_desk, monkeypatch) -> None:
+    rules = {"slow": QueueRule(concurrency=2, rate="7/m"), "strict": QueueRule(order="strict")}
+    desk = await open_desk(rules=rules)
+    await desk.store.enqueue([new_run(queue=queue) for queue in rules])
+    await desk.store.close()
+    for statements in (sqlite.SQL, postgres.SQL):
+        monkeypatch.setitem(statements, "update_queue_rule", "this is no statement")
+
+    desk = await open_desk(rules=rules)
+
+    assert {queue: (await desk.store.queue("main", queue)).rule for queue in rules} == rules
+    await desk.store.close()
+    with pytest.raises(Exception, match="this"):
+        await open_desk(rules={})
 
 
 async def test_new_rules_count_from_the_next_opening_on(backend, open_desk) -> None:

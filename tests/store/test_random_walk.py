@@ -12,17 +12,18 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from runner.domain.queue_rule import QueueRule
 from runner.domain.run import Claim
 from runner.domain.status import Status
 from runner.errors import ConflictError
-from runner.store.records import QueueRule, TaskKey
+from runner.store.records import TaskKey
 from support.stores import SECOND, PostgresBackend, SqliteBackend, desk_at, new_run
 
 RULES = {
     "one": QueueRule(),
-    "strict": QueueRule(strict=True),
+    "strict": QueueRule(order="strict"),
     "two": QueueRule(concurrency=2),
-    "slow": QueueRule(concurrency=2, interval_us=3 * SECOND, rate="20/m"),
+    "slow": QueueRule(concurrency=2, rate="20/m"),
 }
 QUEUES = [None, *RULES]
 queues = st.sampled_from(QUEUES)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from runner.domain.queue_rule import QueueRule
 from runner.domain.status import Status
-from runner.store.records import QueueRule
 from support.stores import SECOND
 
 DAY_S = 86_400
@@ -79,7 +79,7 @@ async def test_an_instant_that_was_named_stays(desk) -> None:
 
 
 async def test_a_rate_keeps_its_queue_shut_for_its_own_time_only(open_desk) -> None:
-    desk = await open_desk(rules={"slow": QueueRule(interval_us=10 * SECOND, rate="6/min")})
+    desk = await open_desk(rules={"slow": QueueRule(rate="6/m")})
     await desk.enqueue(queue="slow")
     await desk.enqueue(queue="slow")
     desk.pass_s(DAY_S)
@@ -95,7 +95,7 @@ async def test_a_rate_keeps_its_queue_shut_for_its_own_time_only(open_desk) -> N
 
 
 async def test_what_was_set_by_a_right_clock_stays(open_desk) -> None:
-    desk = await open_desk(rules={"slow": QueueRule(interval_us=10 * SECOND, rate="6/min")})
+    desk = await open_desk(rules={"slow": QueueRule(rate="6/m")})
     await desk.enqueue(queue="slow")
     await desk.enqueue()
     for claim in await desk.claim(2):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.domain.queue_rule import QueueRule
 from runner.domain.run import LogLine
 from runner.domain.status import Status
 from runner.errors import (
@@ -25,7 +26,7 @@ from runner.errors import (
     StoreVersionError,
 )
 from runner.store import open_store
-from runner.store.records import QueueRule, StoreLimits
+from runner.store.records import StoreLimits
 from support.stores import SqliteBackend, desk_at, new_run
 
 ROOT = Path(__file__).parents[2]

@@ -13,11 +13,12 @@ from typing import Any
 
 import asyncpg
 
+from runner.domain.queue_rule import QueueRule
 from runner.domain.run import Claim, Ending, NewRun, Run, RunDetail, Verdict
 from runner.domain.status import Reason, Status
 from runner.store import open_store
 from runner.store.contract import Store
-from runner.store.records import Claims, NodeInfo, Notice, QueueRule, Room, StoreLimits, TaskKey
+from runner.store.records import Claims, NodeInfo, Notice, Room, StoreLimits, TaskKey
 from support.postgres import Shell, create_database, drop_database, shared_server
 
 SECOND = 1_000_000

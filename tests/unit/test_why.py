@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from runner.domain.queue_rule import QueueRule
 from runner.domain.run import Holder, QueueState, Run
 from runner.domain.status import Status
 from runner.domain.why import NodeView, explain
@@ -16,7 +17,7 @@ RUN = Run(
     cancel_requested_at=None,
 )  # fmt: skip
 QUEUE = QueueState(
-    app="main", name="mail", concurrency=1, strict=False, rate=None, waiting=1, scheduled=0, paused_at=None,
+    app="main", name="mail", rule=QueueRule(), waiting=1, scheduled=0, paused_at=None,
     opens_at=None,
 )  # fmt: skip
 NODE = NodeView(need_bytes=10 * MB, memory_bytes=100 * MB, memory_free_bytes=100 * MB, slots=2, slots_free=2)
@@ -47,7 +48,7 @@ def test_a_paused_queue_says_since_when() -> None:
 
 
 def test_a_rate_says_when_the_next_start_is() -> None:
-    shut = dataclasses.replace(QUEUE, rate="1/m", opens_at=NOW + SECOND)
+    shut = dataclasses.replace(QUEUE, rule=QueueRule(rate="1/m"), opens_at=NOW + SECOND)
 
     assert "starts at most 1/m" in str(why(queue=shut))
 

@@ -206,7 +206,7 @@ class TaskCalls:
             return
         queue = await self._parts.store.queue(awaited.app, awaited.queue)
         held = [holder.run for holder in queue.holders if holder.run in family]
-        if len(held) >= queue.concurrency:
+        if len(held) >= queue.rule.concurrency:
             raise DeadlockError(
                 f"run {awaited.id} could never start: its queue {queue.name} is held by run {held[0]}, "
                 f"{'which waits for it' if held[0] == waiter.id else 'an ancestor of the one that waits for it'}; "

@@ -178,14 +178,11 @@ async def lock_queues(tx: Transaction, queues: Iterable[tuple[str, str]], policy
 
 def _rules(queues: Sequence[tuple[str, str]], policy: Policy) -> tuple[list[Any], ...]:
     """The columns of queues with their rules."""
-    rules = [policy.queue_rule(app, name) for app, name in queues]
+    rules = [policy.queue_rule(app, name).columns() for app, name in queues]
     return (
         [app for app, _ in queues],
         [name for _, name in queues],
-        [rule.concurrency for rule in rules],
-        [rule.strict for rule in rules],
-        [rule.interval_us for rule in rules],
-        [rule.rate for rule in rules],
+        *([rule[column] for rule in rules] for column in rules[0]),
     )
 
 

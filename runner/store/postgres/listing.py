@@ -11,6 +11,7 @@ from runner.domain.run_filter import RunFilter
 from runner.domain.status import Status
 from runner.errors import NotFoundError
 from runner.store.cursors import cursor_at, position_of
+from runner.store.policy import Policy
 from runner.store.postgres.database import Transaction
 from runner.store.postgres.queues import states_of
 from runner.store.records import Page
@@ -46,12 +47,12 @@ async def page(tx: Transaction, wanted: RunFilter) -> Page[RunDetail]:
     return Page(items=items, next_cursor=None if is_last else cursor_at("run", str(newest_first[kept - 1])))
 
 
-async def queues(tx: Transaction, app: str, cursor: str | None, limit: int) -> Page[QueueState]:
+async def queues(tx: Transaction, policy: Policy, app: str, cursor: str | None, limit: int) -> Page[QueueState]:
     """Queues that hold, wait, are paused or shut, by name."""
     limit = max(1, min(limit, _LONGEST_PAGE))
     after = position_of("queue", cursor) if cursor else ""
     rows = await tx.rows("queues_after", app, after, limit + 1)
-    items = tuple(await states_of(tx, app, rows[:limit]))
+    items = tuple(await states_of(tx, policy, app, rows[:limit]))
     return Page(items=items, next_cursor=cursor_at("queue", items[-1].name) if len(rows) > limit else None)
 
 

@@ -12,8 +12,8 @@ from runner.errors import ConflictError
 from runner.store.policy import Policy
 from runner.store.postgres.database import Database, Transaction
 from runner.store.postgres.enqueueing import lock_queues
-from runner.store.records import QueueRule, TaskKey
-from runner.store.rows import queue_of
+from runner.store.records import TaskKey
+from runner.store.rows import has_rule, queue_of
 
 _AT_ONCE = 200
 
@@ -24,15 +24,7 @@ async def apply_rules(database: Database, policy: Policy) -> None:
     while rows := await database.read(lambda tx, after=after: tx.rows("queues_in_order", *after, _AT_ONCE)):  # type: ignore[misc]
         after = (rows[-1]["app"], rows[-1]["name"])
         changed = [
-            (row["app"], row["name"])
-            for row in rows
-            if policy.queue_rule(row["app"], row["name"])
-            != QueueRule(
-                concurrency=row["concurrency"],
-                strict=row["strict"],
-                interval_us=row["interval_us"],
-                rate=row["rate"],
-            )
+            (row["app"], row["name"]) for row in rows if not has_rule(row, policy.queue_rule(row["app"], row["name"]))
         ]
         if changed:
             await database.write(lambda tx, changed=changed: _apply(tx, changed, policy))  # type: ignore[misc]
@@ -42,8 +34,8 @@ async def _apply(tx: Transaction, queues: list[tuple[str, str]], policy: Policy)
     await lock_queues(tx, queues, policy)
     for app, name in queues:
         rule = policy.queue_rule(app, name)
-        await tx.rows("update_queue_rule", app, name, rule.concurrency, rule.strict, rule.interval_us, rule.rate)
-        if not rule.strict:
+        await tx.rows("update_queue_rule", app, name, *rule.columns().values())
+        if not rule.is_strict:
             await tx.rows("release_retrying", app, name)
         await _refresh(tx, app, name)
 
@@ -100,11 +92,11 @@ async def release(tx: Transaction, app: str, queue: str) -> int:
 
 async def states(tx: Transaction, policy: Policy, app: str, names: Collection[str]) -> dict[str, QueueState]:
     """These queues as they stand; one without a row is empty."""
-    stored = await states_of(tx, app, await tx.rows("queues_by_name", app, list(names)))
+    stored = await states_of(tx, policy, app, await tx.rows("queues_by_name", app, list(names)))
     return {name: policy.empty_queue(app, name) for name in names} | {queue.name: queue for queue in stored}
 
 
-async def states_of(tx: Transaction, app: str, rows: Sequence[Any]) -> list[QueueState]:
+async def states_of(tx: Transaction, policy: Policy, app: str, rows: Sequence[Any]) -> list[QueueState]:
     """The queues of these rows of one app, with what waits in them and who holds them."""
     names = [row["name"] for row in rows]
     counts = {row["queue"]: row for row in await tx.rows("waiting_and_scheduled", app, names)}
@@ -115,6 +107,7 @@ async def states_of(tx: Transaction, app: str, rows: Sequence[Any]) -> list[Queu
     return [
         queue_of(
             row,
+            policy.queue_rule(app, row["name"]),
             waiting=counts[row["name"]]["waiting"] if row["name"] in counts else 0,
             scheduled=counts[row["name"]]["scheduled"] if row["name"] in counts else 0,
             holders=tuple(holders[row["name"]]),

@@ -244,7 +244,7 @@ class PostgresStore(Store):
         return await self._database.read(lambda tx: queues.states(tx, self._policy, app, names))
 
     async def queues(self, app: str, cursor: str | None = None, limit: int = 100) -> Page[QueueState]:
-        return await self._database.read(lambda tx: listing.queues(tx, app, cursor, limit))
+        return await self._database.read(lambda tx: listing.queues(tx, self._policy, app, cursor, limit))
 
     async def ancestors(self, app: str, run: str) -> builtins.list[Run]:
         storable_text.check_run(app, run)

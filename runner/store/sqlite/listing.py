@@ -10,6 +10,7 @@ from runner.domain.run_filter import RunFilter
 from runner.domain.status import Status
 from runner.errors import NotFoundError
 from runner.store.cursors import cursor_at, position_of
+from runner.store.policy import Policy
 from runner.store.records import Page
 from runner.store.rows import attempt_of, error_of, run_of
 from runner.store.sqlite.queues import state_of
@@ -55,12 +56,14 @@ def totals(connection: sqlite3.Connection, app: str) -> dict[Status, int]:
     return {Status(status): runs for status, runs in connection.execute(SQL["totals_of_app"], (app,))}
 
 
-def queues(connection: sqlite3.Connection, app: str, cursor: str | None, limit: int) -> Page[QueueState]:
+def queues(
+    connection: sqlite3.Connection, policy: Policy, app: str, cursor: str | None, limit: int
+) -> Page[QueueState]:
     """Queues that hold, wait, are paused or shut, by name."""
     limit = max(1, min(limit, _LONGEST_PAGE))
     after = position_of("queue", cursor) if cursor else ""
     rows = connection.execute(SQL["queues_after"], (app, after, limit + 1)).fetchall()
-    items = tuple(state_of(connection, row) for row in rows[:limit])
+    items = tuple(state_of(connection, policy, row) for row in rows[:limit])
     return Page(items=items, next_cursor=cursor_at("queue", items[-1].name) if len(rows) > limit else None)
 
 

@@ -19,8 +19,8 @@ from runner.domain.run import Holder, QueueState
 from runner.domain.status import Status
 from runner.errors import ConflictError
 from runner.store.policy import Policy
-from runner.store.records import QueueRule, TaskKey
-from runner.store.rows import queue_of
+from runner.store.records import TaskKey
+from runner.store.rows import has_rule, queue_of
 from runner.store.sqlite.statements import SQL
 from runner.store.sqlite.writer import Transaction
 
@@ -53,8 +53,7 @@ def refresh_all(tx: Transaction, queues: Iterable[tuple[str, str]]) -> None:
 def ensure(tx: Transaction, policy: Policy, app: str, queue: str) -> None:
     """Give the queue its row, with the rule of the config."""
     if not tx.value(SQL["has_queue"], (app, queue)):
-        rule = policy.queue_rule(app, queue)
-        tx.execute(SQL["insert_queue"], (app, queue, rule.concurrency, int(rule.strict), rule.interval_us, rule.rate))
+        tx.execute(SQL["insert_queue"], {"app": app, "name": queue, **policy.queue_rule(app, queue).columns()})
 
 
 def apply_rules(tx: Transaction, policy: Policy) -> None:
@@ -62,23 +61,10 @@ def apply_rules(tx: Transaction, policy: Policy) -> None:
     for row in tx.rows(SQL["all_queues"]):
         app, name = row["app"], row["name"]
         rule = policy.queue_rule(app, name)
-        stored = QueueRule(
-            concurrency=row["concurrency"], strict=bool(row["strict"]), interval_us=row["interval_us"], rate=row["rate"]
-        )
-        if rule == stored:
+        if has_rule(row, rule):
             continue
-        tx.execute(
-            SQL["update_queue_rule"],
-            {
-                "app": app,
-                "name": name,
-                "concurrency": rule.concurrency,
-                "strict": int(rule.strict),
-                "interval_us": rule.interval_us,
-                "rate": rule.rate,
-            },
-        )
-        if not rule.strict:
+        tx.execute(SQL["update_queue_rule"], {"app": app, "name": name, **rule.columns()})
+        if not rule.is_strict:
             tx.execute(SQL["release_retrying"], (app, name))
         refresh(tx, app, name)
 
@@ -132,11 +118,11 @@ def state(connection: sqlite3.Connection, policy: Policy, app: str, queue: str) 
     """A queue as it stands; one without a row is empty."""
     row = connection.execute(SQL["queue_by_name"], (app, queue)).fetchone()
     if row is not None:
-        return state_of(connection, row)
+        return state_of(connection, policy, row)
     return policy.empty_queue(app, queue)
 
 
-def state_of(connection: sqlite3.Connection, row: sqlite3.Row) -> QueueState:
+def state_of(connection: sqlite3.Connection, policy: Policy, row: sqlite3.Row) -> QueueState:
     """The queue of this row, with what waits in it and who holds it."""
     key = (row["app"], row["name"])
     waiting, scheduled = connection.execute(SQL["waiting_and_scheduled"], key).fetchone()
@@ -144,4 +130,4 @@ def state_of(connection: sqlite3.Connection, row: sqlite3.Row) -> QueueState:
         Holder(run=holder["id"], task=holder["task"], slot=holder["slot"], since=holder["since"])
         for holder in connection.execute(SQL["holders_of_queue"], key)
     )
-    return queue_of(row, waiting=waiting, scheduled=scheduled, holders=holders)
+    return queue_of(row, policy.queue_rule(*key), waiting=waiting, scheduled=scheduled, holders=holders)

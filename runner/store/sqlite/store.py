@@ -279,7 +279,7 @@ class SqliteStore(Store):
         )
 
     async def queues(self, app: str, cursor: str | None = None, limit: int = 100) -> Page[QueueState]:
-        return await self._readers.run(lambda connection: listing.queues(connection, app, cursor, limit))
+        return await self._readers.run(lambda connection: listing.queues(connection, self._policy, app, cursor, limit))
 
     async def ancestors(self, app: str, run: str) -> builtins.list[Run]:
         storable_text.check_run(app, run)

@@ -4,7 +4,8 @@
 SELECT 1 FROM queues WHERE app = ? AND name = ?;
 
 -- name: insert_queue
-INSERT INTO queues (app, name, concurrency, strict, interval_us, rate) VALUES (?, ?, ?, ?, ?, ?);
+INSERT INTO queues (app, name, concurrency, strict, interval_us, rate)
+VALUES (:app, :name, :concurrency, :strict, :interval_us, :rate);
 
 -- name: all_queues
 SELECT * FROM queues;
