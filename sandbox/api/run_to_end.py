@@ -20,7 +20,7 @@ from sandbox.spec import Limits
 _EXIT_PATIENCE_S = 1.0
 
 
-async def attend(
+async def run_to_end(
     confined: Confined, request: dict[str, Any], limits: Limits, *, timeout_s: float | None, output_bytes: int
 ) -> Completed:
     """Send the request, and wait for the end.

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sandbox import remedies
 from sandbox.api import target
 from sandbox.api.completed import Completed
-from sandbox.api.run_to_end import attend
+from sandbox.api.run_to_end import run_to_end
 from sandbox.errors import SandboxError, SetupError, WireError
 from sandbox.host import launching
 from sandbox.protocol import values
@@ -168,7 +168,7 @@ class Sandbox(launching.Sandbox):
             raise ValueError(f"arguments and input cannot be sent: {error}") from None
         lease = None if timeout_s is None else Lease(boot_clock_ns() + int((timeout_s + _LEASE_SLACK_S) * 1e9))
         confined = await self.launch(spec, lease)
-        return await attend(confined, request, spec.limits, timeout_s=timeout_s, output_bytes=output_bytes)
+        return await run_to_end(confined, request, spec.limits, timeout_s=timeout_s, output_bytes=output_bytes)
 
     async def __aenter__(self) -> Self:
         await self.start()

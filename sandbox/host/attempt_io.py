@@ -39,11 +39,11 @@ class AttemptIO:
         self.far = [far_channel.detach(), far_stdout, far_stderr]
         self.procs = group.procs if group is not None else ()
 
-    def are_idle(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether who has them, and is no attempt yet, does nothing but wait."""
         return self._group is None or footprint.is_idle(self._group)
 
-    def admit(self, memory_bytes: int) -> None:
+    def allow_memory(self, memory_bytes: int) -> None:
         """Who waited with them becomes an attempt, and may use so much memory. Raises `OSError`."""
         if self._group is not None:
             self._group.limit_memory(memory_bytes)

@@ -99,7 +99,7 @@ class WarmLaunch:
     def begin(self, name: str) -> None:
         """Have the standby become the attempt. Raises `LauncherError` if it is dead."""
         try:
-            self._attempt_io.admit(self._zygote.spec.limits.memory_bytes)
+            self._attempt_io.allow_memory(self._zygote.spec.limits.memory_bytes)
             call(self._standby.control, name)
         except ConnectionError as error:
             raise LauncherError("the process that was prepared for it has died") from error

@@ -83,7 +83,7 @@ class Sandbox:
         self._live = LiveLaunches()
         self._watchdog = Watchdog()
         self._zygotes = ZygotePool(self._start_zygote, self._live.zygotes, keep_s=keep_warm_s, most=_MOST_ZYGOTES)
-        self._burial: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
         self._harmless: set[str] = set()  # folders that may be mounted to be written
 
     async def start(self) -> None:
@@ -216,9 +216,9 @@ class Sandbox:
     async def _launch_warm(self, spec: Spec, zygote: ZygoteHandle) -> Confined:
         self._start_relay(spec, self.level)
         number = self._live.new_number()
-        occupied: list[Confined] = []
+        begun: list[Confined] = []
 
-        def occupy(standby: StandbyHandle) -> Confined:
+        def begin(standby: StandbyHandle) -> Confined:
             launch = WarmLaunch(number, zygote, standby)
             self._grant_network(spec, launch.confined)
             try:
@@ -229,13 +229,13 @@ class Sandbox:
                 raise
             self._live.add(number, launch)
             standby.on_end = partial(self._live.end, number)
-            occupied.append(launch.confined)
+            begun.append(launch.confined)
             return launch.confined
 
         try:
-            return await zygote.standbys.take(occupy)
+            return await zygote.standbys.take(begin)
         except BaseException:
-            for confined in occupied:
+            for confined in begun:
                 _abandon(confined)
             raise
 
@@ -359,7 +359,7 @@ class Sandbox:
 
     def _on_death(self) -> None:
         self._is_dead = True
-        self._burial = asyncio.create_task(self._live.bury_all())
+        self._ending = asyncio.create_task(self._live.end_when_dead())
 
 
 def _abandon(confined: Confined) -> None:

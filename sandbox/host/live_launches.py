@@ -65,7 +65,7 @@ class LiveLaunches:
             self._became_less = asyncio.Event()  # of this loop; the next start may be on another
             await self._became_less.wait()
 
-    async def bury_all(self) -> None:
+    async def end_when_dead(self) -> None:
         """The launcher is gone: what it launched is dying by the kernel's hand. Say so of each when it is dead."""
         for number, launch in list(self._live.items()):
             if launch.pidfd >= 0:

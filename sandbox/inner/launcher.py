@@ -142,7 +142,9 @@ class Launcher:
         except OSError as error:
             raise SetupError.caused_by("namespaces", error) from error
         if pid == 0:
-            supervisor.supervise(attempt, zygote_supervisor.guard if attempt.is_zygote else supervisor.run_task)
+            supervisor.supervise(
+                attempt, zygote_supervisor.supervise_zygote if attempt.is_zygote else supervisor.run_task
+            )
         self._running[pid] = request["id"]
         started = {"started": request["id"], "pid": pid, "walls": walls(attempt)}
         try:

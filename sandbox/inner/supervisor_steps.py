@@ -87,9 +87,9 @@ def _leave_host(_: Attempt) -> None:
     rootfs.leave_host()
 
 
-def _furnish(attempt: Attempt) -> None:
+def _make_files(attempt: Attempt) -> None:
     hosts = listeners.hosts_file(attempt.spec.endpoints())
-    rootfs.furnish(attempt.layout, hosts, network=attempt.spec.shares_network)
+    rootfs.make_files(attempt.layout, hosts, network=attempt.spec.shares_network)
 
 
 def _mount_scratch(attempt: Attempt) -> None:
@@ -150,7 +150,7 @@ SUPERVISOR_STEPS: tuple[Step, ...] = (
     Step("network", _open_network, granted_hosts_alone, "granted hosts by relay"),
     Step("mounts", _open_trees, full),
     Step("private root", _enter_root, full, "private root"),
-    Step("files of the root", _furnish, full),
+    Step("files of the root", _make_files, full),
     Step("proc", _mount_proc, full),
     Step("leave the host's root", _leave_host, full),
     Step("scratch space", _mount_scratch, alone),

@@ -149,7 +149,7 @@ def leave_host() -> None:
     os.chdir("/")
 
 
-def furnish(layout: Layout, hosts: str, *, network: bool) -> None:
+def make_files(layout: Layout, hosts: str, *, network: bool) -> None:
     """Make the files and links of the new root, except those for which the host's are shown; `hosts` is /etc/hosts."""
     for folder in layout.folders:
         os.mkdir(folder, 0o755)

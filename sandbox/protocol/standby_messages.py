@@ -2,7 +2,7 @@
 
 Every page that is written to after a fork has to be copied, on both sides of it, so as little as can be is done there.
 
-    init ──"room", with the namespaces that standbys enter and the rules for their files──► zygote
+    init ──"namespaces", with the namespaces that standbys enter and the rules for their files──► zygote
     init ──"fork", with the standby's control socket and ipc namespace──► zygote ──exit: how the standby ended──► init
     standby ──"standing"──► init, which then gives the near end of the control socket to the runner
     runner ──"group", with the files by which processes join the attempt's cgroup──► init
@@ -25,7 +25,7 @@ from sandbox.protocol.messages import MOST_DESCRIPTORS, send_at_once, send_bytes
 #: What a standby says when it is confined.
 STANDING = b"standing"
 #: What an init asks of its zygote.
-ROOM = b"room"
+NAMESPACES = b"namespaces"
 FORK = b"fork"
 _GROUP = b"group"
 _YOURS = b"yours"
@@ -44,9 +44,9 @@ class Exit(NamedTuple):
     peak_bytes: int | None = None
 
 
-def show_room(link: socket.socket, given: Sequence[int]) -> None:
+def give_namespaces(link: socket.socket, given: Sequence[int]) -> None:
     """Tell the zygote what the next standbys enter: namespaces, and with Landlock the rules that they are held to."""
-    send_bytes(link, ROOM, given)
+    send_bytes(link, NAMESPACES, given)
 
 
 def ask_for_fork(link: socket.socket, given: Sequence[int]) -> None:
@@ -57,7 +57,7 @@ def ask_for_fork(link: socket.socket, given: Sequence[int]) -> None:
 def asked(link: socket.socket) -> tuple[bytes, list[int]]:
     """What the init asks for, empty when it has ended, and what it gives for that."""
     try:
-        return _receive(link, len(FORK))
+        return _receive(link, len(NAMESPACES))
     except ConnectionError:
         return b"", []  # it ended without having heard all
 

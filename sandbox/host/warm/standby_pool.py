@@ -27,14 +27,14 @@ from sandbox.protocol.standby_messages import give_group, hand_over
 _AHEAD = 1
 #: An init is given the cgroup of its next standby so long after the end of an attempt. It does not need it earlier, and
 #: whoever waits for that end goes on first.
-_FURNISH_S = 0.001
+_GIVE_CGROUP_AFTER_S = 0.001
 #: So long, at least, one is kept that is not needed.
 _KEEP_S = 5.0
 #: So many standbys in a row that ended before they were needed are the zygote's fault.
 _MOST_LOST = 5
 
 
-Occupant = TypeVar("Occupant")
+Begun = TypeVar("Begun")
 
 
 @dataclass(slots=True, eq=False)
@@ -58,7 +58,7 @@ class StandbyHandle:
     kill_init: Callable[[], None]
     on_end: Callable[[End], None] | None = None
 
-    def move_in(self) -> None:
+    def give_io(self) -> None:
         """Give it what will be the attempt's own, unless it has that.
 
         Raises `LauncherError` if it is dead, or cannot be given anything now.
@@ -128,7 +128,7 @@ class StandbyPool:
 
     def fault(self) -> str:
         """What standbys do that should wait, as the rest of "warming up, it …"; empty if they do nothing."""
-        return "" if all(standby.attempt_io.are_idle() for standby in self._spare) else "left what does not wait"
+        return "" if all(standby.attempt_io.is_idle() for standby in self._spare) else "left what does not wait"
 
     async def build_ahead(self) -> None:
         """Have as many inits built as there are too few.
@@ -139,7 +139,7 @@ class StandbyPool:
         """
         free = [init for init in self._inits if init.is_free]
         for init in free:
-            init.furnish()
+            init.give_cgroup()
         for _ in range(len(free), len(self._waiting) + _AHEAD):
             self._on_growth(len(self._inits) + 1)
             init = _InitHandle(self)
@@ -149,19 +149,19 @@ class StandbyPool:
                 await self.line.send({"build": True}, [init.line.far_end.fileno()])
             finally:
                 init.line.far_end.close()
-            init.furnish()
+            init.give_cgroup()
 
-    async def take(self, occupy: Callable[[StandbyHandle], Occupant]) -> Occupant:
-        """Wait for a standby that stands; `occupy` it, at once, which sets its `on_end`; and return what that gives.
+    async def take(self, begin: Callable[[StandbyHandle], Begun]) -> Begun:
+        """Wait for a standby that stands; `begin` it, at once, which sets its `on_end`; and return what that gives.
 
-        Who is cancelled meanwhile has occupied none, unless `occupy` was called.
+        Who is cancelled meanwhile has occupied none, unless `begin` was called.
 
         Raises:
             SetupError: it could not be made to stand.
             LauncherError: the zygote has ended.
         """
-        coming: asyncio.Future[Occupant] = asyncio.get_running_loop().create_future()
-        self._waiting.append((coming, occupy))
+        coming: asyncio.Future[Begun] = asyncio.get_running_loop().create_future()
+        self._waiting.append((coming, begin))
         self._busiest = max(self._busiest, self._wanted())
         self._settle()
         try:
@@ -196,7 +196,7 @@ class StandbyPool:
         """It waits to be taken, and moves in meanwhile."""
         self.forks += 1
         with contextlib.suppress(SandboxError):  # who takes it tries again, and hears of it
-            standby.move_in()
+            standby.give_io()
         self._spare.append(standby)
         self._settle()
 
@@ -254,13 +254,13 @@ class StandbyPool:
     def _settle(self) -> None:
         """Have the standbys that there are occupied by those who wait."""
         while self._spare and self._waiting:
-            coming, occupy = self._waiting.popleft()
+            coming, begin = self._waiting.popleft()
             if coming.done():
                 continue  # who waited has been cancelled
             standby = self._spare.popleft()
             try:
-                standby.move_in()
-                coming.set_result(occupy(standby))
+                standby.give_io()
+                coming.set_result(begin(standby))
             except Exception as error:
                 coming.set_exception(error)
                 if standby.on_end is None:
@@ -300,7 +300,7 @@ class _InitHandle:
         """Whether a standby that nobody has taken is in it, or will be."""
         return not self.is_used and not self._is_left
 
-    def furnish(self) -> None:
+    def give_cgroup(self) -> None:
         """Give it the cgroup of its next standby, unless it has that.
 
         Raises `SetupError` if there is none to be had; where the init is dead, that is heard from elsewhere.
@@ -383,8 +383,8 @@ class _InitHandle:
         self._is_left = self._is_left or bool(standby.listeners) or self.is_last
         self._owner.ended(standby, end)
         if not self._is_left:
-            asyncio.get_running_loop().call_later(_FURNISH_S, self._furnish_ahead)
+            asyncio.get_running_loop().call_later(_GIVE_CGROUP_AFTER_S, self._give_cgroup_ahead)
 
-    def _furnish_ahead(self) -> None:
+    def _give_cgroup_ahead(self) -> None:
         with contextlib.suppress(SandboxError):  # who waits for an attempt tries again, and hears of it
-            self.furnish()
+            self.give_cgroup()

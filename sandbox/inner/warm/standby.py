@@ -64,7 +64,7 @@ class Standby:
             with contextlib.suppress(AttributeError):  # which is the attempt's to raise
                 look_up(self._entry)
 
-    def live(self, own_control: int, confinement: Confinement) -> NoReturn:
+    def stand_by(self, own_control: int, confinement: Confinement) -> NoReturn:
         """What the process does: confine itself, take what will be the attempt's own, and become it when called."""
         step = "control socket"
         try:

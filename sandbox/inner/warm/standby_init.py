@@ -52,13 +52,13 @@ from sandbox.inner.attempt import Attempt, carry_out
 from sandbox.inner.task_steps import with_landlock
 from sandbox.inner.warm import scratch_changes
 from sandbox.inner.warm.network_traces import NetworkTraces
-from sandbox.inner.warm.standby_init_steps import CLEAR_STEPS, INIT_STEPS, ROOM_STEPS, TURN_STEPS, room_kinds
+from sandbox.inner.warm.standby_init_steps import CLEAR_STEPS, INIT_STEPS, SCRATCH_STEPS, TURN_STEPS, entered_kinds
 from sandbox.kernel import descriptors, syscalls
 from sandbox.protocol import messages
-from sandbox.protocol.standby_messages import STANDING, Exit, ask_for_fork, hear_exit, show_room, take_group
+from sandbox.protocol.standby_messages import STANDING, Exit, ask_for_fork, give_namespaces, hear_exit, take_group
 
 _REASON_CHARS = 200
-_BURIAL_S = 5.0
+_REAP_S = 5.0
 _KINDS = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS
 
 
@@ -85,7 +85,7 @@ def serve(attempt: Attempt, line: socket.socket, link: socket.socket) -> NoRetur
         carry_out(INIT_STEPS, attempt)
         _use_up_a_pid()
         here = StandbyInit(attempt, line, link)
-        while here.host() and not attempt.spec.endpoints():
+        while here.serve_once() and not attempt.spec.endpoints():
             pass
     except SetupError as error:
         messages.send(line, error.to_document())
@@ -113,22 +113,22 @@ class StandbyInit:
         self._last_pid = os.open("/proc/loadavg", os.O_RDONLY | os.O_CLOEXEC)
         self._poller = select.poll()
         self._poller.register(self._line, 0)  # its end; what comes on it is not due
-        self._shows_room = True  # which the zygote has not seen yet
+        self._namespaces_are_new = True  # which the zygote has not seen yet
         self._scratch = scratch_changes.folders(attempt.shown_in_scratch)
         self._pristine: scratch_changes.State | None = None  # of the scratch space that is there, while it serves again
-        self._kept = [_open_namespace(kind) for kind in room_kinds(attempt) if kind != "net"]
+        self._kept = [_open_namespace(kind) for kind in entered_kinds(attempt) if kind != "net"]
 
-    def host(self) -> bool:
+    def serve_once(self) -> bool:
         """Serve one attempt, from the fork of its standby to the end of all that it started; whether it may again.
 
         Raises `SetupError`, and `ConnectionError` where the zygote is dead.
         """
         if self._pristine is None:
-            carry_out(ROOM_STEPS, self._attempt)
-            self._shows_room = True
-        if self._shows_room:
-            show_room(self._link, self._room())
-            self._shows_room = False
+            carry_out(SCRATCH_STEPS, self._attempt)
+            self._namespaces_are_new = True
+        if self._namespaces_are_new:
+            give_namespaces(self._link, self._entered())
+            self._namespaces_are_new = False
         carry_out(TURN_STEPS, self._attempt)
         control, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         messages.tell_senders(control)
@@ -154,14 +154,14 @@ class StandbyInit:
         os.close(standing)
         _kill_all()
         if end is None:
-            _wait_for_burials()
+            _wait_until_reaped()
         self._clear()
         messages.send(self._line, {"ended": True, **(end or Exit())._asdict()})
         if self._network is not None and not self._network.listeners and self._network.renew():
-            self._shows_room = True
+            self._namespaces_are_new = True
         return end is not None
 
-    def _room(self) -> list[int]:
+    def _entered(self) -> list[int]:
         rules = (self._attempt.file_rules,) if with_landlock(self._attempt) else ()
         network = () if self._network is None else (self._network.namespace,)
         return [*self._kept, *network, *rules]
@@ -247,9 +247,9 @@ def _is_over(pidfd: int) -> bool:
     return bool(poller.poll(0))
 
 
-def _wait_for_burials() -> None:
+def _wait_until_reaped() -> None:
     """Wait until nothing is left that was killed, while its zygote, or the supervisor in its place, reaps it."""
-    until = time.monotonic() + _BURIAL_S
+    until = time.monotonic() + _REAP_S
     with contextlib.suppress(ProcessLookupError):
         while time.monotonic() < until:
             os.kill(-1, 0)

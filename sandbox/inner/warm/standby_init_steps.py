@@ -3,7 +3,7 @@
 A zygote went through `SUPERVISOR_STEPS` (its supervisor) and `TASK_STEPS` (itself), so an attempt forked from it stands
 within all their walls from its first instruction on. What is left is what it may not share with other attempts of its
 zygote: processes, mounts, network, ipc, scratch space, a cgroup. The init has done `INIT_STEPS` once, and does
-`TURN_STEPS` before each attempt. Scratch space is made by `ROOM_STEPS`, and serves until an attempt has changed
+`TURN_STEPS` before each attempt. Scratch space is made by `SCRATCH_STEPS`, and serves until an attempt has changed
 anything in it; after that one the init does `CLEAR_STEPS`. The zygote may enter the init's namespaces; the standby that
 it forks drops the means to do so, and is given what will be an attempt's own, all of it ahead of need. When an attempt
 is to be executed, it becomes that (`standby`).
@@ -43,7 +43,7 @@ def _unmount_scratch(_: Attempt) -> None:
 
 INIT_STEPS: tuple[Step, ...] = (Step("proc", _mount_proc, always),)
 
-ROOM_STEPS: tuple[Step, ...] = (
+SCRATCH_STEPS: tuple[Step, ...] = (
     Step("scratch space", mount_own_scratch, always),
     Step("landlock", _look_up_files, with_landlock),
 )
@@ -56,6 +56,6 @@ CLEAR_STEPS: tuple[Step, ...] = (
 )
 
 
-def room_kinds(attempt: Attempt) -> tuple[str, ...]:
+def entered_kinds(attempt: Attempt) -> tuple[str, ...]:
     """The namespaces of its init that a standby enters, in order, before the one for ipc, which is new for each."""
     return ("pid", "mnt") if attempt.spec.shares_network else ("pid", "mnt", "net")

@@ -30,7 +30,7 @@ from sandbox.inner.calling import flush_streams
 from sandbox.inner.task_steps import TASK_STEPS, with_landlock
 from sandbox.inner.warm import fork_safety
 from sandbox.inner.warm.standby import Confinement, Standby, confinement
-from sandbox.inner.warm.standby_init_steps import room_kinds
+from sandbox.inner.warm.standby_init_steps import entered_kinds
 from sandbox.kernel import syscalls
 from sandbox.protocol import messages, standby_messages
 
@@ -74,7 +74,7 @@ class _Init:
     """An init, as its zygote knows it."""
 
     link: socket.socket
-    room: Sequence[int] = ()  # the namespaces that its standbys enter, but what is new for each, and their rules
+    entered: Sequence[int] = ()  # the namespaces that its standbys enter, but what is new for each, and their rules
     confinement: Confinement = ()  # nothing while no standby can be forked
 
 
@@ -89,7 +89,7 @@ class Zygote:
         self._inits: dict[int, _Init] = {}  # by the descriptor of the link
         self._children: dict[int, tuple[int, _Init]] = {}  # by pidfd: the pid, and its init
         self._poller = select.poll()
-        self._kinds = len(room_kinds(attempt))
+        self._kinds = len(entered_kinds(attempt))
         self._has_rules = with_landlock(attempt)
         gc.collect()
         gc.freeze()  # attempts share these pages as long as no collection writes to them
@@ -127,32 +127,32 @@ class Zygote:
             finally:
                 _close_all(given)
             return
-        _close_all(init.room)
-        init.room = given
-        if asked == standby_messages.ROOM:
-            self._furnish(init)
+        _close_all(init.entered)
+        init.entered = given
+        if asked == standby_messages.NAMESPACES:
+            self._prepare(init)
         else:
             self._poller.unregister(init.link)
             del self._inits[init.link.fileno()]
             init.link.close()
 
-    def _furnish(self, init: _Init) -> None:
+    def _prepare(self, init: _Init) -> None:
         """Make ready what standbys of the init will do; none can be forked where something of it did not arrive."""
         init.confinement = ()
-        if len(init.room) == self._kinds + self._has_rules:
+        if len(init.entered) == self._kinds + self._has_rules:
             if self._has_rules:
-                self._attempt.file_rules = init.room[-1]
+                self._attempt.file_rules = init.entered[-1]
             init.confinement = confinement(self._attempt)
 
     def _fork(self, init: _Init, own_control: int, ipc: int) -> None:
         if not init.confinement:
             raise OSError("there is nothing to enter")
-        for namespace in init.room[: self._kinds]:
+        for namespace in init.entered[: self._kinds]:
             syscalls.setns(namespace, 0)
         syscalls.setns(ipc, 0)
         pid = os.fork()
         if pid == 0:
-            self._standby.live(own_control, init.confinement)
+            self._standby.stand_by(own_control, init.confinement)
         try:
             pidfd = os.pidfd_open(pid)
         except OSError:

@@ -37,7 +37,7 @@ from sandbox.protocol.messages import CrowdedError
 _REASON_CHARS = 200
 
 
-def guard(attempt: Attempt) -> NoReturn:
+def supervise_zygote(attempt: Attempt) -> NoReturn:
     """Fork the zygote, and serve the runner. What the supervisor of a zygote does; never returns, may raise."""
     syscalls.set_process_name(b"isolane-zygote")
     runner = socket.socket(fileno=attempt.control)
