@@ -1,7 +1,7 @@
 """What is one attempt's own: its channel, pipes and cgroup. The runner holds the near ends, the attempt the far ones.
 
-All of it is taken before the attempt is launched, so a launch that fails for want of descriptors fails in the runner,
-and leaves nothing.
+All of it is made before the attempt is launched. So a launch that fails because no descriptors are left fails in the
+runner, and leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from sandbox.protocol import messages
 
 
 class AttemptIO:
-    """See the module.
+    """The channel, pipes and cgroup of one attempt.
 
     Attributes:
-        far: channel, stdout and stderr, for the attempt.
-        procs: by which it joins its cgroup.
+        far: the attempt's ends of channel, stdout and stderr.
+        procs: the files by which it joins its cgroup.
     """
 
     def __init__(self, group: cgroup.Group | None) -> None:
-        """Raises `OSError`, having taken nothing."""
+        """Raises `OSError`; nothing is left open then."""
         opened: list[int] = []
         try:
             self._stdout, far_stdout = _pipe(opened)
@@ -40,25 +40,25 @@ class AttemptIO:
         self.procs = group.procs if group is not None else ()
 
     def is_idle(self) -> bool:
-        """Whether who has them, and is no attempt yet, does nothing but wait."""
+        """Whether the standby that holds the far ends does nothing but wait."""
         return self._group is None or footprint.is_idle(self._group)
 
     def allow_memory(self, memory_bytes: int) -> None:
-        """Who waited with them becomes an attempt, and may use so much memory. Raises `OSError`."""
+        """Let the standby, which becomes an attempt, use so much memory. Raises `OSError`."""
         if self._group is not None:
             self._group.limit_memory(memory_bytes)
 
     def close_far(self) -> None:
-        """They have been handed over, or never will be."""
+        """Close the far ends: they have been handed over, or never will be."""
         while self.far:
             os.close(self.far.pop())
 
     def confined(self, control: socket.socket) -> Confined:
-        """Who owns the rest from now on."""
+        """The attempt as its caller holds it, which owns the near ends from now on."""
         return Confined(self._group, control, self._channel, self._stdout, self._stderr)
 
     def discard(self) -> None:
-        """No attempt will have it, and whoever had it is dead."""
+        """Close everything: no attempt will use it, and the standby that had it is dead."""
         self.close_far()
         self._channel.close()
         os.close(self._stdout)

@@ -24,11 +24,12 @@ from sandbox.protocol.control_messages import MESSAGE_BYTES, TERMINATE, End, End
 from sandbox.protocol.wire import FRAME_LIMIT
 from sandbox.share import Share
 
-#: The alarm is given before the kill, which comes within this or, since memory was found after all, not at all. In v2
-#: there is one too each time that files were let go of at the limit; so what it meant is found out once in this time.
+#: The kernel gives the alarm before it kills. It kills within this time or, if it finds memory after all, not at all.
+#: Version 2 also gives one each time that it drops cached files at the limit, so kills are looked for once in this
+#: time.
 _KILL_PATIENCE_S = 1.0
 _KILL_PAUSE_S = 0.005
-#: The kernel keeps a pid namespace until its dead are reaped, which is up to a zygote and so to what it imported.
+#: The kernel keeps a pid namespace until its dead are reaped. In a zygote that depends on the modules that it imported.
 _REAP_PATIENCE_S = 10.0
 _COMPLAINT_CHARS = 300
 
@@ -41,12 +42,12 @@ class Confined:
         stderr: as `stdout`.
         limits_memory: whether the kernel limits the memory of the tree; if not, a watchdog does.
         walls: the level and the walls that stand around it, in one line.
-        hosts: that were granted to it.
+        hosts: the single hosts that it may connect to.
         watch: begins to watch the memory of the tree of this pid, and calls back when it passes its limit; set by the
             `Sandbox` where the kernel does not limit it.
-        complaint: what an attempt of a zygote said of its beginning, escaped: its own word, since code of the spec was
-            run in it before; empty if nothing.
-        last_resort: ends what keeps it from ending when it was killed, if anything can; set by the `Sandbox`.
+        complaint: what a warm attempt reported of its start, escaped; empty if nothing. Not to be relied on: code of
+            the spec had run in that process before.
+        last_resort: what to do if it was killed and does not end; set by the `Sandbox`.
     """
 
     def __init__(
@@ -78,11 +79,11 @@ class Confined:
         self._is_supervised = True
         self._standing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._over = asyncio.Event()  # who waits for it wakes up sooner than who waits for a future
+        self._over = asyncio.Event()  # a waiter of an event wakes up sooner than one of a future
 
     @property
     def pid(self) -> int:
-        """Of its first process on the host (its supervisor, where it has one of its own); 0 when that is gone."""
+        """The pid on the host of its first process (the supervisor, if it has one of its own); 0 once that is gone."""
         return read_pid(self._pidfd) if self._pidfd >= 0 else 0
 
     async def send(self, frame: Mapping[str, Any]) -> None:
@@ -103,7 +104,7 @@ class Confined:
         return await self._stream.receive()
 
     async def receive_body(self) -> bytes | None:
-        """Wait for the next frame, and leave it unread: then `read` it, or `leave` it. As `receive`."""
+        """Wait for the next frame, and return its bytes: then `read` it, or `leave` it. As `receive`."""
         return await self._stream.receive_body()
 
     async def read(self, body: bytes) -> dict[str, Any]:
@@ -115,18 +116,18 @@ class Confined:
         self._stream.leave()
 
     def expect(self, longest: Callable[[bytes], int], most_values: int, longest_text: int = FRAME_LIMIT) -> None:
-        """Be told how long a frame may be that begins with these bytes, and what a long one may hold."""
+        """Set how long a frame may be, by its first bytes, and how much a long one may hold."""
         self._stream.longest, self._stream.most_values = longest, most_values
         self._stream.longest_text = longest_text
 
     @property
     def share(self) -> Share:
-        """Its share of the event loop: for whatever is done there for it, at what it says."""
+        """Its share of the event loop, for all work that its messages cause."""
         return self._stream.share
 
     @property
     def frame_bytes(self) -> int:
-        """What the frame that was received last took on its way."""
+        """The size of the frame that was received last."""
         return self._stream.frame_bytes
 
     def terminate(self) -> None:
@@ -142,7 +143,7 @@ class Confined:
     def kill(self) -> None:
         """Kill the whole tree, now, by the kernel's means."""
         self._killed = True
-        if self._watched is not None:  # what is killed together is not waited for, and so in no sum of the kernel's
+        if self._watched is not None:  # processes that are killed together are not awaited, so the kernel sums up none
             self._watched.see_cpu_time(cpu_time_s(self.pid))
         if self._pidfd >= 0:
             try:
@@ -153,37 +154,37 @@ class Confined:
                 self._resorting = asyncio.get_running_loop().call_later(_REAP_PATIENCE_S, self.last_resort)
 
     def kill_for_memory(self) -> None:
-        """Kill the whole tree since it was measured to use too much memory: a kill for memory."""
+        """Kill the whole tree, which was measured to use too much memory, and count that as a kill for memory."""
         if not self._outcome.done():
             self._memory_kills += 1
             self._excess.set()
             self.kill()
 
     def memory_kills(self) -> int:
-        """How many processes of the tree were killed for memory so far, by the kernel or for what was measured."""
+        """How many processes of the tree were killed for memory so far, by the kernel or by the watchdog."""
         if self._group is not None:
             self._memory_kills = self._group.kills()
         return self._memory_kills
 
     def memory_bytes(self) -> int:
-        """The memory that its tree uses now, or used when it was last measured."""
+        """The memory that its tree uses now or, without a cgroup, used when it was last measured."""
         if self._group is not None:
             return self._group.used_bytes()
         return 0 if self._watched is None else self._watched.used_bytes
 
     async def measure_memory(self) -> int:
-        """The memory that its tree uses now, measured for this."""
+        """The memory that its tree uses now, measured anew if no cgroup counts it."""
         if self._group is None and self._watched is not None:
             await asyncio.to_thread(self._watched.look)
         return self.memory_bytes()
 
     def cpu_time_s(self) -> float:
-        """The seconds of cpu that its tree has used so far; without a cgroup, what was seen of them."""
+        """The cpu time of its tree so far; without a cgroup, of living processes and the children that they reaped."""
         counted_s = None if self._group is None else self._group.cpu_time_s()
         return cpu_time_s(self.pid) if counted_s is None else counted_s
 
     def limit_memory(self, limit_bytes: int) -> bool:
-        """Give the tree another limit on its memory, above what it uses; whether that was to be had."""
+        """Give the tree another limit on its memory; `False` if it uses more than that already."""
         if self._group is None:
             if self._watched is not None:
                 self._watched.limit_bytes = limit_bytes
@@ -204,7 +205,7 @@ class Confined:
             if self._group is not None:
                 loop.remove_reader(alarm)  # readable until it is cleared: the loop would do nothing else
             deadline = loop.time() + _KILL_PATIENCE_S
-            # A counter in a file tells no one that it grew.
+            # Nothing tells that a counter in a file has grown.
             while self._group is not None and not self.memory_kills() and loop.time() < deadline:  # noqa: ASYNC110
                 await asyncio.sleep(_KILL_PAUSE_S)
             if self.memory_kills():
@@ -216,7 +217,7 @@ class Confined:
             await self._excess.wait()
 
     def watch_network(self, told: Callable[[str], None]) -> None:
-        """Have `told` be called with a line for each granted host that could not be connected to, and why; once."""
+        """Call `told` with a line, once, for each granted host that could not be connected to, and why."""
         self.hosts.watch(told)
 
     @property
@@ -233,7 +234,7 @@ class Confined:
         """Wait until everything of it is dead.
 
         Raises:
-            LauncherError: the launcher died, and so it is not known how this ended; but dead it is.
+            LauncherError: the launcher died, so it is not known how this process ended. It is dead.
         """
         await self._over.wait()
         return self._outcome.result()
@@ -246,7 +247,7 @@ class Confined:
         return self._pidfd
 
     async def stands(self) -> None:
-        """Return when all steps of the confinement are done. Raises what stood against it."""
+        """Return when all steps of the confinement are done. Raises the error of a step that failed."""
         await asyncio.shield(self._standing)
 
     def lose(self, why: str) -> None:
@@ -256,14 +257,14 @@ class Confined:
         self.kill()
 
     def started(self, pidfd: int) -> None:
-        """It has been forked; a `pidfd` of -1 means that there was no room for it, and so it must end."""
+        """It has been forked. A `pidfd` of -1 means that this process had no descriptor left for it, so it must end."""
         self._pidfd = pidfd
         if pidfd < 0:
             self._lost = LauncherError("too many open files in this process")
             self._control.shutdown(socket.SHUT_RDWR)  # on which its supervisor ends, as when this process is no more
         else:
             if self.watch is not None:
-                # Told on the loop: from another thread the kill could meet a descriptor that is another's by then.
+                # On the loop: in another thread the kill could use a descriptor that belongs to somebody else by then.
                 tell = asyncio.get_running_loop().call_soon_threadsafe
                 self._watched = self.watch(self.pid, partial(tell, self.kill_for_memory))
             if self._killed:
@@ -272,7 +273,7 @@ class Confined:
         self._is_heard = True
 
     def begun(self, pidfd: int, listeners: list[int]) -> None:
-        """A standby, whose pidfd this is, becomes it. What stood against that is heard at the end.
+        """The standby with this pidfd becomes it. If that fails, the reason is known at the end.
 
         `listeners` are of its granted hosts. They are closed.
         """
@@ -285,14 +286,14 @@ class Confined:
                 os.close(descriptor)
 
     def _hear(self) -> None:
-        """Take in what the supervisor, and the task before it runs anything of the spec, has to say."""
+        """Take in messages of the supervisor, and of the task before it runs anything of the spec."""
         while self._hears:
             try:
                 data, descriptors, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES, MOST, socket.MSG_CMSG_CLOEXEC)
             except BlockingIOError:
                 return
             except ConnectionError:
-                continue  # it ended without having read all, which is told once; what it sent is there still
+                continue  # it ended with messages unread, which is reported once; what it sent can still be received
             except OSError:
                 data, descriptors = b"", []
             try:
@@ -320,7 +321,7 @@ class Confined:
         match read(data):
             case Ended() as last:
                 self._report = last
-                return False  # more would only be a way to keep us busy
+                return False  # further messages could only keep this process busy
             case _ if self._standing.done():
                 raise WireError("a report comes when the confinement stands already")
             case Listening():
@@ -333,13 +334,13 @@ class Confined:
         return True
 
     def _fail(self, error: SandboxError) -> None:
-        """Whoever waits for the confinement to stand waits no longer."""
+        """Raise this error to whoever waits for the confinement."""
         if not self._standing.done():
             self._standing.set_exception(error)
         self._standing.exception()  # whoever launched may have been cancelled
 
     def _have_relayed(self, listeners: list[int]) -> None:
-        """Give the listeners of its network to the relay. An attempt that cannot have its network does not begin."""
+        """Give the listeners of its network to the relay. An attempt that cannot have its network is killed."""
         try:
             self.hosts.hand_over(listeners)
         except SetupError as error:
@@ -348,8 +349,8 @@ class Confined:
             self.kill()
 
     def report(self, report: Ended) -> None:
-        """How its task ended is known from elsewhere than from its control socket."""
-        if not (self._killed and report.signal == signal.SIGKILL):  # which says nothing of the task
+        """Take in how its task ended, as another process than its supervisor knows it."""
+        if not (self._killed and report.signal == signal.SIGKILL):  # that was the kill from here
             self._report = report
 
     def ended(self, end: End) -> None:

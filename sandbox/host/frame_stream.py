@@ -16,11 +16,11 @@ from typing import Any
 from sandbox.protocol.wire import FRAME_LIMIT, PIECE_BYTES, Decoder, encode, parse, parse_slowly
 from sandbox.share import Share
 
-#: How many values a frame may hold that is read piece by piece, unless whoever receives says so, and how many arrays
-#: and objects: the garbage collector looks at all of them at once, and so they go.
+#: How many values a frame may hold that is read piece by piece, unless the receiver sets another number, and how many
+#: arrays and objects: the garbage collector looks at all of these in one pause.
 MOST_VALUES, MOST_CONTAINERS = 2_000_000, 250_000
 _CHUNK_BYTES = 64 << 10
-#: What is kept of what a dead process sent, beside the frame that had begun: no socket's buffer has to hold more.
+#: How much is kept of what a dead process sent, beside the frame that had begun. A socket's buffer holds no more.
 _LAST_BYTES = 512 << 10
 
 
@@ -29,7 +29,7 @@ class FrameStream:
 
     Attributes:
         share: of the event loop, for whatever is done for the other side.
-        longest: how many bytes a frame may have that begins with these; may be set at any time.
+        longest: gives the limit on a frame's length by its first bytes; may be set at any time.
         most_values: how many values a long frame may hold.
         longest_text: how many characters one text of a long frame may have.
     """
@@ -50,7 +50,7 @@ class FrameStream:
 
     @property
     def frame_bytes(self) -> int:
-        """What the frame that was received last took."""
+        """The size of the frame that was received last."""
         return self._decoder.frame_bytes
 
     async def send(self, frame: Mapping[str, Any]) -> None:
@@ -83,7 +83,7 @@ class FrameStream:
         return None if body is None else await self.read(body)
 
     async def receive_body(self) -> bytes | None:
-        """Wait for one frame, and leave it as it is; `None` when no more can come. Raises `WireError`."""
+        """Wait for one frame, and return its bytes; `None` when no more can come. Raises `WireError`."""
         while self._body is None:
             await self.share.rest()
             with self.share:
@@ -97,7 +97,7 @@ class FrameStream:
         return self._body
 
     async def read(self, body: bytes) -> dict[str, Any]:
-        """The frame that was received last; this is its body. Raises `WireError`."""
+        """Read the frame that was received last, which has this body. Raises `WireError`."""
         if len(body) <= PIECE_BYTES:
             with self.share:
                 frame = parse(body)
@@ -113,13 +113,13 @@ class FrameStream:
         self._body = None
 
     def _take_in(self) -> bool:
-        """Feed the decoder what is there; `False` if nothing is there now."""
+        """Feed the decoder what has arrived; `False` if nothing has."""
         try:
             data = self._stream.recv(_CHUNK_BYTES)
         except BlockingIOError:
             return False
         except ConnectionError:
-            data = b""  # it died with frames unread that we had sent
+            data = b""  # it died before it had read all frames that were sent to it
         if data:
             self._decoder.feed(data)
         else:
@@ -135,7 +135,7 @@ class FrameStream:
         await self._reading
 
     def _readable(self) -> None:
-        """Watched on as long as somebody reads all that comes: to begin and to end that takes longer than to read."""
+        """Stop watching only when nobody waits any more: to start and stop takes longer than to read."""
         if self._reading is None or self._reading.done():
             self._watch_no_more()
         else:
@@ -159,7 +159,7 @@ class FrameStream:
                 loop.remove_writer(descriptor)
 
     def finish(self) -> None:
-        """The process is dead: keep for `receive` what it sent, as far as it can matter, and close the socket."""
+        """The process is dead: keep the last that it sent for `receive`, and close the socket."""
         if self._stream.fileno() < 0:
             return
         left = self._decoder.missing_bytes() + _LAST_BYTES

@@ -1,4 +1,4 @@
-"""The hosts that one attempt was granted: its listeners go to the relay, and what that tells comes back."""
+"""The hosts that one attempt was granted: its listeners go to the relay, and the relay's reports come back."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _LINE_BYTES = 16 << 10
 
 
 class GrantedHosts:
-    """See the module. Without `relay` none were granted, and nothing is ever told.
+    """The granted hosts of one attempt; none while `relay` is not set.
 
     Attributes:
-        relay: takes listeners over, and gives a socket on which it tells of them; set by the `Sandbox`.
+        relay: takes listeners over, and returns a socket on which it reports; set by the `Sandbox`.
     """
 
     def __init__(self) -> None:
@@ -24,19 +24,19 @@ class GrantedHosts:
         self._told: Callable[[str], None] | None = None
 
     def hand_over(self, listeners: list[int]) -> None:
-        """Give the listeners to the relay. Raises `SetupError`, and `WireError` where there are none to give."""
+        """Give the listeners to the relay. Raises `SetupError`, and `WireError` if no hosts were granted."""
         if self.relay is None or self._tells is not None:
             raise WireError("a report gives listeners that nobody asked for")
         self._tells = self.relay(listeners)
         self._listen()
 
     def watch(self, told: Callable[[str], None]) -> None:
-        """Have `told` be called with each line."""
+        """Call `told` with each line that the relay reports."""
         self._told = told
         self._listen()
 
     def close(self) -> None:
-        """Hear what is still to be heard, and have it end."""
+        """Take in the last reports, and end all connections."""
         if self._tells is not None:
             self._hear()
             self._leave()

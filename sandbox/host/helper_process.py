@@ -1,4 +1,4 @@
-"""Processes of the sandbox's own beside the runner: a bare interpreter that runs one module of this package."""
+"""The sandbox's own processes beside the runner: a bare interpreter that runs one module of this package."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); from importlib import import_module; "
     "import_module(sys.argv[2]).main(int(sys.argv[3]))"
 )
-#: What libraries call in each other is looked up at the start: else every process that is forked later does that anew.
+#: The dynamic linker resolves all symbols at the start. Otherwise every process that is forked later does it again.
 _BIND_NOW = {"LD_BIND_NOW": "1"}
 _HOME = str(Path(sandbox.__file__).resolve().parents[1])
 
@@ -27,12 +27,12 @@ def start(module: str, descriptor: int) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         env={name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ} | _BIND_NOW,
         pass_fds=(descriptor,),
-        start_new_session=True,  # Ctrl-C is for the runner, which then ends what it began
+        start_new_session=True,  # Ctrl-C is for the runner, which then ends what it started
     )
 
 
 async def until_ended(process: subprocess.Popen[bytes]) -> None:
-    """Wait until it has ended, and take leave of it."""
+    """Wait until it has ended, and reap it."""
     if process.poll() is None:
         pidfd = os.pidfd_open(process.pid)
         try:

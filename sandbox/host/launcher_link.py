@@ -21,9 +21,9 @@ class LauncherLink:
     """A running launcher.
 
     Args:
-        on_message: gets each message with its descriptors, which it owns from then on. Raises `LauncherError` for what
-            is no message of a launcher; that is the end of it.
-        on_death: called when it is gone, or killed for what it said.
+        on_message: gets each message with its descriptors, which it owns from then on. If it raises `LauncherError`,
+            because no launcher sends such a message, the launcher is killed.
+        on_death: called when the launcher is gone or was killed.
     """
 
     def __init__(self, on_message: Callable[[Message, list[int]], None], on_death: Callable[[], None]) -> None:
@@ -58,7 +58,7 @@ class LauncherLink:
         self._line.listen()
 
     def _end(self) -> None:
-        """It is gone, or nothing that it says can be trusted any more; what it launched ends with it."""
+        """It is gone, or sent what no launcher sends. Everything that it launched ends with it."""
         assert self._process is not None, "it was heard"
         self._process.kill()
         self._on_death()
@@ -71,5 +71,5 @@ class LauncherLink:
 
 
 def _search_path() -> list[str]:
-    """Of this process; an empty entry means the working directory, which the launcher need not share."""
+    """`sys.path` with absolute entries: the launcher may have another working directory."""
     return [os.path.abspath(entry) for entry in sys.path]

@@ -1,7 +1,7 @@
-"""What is under way: an attempt that the launcher launches or a standby becomes, or a zygote.
+"""What a launch is: an attempt by itself, an attempt that a standby becomes, or a zygote.
 
-Each takes what it needs (sockets, pipes, a cgroup) before it is asked for, hands over the far ends, and holds the
-others until all of it is dead.
+Each makes what it needs (sockets, pipes, a cgroup) before the launcher is asked, hands over the far ends, and holds the
+near ends until all of it is dead.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class AttemptLaunch:
     dependents: Sequence[int] = ()
 
     def __init__(self, attempt_io: AttemptIO, slot: int, lease: Lease | None) -> None:
-        """Raises `OSError`, having taken nothing."""
+        """Raises `OSError`; nothing is left open then."""
         control, far_control = socket_pair(socket.SOCK_SEQPACKET)
         self.slot = slot
         self._attempt_io = attempt_io
@@ -55,7 +55,7 @@ class AttemptLaunch:
 
     @property
     def pidfd(self) -> int:
-        """Of the process whose end is the end of all of it; -1 before it is known."""
+        """Of the supervisor; -1 before it is known."""
         return self.confined.pidfd
 
     def started(self, pidfd: int, walls: str) -> None:
@@ -92,7 +92,7 @@ class WarmLaunch:
         zygote.attempts[number] = self.confined
 
     def _end_for_sure(self) -> None:
-        """It was killed, and yet its init does not say that it ended. Its siblings go on."""
+        """It was killed, but its init does not report its end. Other attempts of the zygote go on."""
         self._standby.kill_init()
         self._zygote.dismiss("left what does not let its attempts end")
 
@@ -104,12 +104,12 @@ class WarmLaunch:
         except ConnectionError as error:
             raise LauncherError("the process that was prepared for it has died") from error
         except OSError as error:
-            raise LauncherError(f"its cgroup cannot be had: {error.strerror}") from error
+            raise LauncherError(f"its cgroup cannot be given its limit: {error.strerror}") from error
         self.confined.begun(self._standby.pidfd, self._standby.listeners)
 
     @property
     def pidfd(self) -> int:
-        """Of its process; what that started may end a little later."""
+        """Of the task; processes that it started may end a little later."""
         return self.confined.pidfd
 
     def lose(self, why: str) -> None:
@@ -130,7 +130,7 @@ class ZygoteLaunch:
     Attributes:
         slot: the identity that it and its attempts have on the host.
         handed_over: descriptors for the launcher.
-        zygote: what attempts are launched from.
+        zygote: the zygote as its attempts are launched from it.
         settled: "" once attempts can be forked from it, or why none can.
     """
 
@@ -142,7 +142,7 @@ class ZygoteLaunch:
         lease: Lease | None,
         provide: Callable[[], AttemptIO],
     ) -> None:
-        """`provide` takes what an attempt will have. Raises `OSError`, having taken nothing."""
+        """`provide` makes the channel, pipes and cgroup of an attempt. Raises `OSError`; nothing is left open then."""
         self.slot = slot
         self.pidfd = -1
         self.settled: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -204,7 +204,7 @@ class ZygoteLaunch:
                 else:
                     self._settle("")
             case {"unfit": str(why)}:
-                # What was imported may have said it.
+                # The text may come from a module that was imported.
                 self._settle(printable(why.strip(" :"), _REASON_CHARS))
             case {"zygote_ended": True}:
                 self.zygote.dismiss("made its zygote end")
@@ -213,7 +213,7 @@ class ZygoteLaunch:
             case {"lease_over": True}:
                 self._lease_over = True
             case _:
-                raise LauncherError("a zygote supervisor said what no zygote supervisor says")
+                raise LauncherError("a zygote supervisor sent an unknown message")
 
     def _settle(self, unfit: str) -> None:
         if not self.settled.done():

@@ -1,9 +1,9 @@
 """The runner's side: one `Sandbox` per node starts the launcher and launches confined processes.
 
 Order at the start: get the lock (then whatever an earlier runner launched under it is dead), sweep the cgroups that it
-left (then that is proven twice), start the launcher with the lock, and run a throwaway attempt to see which level
-stands. Everything that a launch needs (sockets, pipes, a cgroup) is made here and handed to the launcher, so a failing
-launch fails here and leaves nothing.
+left (which proves the same once more), start the launcher with the lock, and run a throwaway attempt to see which level
+stands. Everything that a launch needs (sockets, pipes, a cgroup) is made here and handed to the launcher. So a launch
+that fails does so here, and leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -44,15 +44,14 @@ _NO_GROUPS = "processes by rlimits, memory by a watchdog, cpu not"
 class Sandbox:
     """Launches confined processes. `start` it, `launch`, and `close` it, which kills whatever still runs.
 
-    `start` raises this process's limit on open files as far as it may (`limits.raise_files` says why).
+    `start` raises this process's limit on open files as far as it may (`rlimits.raise_files` says why).
 
     Args:
         lock_file: one for each runner; proves that what an earlier runner launched is dead. `None`: one of its own.
-        level: this or none; `None` takes the strongest that the host allows.
+        level: the level to use, or fail; `None` takes the strongest that the host allows.
         packages: importable packages that are shown inside, at the host's path, beside this one.
         preload: modules that the launcher imports once for all attempts. They are trusted, and start no thread.
-        keep_warm_s: how long what a spec's `warm_up` did is kept for the next attempt, in seconds; 0 to do it anew for
-            each.
+        keep_warm_s: how long a zygote is kept for the next attempt of its spec, in seconds; 0 for no zygotes.
 
     Attributes:
         level: in use, once started.
@@ -90,7 +89,7 @@ class Sandbox:
         """Wait until everything launched under the lock file earlier is dead, clean up after it, and be ready.
 
         Raises:
-            SetupError: the lock is held by others, or the level is not to be had.
+            SetupError: the lock is held by others, or the level is not available.
             LauncherError: the launcher cannot be started.
         """
         if self._link is not None:
@@ -130,10 +129,10 @@ class Sandbox:
             temporary_lock.clear(self._private_lock_file)
 
     async def launch(self, spec: Spec, lease: Lease | None = None) -> Confined:
-        """Run what `spec` names, confined; returns when it is, just before its entry is called.
+        """Run what `spec` names, confined; returns when the confinement stands, just before the entry is called.
 
-        Where that was prepared, warm, it returns earlier: what stands against it then is what `Confined.wait` raises.
-        Under a lease it is killed when that is over, whatever became of this process meanwhile.
+        A warm attempt is confined already, so this returns earlier; an error after that is raised by `Confined.wait`.
+        Under a lease it is killed when that is over, even if this process is stopped or dead by then.
 
         Raises:
             SetupError: a step of the confinement failed; nothing of the task was run.
@@ -141,12 +140,13 @@ class Sandbox:
         """
         zygote = self._zygotes.find(spec, lease)
         if zygote is not None:
-            # Nothing of the attempt was run if this fails; what was imported has a hand in it, by its hooks on forks.
+            # If this fails, nothing of the attempt was run. Modules that were imported can make it fail: hooks on
+            # forks.
             try:
                 async with asyncio.timeout(_FORK_PATIENCE_S):
                     return await self._launch_warm(spec, zygote)
             except LauncherError:
-                pass  # the zygote has ended, or the launcher, as will show
+                pass  # the zygote has ended, or the launcher: then the launch below fails too
             except SetupError as error:
                 self._zygotes.give_up(zygote, f"left what no attempt could be forked from: {error}")
             except TimeoutError:
@@ -156,27 +156,27 @@ class Sandbox:
         return await self._launch(spec, self.level, lease)
 
     async def warm_up(self, spec: Spec, lease: Lease | None = None) -> str:
-        """Have attempts with this spec start warm from now on, not only when it has come up twice.
+        """Have attempts with this spec start warm from now on, without waiting for it to come up twice.
 
         Returns why they cannot, as the rest of "warming up, it …"; empty if they do.
         """
         return await self._zygotes.ensure(spec, lease)
 
     def share_memory(self, free_bytes: Callable[[], int]) -> None:
-        """Have all that is kept warm hold no more together than this tells at any time; by default, no bound."""
+        """Bound the memory that all zygotes may hold together, by a function that is asked each time. Default: none."""
         self._zygotes.free_bytes = free_bytes
 
     @property
     def warm_bytes(self) -> int:
-        """Memory that is held by what running attempts were forked from, beside their own."""
+        """The memory that zygotes of running attempts may hold, beside the attempts' own."""
         return self._zygotes.used_bytes
 
     async def make_room(self) -> None:
-        """Let go of what is kept warm, for now, until it holds no more than is free, or only what is in use is left."""
+        """Retire idle zygotes until all together hold no more than is free, or only those in use are left."""
         await self._zygotes.make_room()
 
     def retire_zygotes(self, is_current: Callable[[Spec], bool]) -> None:
-        """Fork no more attempts from what warmed up for a spec that is not current any more."""
+        """Retire the zygotes of specs that are not current any more."""
         self._zygotes.retire(is_current)
 
     async def _try(self, level: Level) -> str:
@@ -277,7 +277,7 @@ class Sandbox:
             return f"needs other {error}"
         group = self._create_group(spec.limits)
         if group is None:
-            return UnfitHost("needs a cgroup, and none can be had here")
+            return UnfitHost("needs a cgroup, and none is available here")
         try:
             provide = partial(self._provide, footprint.while_waiting(spec.limits))
             launch = ZygoteLaunch(spec, group, self._live.free_slot(), lease, provide)
@@ -300,7 +300,7 @@ class Sandbox:
         return unfit or launch.zygote
 
     def _provide(self, limits: Limits) -> AttemptIO:
-        """What an attempt will have."""
+        """Make the channel, pipes and cgroup of an attempt."""
         group = self._create_group(limits)
         try:
             return AttemptIO(group)
@@ -320,7 +320,7 @@ class Sandbox:
     async def _ask(
         self, number: int, launch: AttemptLaunch | ZygoteLaunch, spec: Spec, level: Level, lease: Lease | None
     ) -> None:
-        """Have the launcher launch."""
+        """Ask the launcher for a launch."""
         assert self._link is not None, "a group was created"
         self._live.add(number, launch)
         request = {
@@ -355,7 +355,7 @@ class Sandbox:
             case {"refused": int() | None as number, "step": str(step), "reason": str(reason), "errno": errno}:
                 self._live.end(number or 0, End(error=SetupError(step, reason, errno)))
             case _:
-                raise LauncherError("the launcher said what no launcher says")
+                raise LauncherError("the launcher sent an unknown message")
 
     def _on_death(self) -> None:
         self._is_dead = True
@@ -363,7 +363,7 @@ class Sandbox:
 
 
 def _abandon(confined: Confined) -> None:
-    """Nobody will hear of it."""
+    """Kill an attempt that no caller gets."""
     confined.kill()
     os.close(confined.stdout)
     os.close(confined.stderr)

@@ -1,4 +1,4 @@
-"""The runner's end of a socket to a process that launches for it: the launcher, or a zygote supervisor."""
+"""The runner's end of a socket to a process that launches for it: the launcher, a zygote supervisor or an init."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Line:
     """Sends messages, and hands on those that come.
 
     Args:
-        on_message: gets each message with its descriptors, which it owns from then on. Raises `LauncherError` for what
-            the other process never says; nothing more is heard then.
-        on_end: called once nothing more is to be heard.
+        on_message: gets each message with its descriptors, which it owns from then on. If it raises `LauncherError`,
+            because the other process never sends such a message, no more are received.
+        on_end: called once no more messages are received.
 
     Attributes:
-        far_end: for the other process; close it once that has it.
+        far_end: the other process's end; close it once that process has it.
     """
 
     def __init__(self, on_message: Callable[[Message, list[int]], None], on_end: Callable[[], None]) -> None:
@@ -38,7 +38,7 @@ class Line:
 
         Raises:
             LauncherError: the other process is gone, or the message is too large.
-            SetupError: the kernel does not take the message now; nothing was sent, and nothing is wrong with either.
+            SetupError: the kernel does not take the message now; nothing was sent, and both ends are still usable.
         """
         data = json.dumps(message).encode()
         if len(data) > MESSAGE_LIMIT:
@@ -64,11 +64,11 @@ class Line:
                     return
 
     def send_now(self, data: bytes, descriptors: Sequence[int]) -> None:
-        """Send these bytes to one who reads at once. Raises `OSError`, having sent nothing."""
+        """Send these bytes to a process that reads at once. Raises `OSError`; nothing was sent then."""
         messages.send_at_once(self._socket, data, descriptors)
 
     def is_over(self) -> bool:
-        """Whether the other process has closed its end, or this one has; what it said may still have to be heard."""
+        """Whether either process has closed its end; messages may still be waiting to be received."""
         if self._socket.fileno() < 0:
             return True
         poller = select.poll()
@@ -82,16 +82,16 @@ class Line:
         return None if received is None else received[0]
 
     def listen(self) -> None:
-        """From now on hand on what comes."""
+        """Hand on messages as they come, from now on."""
         asyncio.get_running_loop().add_reader(self._socket.fileno(), self._readable)
 
     def drain(self) -> None:
-        """Hand on what has come already: all that there will be, once the other process is dead."""
+        """Hand on what has arrived: once the other process is dead, these are all messages that there will be."""
         while self._socket.fileno() >= 0 and self._readable():
             pass
 
     def close(self) -> None:
-        """Close both ends that are held here. Closing twice does no harm."""
+        """Close both ends that this process holds. Closing twice does no harm."""
         if self._socket.fileno() < 0:
             return
         asyncio.get_running_loop().remove_reader(self._socket.fileno())

@@ -1,4 +1,4 @@
-"""What is under way in a sandbox: every launch by its number, from before it is asked for until all of it is dead."""
+"""The launches of a sandbox that are under way, by number: each from the request until all of it is dead."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Launch = AttemptLaunch | WarmLaunch | ZygoteLaunch
 
 
 class LiveLaunches:
-    """See the module."""
+    """The launches that are under way, by number."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
@@ -36,12 +36,12 @@ class LiveLaunches:
         return next(self._numbers)
 
     def free_slot(self) -> int:
-        """An identity on the host that none of them has."""
+        """The number of an identity on the host that none of them has."""
         slots = {launch.slot for launch in self._live.values()}
         return next(free for free in itertools.count() if free not in slots)
 
     def zygotes(self) -> list[ZygoteHandle]:
-        """Those of which anything lives."""
+        """The zygotes of which anything is alive."""
         return [launch.zygote for launch in self._live.values() if isinstance(launch, ZygoteLaunch)]
 
     def add(self, number: int, launch: Launch) -> None:
@@ -49,7 +49,7 @@ class LiveLaunches:
         self._live[number] = launch
 
     def end(self, number: int, end: End) -> None:
-        """Nothing more will be heard of this one, nor of those that ended with it."""
+        """This launch has ended, and so have those that depend on it."""
         launch = self._live.pop(number, None)
         if launch is not None:
             launch.ended(end)
@@ -58,7 +58,7 @@ class LiveLaunches:
             self._became_less.set()
 
     async def kill_all(self) -> None:
-        """Kill what is under way, whose end this is and nobody's fault, and wait until all of it is dead."""
+        """Kill all launches, which is not counted as their own failure, and wait until all of it is dead."""
         for launch in self._live.values():
             launch.lose("it was killed since its sandbox was closed")
         while self._live:
@@ -66,7 +66,7 @@ class LiveLaunches:
             await self._became_less.wait()
 
     async def end_when_dead(self) -> None:
-        """The launcher is gone: what it launched is dying by the kernel's hand. Say so of each when it is dead."""
+        """The launcher is gone, so the kernel kills what it launched: end each launch once it is dead."""
         for number, launch in list(self._live.items()):
             if launch.pidfd >= 0:
                 await until_readable(launch.pidfd)

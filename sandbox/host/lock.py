@@ -2,7 +2,7 @@
 
 The runner takes it (flock, exclusive) and hands the open file to the launcher, which holds it until it has seen the
 end of everything that it launched; supervisors hold it too, in case the launcher is killed. A lock belongs to the open
-file, not to a process: it is free when the last of them has closed it. Tasks never have it.
+file, not to a process: it is free when the last process has closed that file. Tasks never have it open.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Which level this host allows: found out by doing, with the very steps that attempts take.
+"""Which level this host allows: found out by running a throwaway attempt, with the same steps as any other.
 
-A kernel may allow a namespace and refuse the mount in it (Ubuntu's AppArmor does), so only a whole throwaway attempt
-that ran tells the truth.
+A kernel may allow a namespace and refuse the mount in it (Ubuntu's AppArmor does), so only a whole attempt tells.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ async def strongest(attempt: Callable[[Level], Awaitable[str]], demanded: Level 
 
     Args:
         attempt: runs a throwaway attempt at a level; returns its walls.
-        demanded: this level or none.
+        demanded: the only level to try; `None` for the strongest.
 
     Raises:
-        SetupError: the level that is demanded, or every level, is not to be had; names the failing step.
+        SetupError: the level that is demanded, or every level, is not available; names the failing step.
     """
     refused = ""
     for level in Level if demanded is None else (demanded,):

@@ -35,9 +35,9 @@ class RelayLink:
             far_end.close()
 
     def take(self, endpoints: Sequence[Endpoint], listeners: list[int]) -> socket.socket:
-        """Have it relay from each of these listeners to its endpoint.
+        """Have the relay accept on each of these listeners and connect to its endpoint.
 
-        Returns a socket on which it tells what went wrong, until this is closed, which ends all of it.
+        Returns a socket on which the relay reports what went wrong; closing it ends all connections.
         Raises `SetupError`.
         """
         if len(listeners) != len(endpoints):
@@ -56,7 +56,7 @@ class RelayLink:
         return tells
 
     async def close(self) -> None:
-        """End it, and wait for that."""
+        """End the process, and reap it."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None

@@ -1,9 +1,8 @@
 """Programs with a set-user-id or set-group-id bit, or with capabilities, that lie in a folder which tasks may write.
 
-The filter lets no task set such a thing. Where one is set already, the kernel takes it away when the file is written
-to, but not when it is changed through shared memory (mmap): a task could have such a program do what it likes. So a
-folder with one in it is not mounted to be written. It is looked at once for each sandbox: what the host puts there
-later is the host's affair.
+The filter lets no task set such a bit. The kernel takes an existing one away when the file is written to, but not when
+it is changed through shared memory (mmap): a task could change what such a program does. So a folder that holds one is
+not mounted writable. Each folder is searched once for each sandbox; what the host puts there later is not found.
 """
 
 from __future__ import annotations
@@ -11,13 +10,13 @@ from __future__ import annotations
 import os
 import stat
 
-#: A folder with more in it is looked at that far.
+#: No more entries of a folder are searched.
 _MOST_ENTRIES = 100_000
 _CAPABILITIES = "security.capability"
 
 
 def find(source: str) -> str:
-    """The first such program at or below `source`, empty if there is none; what cannot be read is passed by."""
+    """The first such program at or below `source`, empty if there is none; what cannot be read is skipped."""
     looked_at = 0
     places = [source]
     while places and looked_at < _MOST_ENTRIES:
@@ -35,7 +34,7 @@ def find(source: str) -> str:
 
 
 def _gives_identity(mode: int) -> bool:
-    """A set-group-id bit without the right to execute means something else."""
+    """Whether the mode has such a bit; a set-group-id bit without the right to execute means something else."""
     return bool(mode & stat.S_ISUID) or mode & (stat.S_ISGID | stat.S_IXGRP) == stat.S_ISGID | stat.S_IXGRP
 
 

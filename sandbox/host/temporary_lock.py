@@ -1,7 +1,7 @@
 """The lock file of a sandbox that was given none: in a folder of its own among the temporary files.
 
-The folder goes when the sandbox is closed. A process that was killed clears away nothing; the next sandbox of the same
-user finds its folder, and when it gets the lock in it, knows that nothing of it is alive, and clears it away with its
+The folder is removed when the sandbox is closed. A process that was killed leaves its folder. The next sandbox of the
+same user finds that; if it gets the lock in it, nothing of that process is alive, and it removes the folder and its
 cgroups.
 """
 
@@ -37,14 +37,14 @@ def clear(lock_file: Path) -> None:
 
 
 def clear_abandoned() -> None:
-    """Clear away what processes of this user left that were killed."""
+    """Remove the folders of killed processes of this user."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         try:
             found = folder.lstat()
             if found.st_uid == os.geteuid() and found.st_mtime < time.time() - _LEAST_AGE_S:
                 _clear_if_free(folder / "lock")
         except OSError:
-            continue  # held, or cleared by another one meanwhile
+            continue  # held, or removed by another process meanwhile
 
 
 def _clear_if_free(lock_file: Path) -> None:

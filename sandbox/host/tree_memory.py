@@ -1,13 +1,13 @@
-"""What a tree of processes uses, measured from outside where no cgroup counts it.
+"""What a process tree uses, measured from outside where no cgroup counts it.
 
-Counted is what is resident or swapped out, page tables, mappings, shared memory that is mapped but shows in
-no resident size, sockets and pipes: nobody tells what these hold, so where they are many each counts with what it
-can hold. What would be charged to nobody is refused instead (`calls.WITHOUT_COUNTED_MEMORY`), and scratch space has a
-size of its own.
+What counts: resident and swapped memory, page tables, mappings, shared memory that is mapped but in no resident size,
+sockets and pipes. The kernel does not tell what sockets and pipes hold, so where there are many, each counts with what
+it can hold. Memory that no process is charged for is refused instead (`calls.WITHOUT_COUNTED_MEMORY`), and scratch
+space has a size of its own.
 
-A bound is added up first, which is cheap and never too low. Only where that passes the limit are pages told apart that
-several processes share (proportional set size), which costs the kernel a walk over each process's mappings. Who keeps
-its mappings from being read counts with the bound.
+An upper bound is added up first, which is cheap. Only if that passes the limit are shared pages divided among their
+processes (proportional set size), for which the kernel walks over each process's mappings. A process whose mappings
+cannot be read counts with its upper bound.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from sandbox.kernel import process_tree
 
 _KNOWS_CHILDREN = os.path.exists(f"/proc/self/task/{os.getpid()}/children")  # without: a look at all processes
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
-#: So many sockets, and so many pipes, a tree has without meaning anything by it.
+#: So many sockets, and so many pipes, any tree may have without their being counted.
 _FREE = 64
-#: What a pipe can hold. Some can be made to hold more, until those of their user hold `pipe-user-pages-soft` together.
+#: What a pipe can hold. A process can enlarge some, until its user's pipes hold `pipe-user-pages-soft` together.
 _PIPE_BYTES = 64 << 10
 #: What the kernel holds for one mapping of a process, and the most of these that it may have unless the host says so.
 _MAPPING_BYTES = 256
@@ -36,7 +36,7 @@ _PRIVATE = (b"VmData", b"VmStk", b"VmExe", b"VmLib")
 
 
 class ProcessTree:
-    """A process and its descendants, without itself: it is their supervisor, and trusted.
+    """The descendants of a process; not itself, since it is their supervisor, and trusted.
 
     Args:
         pid: of the process.
@@ -48,15 +48,15 @@ class ProcessTree:
         self._began = _stat(pid).began
 
     def is_alive(self) -> bool:
-        """Whether its first process is, and no other has its pid."""
+        """Whether its first process is alive, and not another one with the same pid."""
         stat = _stat(self._pid)
         return stat.began == self._began and stat.state not in (b"", b"Z", b"X")
 
     def used_bytes(self, limit_bytes: int) -> int:
         """The memory that it uses.
 
-        Up to the limit it is what each process has, added up, which counts twice what they share, and without what
-        shows in none.
+        Up to the limit this is the sum over its processes: shared pages count more than once, and hidden memory is left
+        out. Beyond, it is exact.
         """
         pids = _pids(self._pid)[1:]
         sizes = [_Size.of(pid) for pid in pids]
@@ -86,7 +86,7 @@ class ProcessTree:
         return _bytes_in(self._sockets(pids) if self._has_network else sockets, pipes)
 
     def _sockets(self, pids: Sequence[int]) -> int:
-        """How many there are in its network, those too that nobody has open since they are on their way in messages."""
+        """How many sockets its network has, also those that no process has open, being in a message on its way."""
         for pid in pids:
             words = _read(f"/proc/{pid}/net/sockstat").split(maxsplit=3)
             if len(words) > 2:
@@ -99,9 +99,9 @@ class _Size(NamedTuple):
 
     Attributes:
         held: resident, swapped out, and in tables of its pages.
-        tables: the last of these.
-        shareable: address space that is neither private nor code: here memory may be that nobody has resident.
-        mappings: what the kernel holds for mappings at most: each has a page at least.
+        tables: the page tables alone.
+        shareable: address space that is neither private nor code: memory in it may be in no resident size.
+        mappings: at most what the kernel holds for mappings, each of which has a page at least.
     """
 
     held: int = 0
@@ -111,7 +111,7 @@ class _Size(NamedTuple):
 
     @classmethod
     def of(cls, pid: int) -> _Size:
-        """Nothing once it has ended."""
+        """All zero once it has ended."""
         fields = _fields(f"/proc/{pid}/status")
         if b"VmRSS" not in fields:
             return cls()
@@ -165,12 +165,12 @@ def _shared(maps: Sequence[bytes]) -> list[tuple[bytes, int]]:
 
 
 def _told_apart(pids: Sequence[int]) -> int:
-    """What the processes have, counted once where they share it, and all that they have mapped of shared memory."""
+    """What the processes hold, shared pages counted once, and all shared memory that they have mapped."""
     used = shared_bytes = resident_bytes = 0
     inodes = set[bytes]()
     for pid in pids:
         size, rollup = _Size.of(pid), _fields(f"/proc/{pid}/smaps_rollup")
-        if b"Pss" not in rollup:  # it hides, or is just gone
+        if b"Pss" not in rollup:  # it cannot be read, or has just ended
             used += size.held + size.shareable + size.mappings
             continue
         maps = _read(f"/proc/{pid}/maps").splitlines()
@@ -183,7 +183,7 @@ def _told_apart(pids: Sequence[int]) -> int:
 
 
 def _descriptors(pid: int) -> int:
-    """How many it has open, or before Linux 6.2 room for."""
+    """How many it has open; before Linux 6.2, how many it has room for."""
     try:
         return os.stat(f"/proc/{pid}/fd").st_size or _room_for_descriptors(pid)
     except OSError:
@@ -196,7 +196,7 @@ def _room_for_descriptors(pid: int) -> int:
 
 
 def _files(pid: int) -> set[str]:
-    """What its descriptors lead to; nothing once it has ended. Raises `PermissionError` if it hides that."""
+    """What its descriptors lead to; nothing once it has ended. Raises `PermissionError` if they cannot be read."""
     found = set[str]()
     try:
         for name in os.listdir(f"/proc/{pid}/fd"):
@@ -222,7 +222,7 @@ def _fields(path: str) -> dict[bytes, int]:
 
 
 def _read(path: str) -> bytes:
-    """What is in the file; nothing if its process ended meanwhile, or hides it."""
+    """The content of the file; nothing if its process has ended or cannot be read."""
     try:
         with open(path, "rb", buffering=0) as file:
             return file.read()
@@ -231,7 +231,7 @@ def _read(path: str) -> bytes:
 
 
 def _most_of_a_socket() -> int:
-    """What one socket can hold: the filter leaves its buffers as they were made, and one message more fits in."""
+    """What one socket can hold: its default buffers, which the filter lets no task enlarge, and one message more."""
     made = [int(_read(f"/proc/sys/net/core/{side}mem_default") or 212_992) for side in "rw"]
     return max(made) * 3 // 2
 

@@ -1,7 +1,7 @@
-"""The limit on memory where no cgroup can be had: trees are measured, and told of when they have passed their limit.
+"""The limit on memory where no cgroup is available: trees are measured, and reported once they pass their limit.
 
-A thread of its own, so that a busy event loop does not delay it; it is there while there is something to watch. Between
-two looks a process can take more than its limit; how much more, the rlimit on its data bounds.
+It runs in a thread of its own, so that a busy event loop does not delay it, while there is something to watch. Between
+two looks a process can take more than its limit; the rlimit on its data bounds how much more.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from sandbox.host.tree_memory import ProcessTree
 
 _PERIOD_S = 0.02
-#: A look at many processes takes time, and then they are looked at less often: this share of a core goes to it.
+#: A look at many processes takes long, so they are looked at less often: the watchdog takes this share of a core.
 _SHARE = 0.1
 
 
@@ -25,7 +25,7 @@ class Watched:
         limit_bytes: on what it may use; may be changed while it is watched.
         used_bytes: what it used at the last look.
         peak_bytes: the most that was seen in use at once.
-        cpu_time_s: that was seen, user and system.
+        cpu_time_s: the most cpu time that was seen, user and system.
     """
 
     def __init__(self, tree: ProcessTree, limit_bytes: int, on_excess: Callable[[], object]) -> None:
@@ -35,7 +35,7 @@ class Watched:
         self._tree, self._on_excess = tree, on_excess
 
     def look(self) -> bool:
-        """Measure it; whether it has to be watched no more."""
+        """Measure it; whether it need not be watched any more."""
         if not self._tree.is_alive():
             return True
         self.used_bytes = self._tree.used_bytes(self.limit_bytes)
@@ -43,12 +43,12 @@ class Watched:
         self.see_cpu_time(self._tree.cpu_time_s())
         if self.used_bytes <= self.limit_bytes:
             return False
-        with contextlib.suppress(RuntimeError):  # whoever it would be told has ended, with its event loop
+        with contextlib.suppress(RuntimeError):  # the event loop that it would be reported to has ended
             self._on_excess()
         return True
 
     def see_cpu_time(self, cpu_time_s: float) -> None:
-        """It has used so much at least."""
+        """Take in that it has used at least so much."""
         self.cpu_time_s = max(self.cpu_time_s, cpu_time_s)
 
 

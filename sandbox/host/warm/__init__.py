@@ -1,1 +1,1 @@
-"""What the caller keeps warm, as it sees it: zygotes, and processes that stand by."""
+"""The runner's side of warm starts: zygotes, and processes that stand by."""

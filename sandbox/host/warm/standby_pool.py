@@ -1,8 +1,8 @@
-"""The runner's side of the inits of one zygote: which standbys stand ready, and how those ended that were taken.
+"""The runner's side of the inits of one zygote: which standbys are ready, and how those that were taken ended.
 
-An init serves one attempt after another (`init`). One more than are in use is kept, so that the next attempt finds an
-standby that stands while the init of the last one is cleared. Inits that were in use a moment ago are kept as well,
-since to make one takes longer than an attempt.
+An init serves one attempt after another (`inner.warm.standby_init`). One init more than are in use is kept, so that the
+next attempt finds a standby while the init of the last attempt is cleared. Inits that were in use a moment ago are kept
+as well, since making one takes longer than an attempt.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from sandbox.protocol.messages import CrowdedError, Message
 from sandbox.protocol.standby_messages import give_group, hand_over
 
 _AHEAD = 1
-#: An init is given the cgroup of its next standby so long after the end of an attempt. It does not need it earlier, and
-#: whoever waits for that end goes on first.
+#: An init gets the cgroup of its next standby so long after the end of an attempt. It needs it no earlier, and whoever
+#: waits for that end goes on first.
 _GIVE_CGROUP_AFTER_S = 0.001
-#: So long, at least, one is kept that is not needed.
+#: An init that is not needed is kept for at least so long.
 _KEEP_S = 5.0
-#: So many standbys in a row that ended before they were needed are the zygote's fault.
+#: If so many standbys in a row ended before they were needed, that is the zygote's fault.
 _MOST_LOST = 5
 
 
@@ -39,16 +39,16 @@ Begun = TypeVar("Begun")
 
 @dataclass(slots=True, eq=False)
 class StandbyHandle:
-    """A confined process that waits for an attempt to become.
+    """One standby: a confined process that waits to become an attempt.
 
     Attributes:
-        control: where it is given what is an attempt's own, and is told when it is that attempt; whoever takes the
-            standby closes it, and all that follow.
-        pidfd: of it.
+        control: the socket by which it gets its channel and pipes, and is told that it is the attempt now. Whoever
+            takes the standby closes this and all that follow.
+        pidfd: of the process.
         listeners: of granted hosts.
-        attempt's own: what is the attempt's own. It is in the cgroup already, and moves into the rest.
-        kill_init: kills everything in its init, where it was killed and that did not end it.
-        on_end: is called when everything of it is dead; `None` while nobody has taken it.
+        attempt_io: channel, pipes and cgroup. The process is in the cgroup already, and is given the rest.
+        kill_init: kills everything in its init, for when killing the standby did not end it.
+        on_end: called when everything of it is dead; `None` while nobody has taken it.
     """
 
     control: socket.socket
@@ -59,10 +59,7 @@ class StandbyHandle:
     on_end: Callable[[End], None] | None = None
 
     def give_io(self) -> None:
-        """Give it what will be the attempt's own, unless it has that.
-
-        Raises `LauncherError` if it is dead, or cannot be given anything now.
-        """
+        """Give it its channel and pipes, unless it has them. Raises `LauncherError` if that is not possible now."""
         if not self.attempt_io.far:
             return
         try:
@@ -73,7 +70,7 @@ class StandbyHandle:
         self.attempt_io.close_far()
 
     def discard(self) -> None:
-        """It is dead, and was never taken: close what it came with."""
+        """It is dead, and nobody took it: close everything."""
         self.control.close()
         for descriptor in (self.pidfd, *self.listeners):
             os.close(descriptor)
@@ -81,13 +78,13 @@ class StandbyHandle:
 
 
 class StandbyPool:
-    """See the module.
+    """The inits of one zygote, and the standbys in them.
 
     Args:
-        line: to the zygote supervisor, who makes them.
-        on_misbehaviour: called with the reason when it is of no use to go on.
-        provide: takes what an attempt will have. Raises `SetupError`.
-        on_growth: called before there are more, with how many there will be. Raises `SetupError`.
+        line: to the zygote supervisor, which makes the inits.
+        on_misbehaviour: called with the reason when standbys keep ending before they are used.
+        provide: makes the channel, pipes and cgroup of an attempt. Raises `SetupError`.
+        on_growth: called before an init is made, with how many there will be. Raises `SetupError`.
     """
 
     def __init__(
@@ -101,41 +98,41 @@ class StandbyPool:
         self._inits: set[_InitHandle] = set()
         self._spare: deque[StandbyHandle] = deque()
         self._waiting: deque[tuple[asyncio.Future[Any], Callable[[StandbyHandle], Any]]] = deque()
-        self.forks = 0  # standbys that ever stood
+        self.forks = 0  # standbys that ever became ready
         self._lost = 0
         self._busiest = 0  # most that were wanted at once since the last look
         self._looking: asyncio.TimerHandle | None = None
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """How many inits there are."""
         return len(self._inits)
 
     @property
     def waiting(self) -> int:
-        """In how many a standby waits."""
+        """How many standbys wait."""
         return len(self._spare)
 
     @property
     def forking(self) -> int:
-        """For how many a standby may be on its way."""
+        """How many standbys may be forked but not ready."""
         return sum(not init.has_standby for init in self._inits)
 
     @property
     def is_wanted(self) -> bool:
-        """Whether an attempt is in one, or waits for one."""
+        """Whether an attempt is in an init, or waits for a standby."""
         return self._wanted() > 0
 
     def fault(self) -> str:
-        """What standbys do that should wait, as the rest of "warming up, it …"; empty if they do nothing."""
+        """Why standbys are at fault, as the rest of "warming up, it …"; empty if all of them only wait."""
         return "" if all(standby.attempt_io.is_idle() for standby in self._spare) else "left what does not wait"
 
     async def build_ahead(self) -> None:
-        """Have as many inits built as there are too few.
+        """Have inits made until there are enough for those who wait, and one more.
 
         Raises:
             LauncherError: the zygote has ended.
-            SetupError: it cannot be asked now, or what an attempt needs cannot be had.
+            SetupError: the zygote supervisor cannot be asked now, or what an attempt needs is not available.
         """
         free = [init for init in self._inits if init.is_free]
         for init in free:
@@ -152,12 +149,12 @@ class StandbyPool:
             init.give_cgroup()
 
     async def take(self, begin: Callable[[StandbyHandle], Begun]) -> Begun:
-        """Wait for a standby that stands; `begin` it, at once, which sets its `on_end`; and return what that gives.
+        """Wait for a standby that is ready, call `begin` with it at once, and return what that returns.
 
-        Who is cancelled meanwhile has occupied none, unless `begin` was called.
+        `begin` sets the standby's `on_end`. A caller that is cancelled before `begin` is called has taken no standby.
 
         Raises:
-            SetupError: it could not be made to stand.
+            SetupError: no standby could be made ready.
             LauncherError: the zygote has ended.
         """
         coming: asyncio.Future[Begun] = asyncio.get_running_loop().create_future()
@@ -169,11 +166,11 @@ class StandbyPool:
         except SandboxError:
             if not coming.done():
                 coming.cancel()
-                raise  # if it is, that was for those who come later
+                raise  # if it is done, what failed was for later attempts
         return await coming
 
     def leave(self) -> None:
-        """No standby can be forked any more: only what is in use goes on."""
+        """The zygote forks no more standbys: only inits in use go on."""
         for init in list(self._inits):
             if init.is_used:
                 init.is_last = True
@@ -182,7 +179,7 @@ class StandbyPool:
         self._fail(LauncherError("the zygote has ended"), most=len(self._waiting))
 
     def close(self) -> None:
-        """All that was in the inits is dead: hear what they had to say before, and let go of all."""
+        """Everything in the inits is dead: take in their last messages, and close everything."""
         for init in list(self._inits):
             init.line.drain()
             init.release()
@@ -193,15 +190,15 @@ class StandbyPool:
     # --- for the inits -----------------------------------------------------------------------------------------------
 
     def stands(self, standby: StandbyHandle) -> None:
-        """It waits to be taken, and moves in meanwhile."""
+        """A standby is ready: give it its channel and pipes while it waits to be taken."""
         self.forks += 1
-        with contextlib.suppress(SandboxError):  # who takes it tries again, and hears of it
+        with contextlib.suppress(SandboxError):  # whoever takes it tries again, and gets the error
             standby.give_io()
         self._spare.append(standby)
         self._settle()
 
     def ended(self, standby: StandbyHandle, end: End) -> None:
-        """Everything of it is dead."""
+        """Everything of a standby is dead."""
         if standby.on_end is not None:
             self._lost = 0
             standby.on_end(end)
@@ -212,12 +209,12 @@ class StandbyPool:
         self._count_as_lost()
 
     def withdraw(self, standby: StandbyHandle) -> None:
-        """Nobody will take it."""
+        """Let nobody take this standby."""
         if standby in self._spare:
             self._spare.remove(standby)
 
     def failed(self, error: SetupError) -> None:
-        """A standby, or a whole init, did not come to stand."""
+        """A standby, or a whole init, could not be made ready."""
         self._fail(error)
         self._count_as_lost()
 
@@ -228,7 +225,7 @@ class StandbyPool:
             self._fail(LauncherError("its init has died"))
 
     def _wanted(self) -> int:
-        """So many are in use, or waited for."""
+        """How many inits are in use or waited for."""
         return sum(init.is_used for init in self._inits) + len(self._waiting)
 
     def _look_later(self) -> None:
@@ -236,7 +233,7 @@ class StandbyPool:
             self._looking = asyncio.get_running_loop().call_later(_KEEP_S, self._look)
 
     def _look(self) -> None:
-        """Let go of what was not needed since the last look."""
+        """Let inits end that were not needed since the last look."""
         self._looking = None
         free = [init for init in self._inits if init.is_free]
         used = sum(init.is_used for init in self._inits)  # those that are on their way out are neither
@@ -252,11 +249,11 @@ class StandbyPool:
             self._misbehaved("left what lets no attempt be prepared")
 
     def _settle(self) -> None:
-        """Have the standbys that there are occupied by those who wait."""
+        """Give the standbys that are ready to those who wait."""
         while self._spare and self._waiting:
             coming, begin = self._waiting.popleft()
             if coming.done():
-                continue  # who waited has been cancelled
+                continue  # the caller was cancelled
             standby = self._spare.popleft()
             try:
                 standby.give_io()
@@ -274,7 +271,7 @@ class StandbyPool:
 
 
 class _InitHandle:
-    """One init, by its line. What it says can be relied on."""
+    """One init as the runner holds it, by its line. An init is trusted."""
 
     def __init__(self, owner: StandbyPool) -> None:
         self._owner = owner
@@ -292,18 +289,18 @@ class _InitHandle:
 
     @property
     def has_standby(self) -> bool:
-        """Whether the next one, or the attempt that it became, has its own cgroup."""
+        """Whether its next standby, or the attempt that this became, is in its own cgroup."""
         return self._standby is not None
 
     @property
     def is_free(self) -> bool:
-        """Whether a standby that nobody has taken is in it, or will be."""
+        """Whether it has, or will have, a standby that nobody has taken."""
         return not self.is_used and not self._is_left
 
     def give_cgroup(self) -> None:
         """Give it the cgroup of its next standby, unless it has that.
 
-        Raises `SetupError` if there is none to be had; where the init is dead, that is heard from elsewhere.
+        Raises `SetupError` if no cgroup is available. If the init is dead, nothing is raised: its line tells.
         """
         if self._attempt_io is not None or self._standby is not None or self._is_left:
             return
@@ -333,10 +330,10 @@ class _InitHandle:
             case {"step": str(step), "reason": str(reason), "errno": errno}:
                 self._owner.failed(SetupError(step, reason, errno))
             case _:
-                raise LauncherError("an init said what no init says, or there is no room for its descriptors")
+                raise LauncherError("an init sent an unknown message, or no descriptors are left to receive it")
 
     def leave(self) -> None:
-        """Have it end, if it does not by itself. That is done when all in it is dead."""
+        """Have it end; released once all in it is dead."""
         self._let_go()
         if self._pidfd >= 0:
             asyncio.get_running_loop().add_reader(self._pidfd, self._close)
@@ -344,7 +341,7 @@ class _InitHandle:
             self.release()
 
     def release(self) -> None:
-        """All in it is dead; of an attempt it is said elsewhere. Releasing twice does no harm."""
+        """All in it is dead: close everything. The end of an attempt is reported elsewhere. Twice does no harm."""
         self._let_go()
         if self._standby is not None and not self.is_used:
             self._standby.discard()
@@ -363,7 +360,7 @@ class _InitHandle:
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def _close(self) -> None:
-        """All in it is dead, an attempt too; if its zygote supervisor is, that is said of all attempts together."""
+        """All in it is dead: report the end of an attempt, unless the zygote supervisor is dead too, which ends all."""
         if self._standby is not None and self._standby.on_end is not None and not self._owner.line.is_over():
             self._standby.on_end(End(error=LauncherError("the process that held its namespaces has died")))
             self._standby = None
@@ -379,12 +376,12 @@ class _InitHandle:
         standby, self._standby = self._standby, None
         if standby is None:
             return
-        # Where hosts were granted it serves only once, and without a zygote there is nothing more to come.
+        # With granted hosts an init serves once only, and without a zygote no standby follows.
         self._is_left = self._is_left or bool(standby.listeners) or self.is_last
         self._owner.ended(standby, end)
         if not self._is_left:
             asyncio.get_running_loop().call_later(_GIVE_CGROUP_AFTER_S, self._give_cgroup_ahead)
 
     def _give_cgroup_ahead(self) -> None:
-        with contextlib.suppress(SandboxError):  # who waits for an attempt tries again, and hears of it
+        with contextlib.suppress(SandboxError):  # whoever waits for an attempt tries again, and gets the error
             self.give_cgroup()

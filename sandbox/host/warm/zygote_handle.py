@@ -1,7 +1,7 @@
-"""One zygote, as the runner holds it: its attempts, its inits, what it may hold, and how it is done with.
+"""One zygote as the runner holds it: its attempts, its inits, what it may hold, and how it ends.
 
-Whatever becomes of the process that forks, attempts that were forked from it go on: its zygote supervisor reaps them.
-So one that does what it should not is dismissed, which ends that process and what it left, and nothing else.
+Attempts that were forked from a zygote go on when it dies: its zygote supervisor reaps them. So a zygote that
+misbehaves is dismissed, which kills that process and what it left, and nothing else.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from sandbox.spec import Spec
 
 
 class UnfitHost(str):
-    """Why no zygote of any spec is ready, as the rest of "warming up, it …": what the host lacks."""
+    """Why no spec can have a zygote on this host, as the rest of "warming up, it …"."""
 
     __slots__ = ()
 
 
 class ZygoteHandle:
-    """One zygote, as the runner holds it.
+    """One zygote as the runner holds it.
 
     Attributes:
         spec: of its attempts, the name aside.
@@ -36,8 +36,8 @@ class ZygoteHandle:
         line: to its zygote supervisor.
         walls: around its attempts, in one line.
         gone: set when all of it is dead.
-        standbys: where its attempts are, and what stands by to be one.
-        attempts: those that are forked from it and not yet dead, by their numbers.
+        standbys: its inits, with standbys or attempts in them.
+        attempts: those forked from it that are not dead yet, by their numbers.
         fault: why it was dismissed, as the rest of "warming up, it …"; empty if it was not.
         ready: whether attempts can be forked from it.
         is_retired: whether it ends with the last of its attempts.
@@ -62,12 +62,12 @@ class ZygoteHandle:
         self.is_retired = False
 
     def retire(self) -> None:
-        """Take no more attempts; those that there are go on, then it ends."""
+        """Take no more attempts; those under way go on, then it ends."""
         self.ready, self.is_retired = False, True
         self._end_if_unused()
 
     def dismiss(self, fault: str) -> None:
-        """Kill the process that forks, and what it left beside it. Attempts go on, and it all ends with the last."""
+        """Kill the zygote's process, and what it left beside it. Attempts go on; the rest ends with the last of them."""
         if not self.fault:
             self.fault = fault
         if self._footprint is None:
@@ -77,14 +77,14 @@ class ZygoteHandle:
         self.retire()
 
     def over(self) -> None:
-        """All of it is dead, and its cgroup may serve others."""
+        """All of it is dead; its cgroup may be used by others."""
         self.ready, self._footprint = False, None
         self.standbys.close()
         self.gone.set()
 
     @property
     def bytes(self) -> int:
-        """What it can hold, its attempts aside."""
+        """The most memory that it can hold, its attempts aside."""
         return 0 if self._footprint is None else self._footprint.bytes(self.standbys.count, self.standbys.waiting)
 
     @property
@@ -99,7 +99,7 @@ class ZygoteHandle:
         self.ready = True
 
     def look(self) -> None:
-        """See whether it does what it should, and nothing else; if not, it is dismissed."""
+        """Dismiss it if it does anything but what it should."""
         if self._footprint is not None:
             held, inits = self._footprint, self.standbys
             fault = held.fault(inits.forking) or held.overwork(inits.forks) or inits.fault()
@@ -107,7 +107,7 @@ class ZygoteHandle:
                 self.dismiss(fault)
 
     def _on_inits(self, count: int) -> None:
-        """There will be so many inits. Raises `SetupError`."""
+        """Raise its limits for so many inits. Raises `SetupError`."""
         if self._footprint is not None:
             try:
                 self._footprint.make_ready_for(count)

@@ -1,13 +1,13 @@
 """The runner's side of zygotes: which specs have one, when one is started, and when it is retired.
 
-A zygote costs memory and a second import, so it is started when a spec comes up for the second time within `keep_s`;
-until it is ready, and where it turns out unfit, attempts are launched by themselves. It is retired when nothing was
+A zygote costs memory and a second import, so it is started when a spec comes up for the second time within `keep_s`.
+Until it is ready, and where it turns out unfit, attempts are launched by themselves. It is retired when nothing was
 forked from it for `keep_s`, when it is old (what a module computed at import grows stale), when others need its place,
-when its lease is another than that of the next attempt, and when its owner says that its code is not current any more.
+when the next attempt has another lease, and when the runner says that its code is not current any more.
 
-What they hold together is no more than what attempts leave free: who shares out memory says how much that is. They are
-the first to go where attempts need it, and one is started only where there is room for it. A look every few seconds
-sees that each is still nothing but itself (`footprint`).
+All zygotes together hold no more memory than attempts leave free; the runner says how much that is. They are the first
+to go when attempts need memory, and one is started only if there is room for it. Every few seconds each is checked to
+be a zygote and nothing else (`footprint`).
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from sandbox.host.warm.zygote_handle import UnfitHost, ZygoteHandle
 from sandbox.protocol.lease import Lease
 from sandbox.spec import Spec
 
-#: After this many seconds it is replaced.
+#: A zygote is replaced after this many seconds.
 _OLD_S = 600.0
 _UNFIT_REMEMBERED = 1000
-#: How often it is looked whether they are nothing but themselves.
+#: How often each is checked to be a zygote and nothing else.
 _LOOK_S = 5.0
 
 _logger = logging.getLogger(__name__)
 
 
 class ZygotePool:
-    """Those of one sandbox.
+    """The zygotes of one sandbox.
 
     Args:
-        start: starts one; returns it once attempts can be forked from it, or why none can.
-        alive: those of which anything lives, also such that warm up or that were retired.
+        start: starts a zygote; returns it once attempts can be forked from it, or why none can.
+        alive: gives all of which anything is alive, including those that warm up or were retired.
         keep_s: how long one is kept without use, in seconds; 0 for no zygotes.
         most: how many there may be at once.
 
@@ -66,11 +66,11 @@ class ZygotePool:
 
     @property
     def used_bytes(self) -> int:
-        """What those can hold that attempts run from, which therefore cannot make room."""
+        """The most that zygotes in use can hold: these cannot make room."""
         return sum(zygote.bytes for zygote in self._alive() if zygote.is_used)
 
     async def make_room(self, needed_bytes: int = 0, idle_s: float = 0.0) -> bool:
-        """Retire those idle for so long until no more than is free is held; whether so much more is free then."""
+        """Retire zygotes that were idle for `idle_s` until `needed_bytes` are free; `False` if they do not suffice."""
         limit = time.monotonic() - idle_s
         while sum(zygote.bytes for zygote in self._alive()) + needed_bytes > self.free_bytes():
             going = [zygote for zygote in self._alive() if zygote.is_retired and not zygote.is_used]
@@ -85,7 +85,7 @@ class ZygotePool:
         return True
 
     def find(self, spec: Spec, lease: Lease | None) -> ZygoteHandle | None:
-        """One to fork this attempt from, if there is; if not, one may be started for those that follow."""
+        """The zygote to fork this attempt from, if there is one; if not, one may be started for later attempts."""
         if spec.warm_up is None or self._keep_s <= 0:
             return None
         key = _key(spec)
@@ -97,7 +97,7 @@ class ZygotePool:
         return zygote
 
     async def ensure(self, spec: Spec, lease: Lease | None) -> str:
-        """Have one ready for this spec, if there can be one; why there cannot, empty if it is there.
+        """Have a zygote ready for this spec; why there cannot be one, empty if it is ready.
 
         Raises `ValueError` for a spec that does not say how to warm up.
         """
@@ -107,24 +107,24 @@ class ZygotePool:
             return "is not to be kept (keep_warm_s is 0)"
         key = _key(spec)
         if self._usable(key, lease) is None and key not in self._unfit:
-            await asyncio.wait([self._begin(key, spec, lease)])  # which is not cancelled with one who waits for it
+            await asyncio.wait([self._begin(key, spec, lease)])  # goes on if one who waits for it is cancelled
         return "" if key in self._known else self._unfit.get(key, "found no room beside others that are in use")
 
     def give_up(self, zygote: ZygoteHandle, reason: str) -> None:
-        """Fork no more from it, since an attempt could not be, nor from another for its spec."""
+        """An attempt could not be forked from it: fork no more from it, and start no other for its spec."""
         key = _key(zygote.spec)
         if self._known.get(key) is zygote:
             self._forget(key)
             self._refuse(key, zygote.spec, reason)
 
     def retire(self, is_current: Callable[[Spec], bool] = lambda _: False) -> None:
-        """Retire those whose spec is not current any more; by default all."""
+        """Retire the zygotes whose spec is not current any more; by default all."""
         for key, zygote in list(self._known.items()):
             if not is_current(zygote.spec):
                 self._forget(key)
 
     async def close(self) -> None:
-        """Retire all, and forget what is known: after the next start all may be different."""
+        """Retire all, and forget which specs are unfit: that may be different after the next start."""
         for timer in (self._sweeping, self._looking):
             if timer is not None:
                 timer.cancel()
@@ -137,7 +137,7 @@ class ZygotePool:
         self._told.clear()
 
     def _usable(self, key: Hashable, lease: Lease | None) -> ZygoteHandle | None:
-        """The one that is there, if an attempt may be forked from it; if not, it is done with."""
+        """The zygote under this key, if an attempt may be forked from it; if not, it is retired."""
         zygote = self._known.get(key)
         if zygote is None:
             return None
@@ -146,11 +146,11 @@ class ZygotePool:
             return zygote
         self._forget(key)
         if not zygote.ready and (zygote.lease is None or not zygote.lease.is_over):
-            self._refuse(key, zygote.spec, zygote.fault or "made its zygote end")  # nor does it do better the next time
+            self._refuse(key, zygote.spec, zygote.fault or "made its zygote end")  # another one would end the same way
         return None
 
     def _since_last_s(self, key: Hashable) -> float:
-        """How long ago the spec came up before this time, which is remembered."""
+        """How long ago the spec came up last; remembers this time."""
         now = time.monotonic()
         if len(self._seen) > _UNFIT_REMEMBERED:
             self._seen = {each: at for each, at in self._seen.items() if now - at < self._keep_s}
@@ -169,7 +169,7 @@ class ZygotePool:
                 if not idle:
                     return
                 self._forget(min(idle, key=lambda each: self._known[each].used_at))
-            # In the place of one that comes up more often it would soon have to make room for that.
+            # Taking the place of one that is used more often, it would soon have to give it back.
             if not await self.make_room(spec.limits.memory_bytes, idle_s=since_s):
                 return
             zygote = await self._start(spec, lease)
@@ -232,7 +232,7 @@ def _key(spec: Spec) -> Hashable:
 
 
 def _file_at(path: str) -> Hashable:
-    """Another one after something was put in its place."""
+    """Which file or folder is at `path`: different once another one was put in its place."""
     try:
         status = os.lstat(path)
     except OSError:
