@@ -1,7 +1,7 @@
 """A `Sandbox` whose methods block: it lives on an event loop in a thread of its own.
 
-When whoever waits is interrupted (Ctrl-C), what he waited for is killed and the interruption goes on its way. Closing
-is done by the thread, so that it is finished even if the wait for it is interrupted too.
+If a caller is interrupted (Ctrl-C), the run that it waited for is killed, and the interruption is raised. The thread
+does the closing, so that it is finished even if the wait for it is interrupted too.
 """
 
 from __future__ import annotations

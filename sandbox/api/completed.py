@@ -1,4 +1,4 @@
-"""The end of what `Sandbox.run` and `Sandbox.call` ran: the facts, and what they come to."""
+"""How a run of `Sandbox.run` or `Sandbox.call` ended: the facts, and the verdict on them."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ class Error:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed(Outcome):
-    """An `Outcome` with what it comes to.
+    """An `Outcome` with the verdict on it.
 
     Attributes:
         reason: why it ended.
         why: the same as one sentence.
-        value: what the function returned; `None` of a file, and unless the reason is success.
+        value: what the function returned; `None` for a file, and unless the reason is success.
         error: the exception that nobody caught.
-        output: what it wrote to stdout and stderr, as it came in.
-        stdout: of `output`.
-        stderr: of `output`.
-        is_truncated: whether it wrote more than was kept; then the text says so at its end.
+        output: what it wrote to stdout and stderr, in the order in which it arrived.
+        stdout: the part of `output` that it wrote to stdout.
+        stderr: the part of `output` that it wrote to stderr.
+        is_truncated: whether it wrote more than was kept; then the text ends by saying so.
     """
 
     reason: Reason
@@ -60,13 +60,13 @@ class Completed(Outcome):
 
 @dataclass(slots=True, kw_only=True)
 class Answer:
-    """What came over the channel.
+    """The answer that came over the channel, if one came.
 
     Attributes:
-        has_value: whether a value came.
-        value: that came.
-        error: that came instead.
-        fault: what was wrong with what came.
+        has_value: whether it is a value.
+        value: what the function returned.
+        error: what the function raised.
+        fault: what is wrong with the answer, as the rest of "it …".
     """
 
     has_value: bool = False
@@ -96,11 +96,11 @@ class Answer:
 def complete(
     outcome: Outcome, answer: Answer, output: Texts, *, is_program: bool, timed_out_s: float | None, memory_bytes: int
 ) -> Completed:
-    """All that is to be told of a process that ended as `outcome`.
+    """The verdict on a process that ended as `outcome`.
 
     Args:
         outcome: the facts.
-        answer: what it said before it was decided to kill it.
+        answer: what it sent before it was decided to kill it.
         output: what it wrote.
         is_program: whether its exit code is its answer.
         timed_out_s: its timeout, if it was killed for that.

@@ -11,7 +11,7 @@ _STEP_BYTES = 8 << 10
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """What was kept of the output, as text: of both streams as they came in, and of each."""
+    """The output that was kept, as text: both streams in the order in which they arrived, and each by itself."""
 
     both: str
     stdout: str
@@ -55,14 +55,14 @@ class Output:
         self.write("stderr", f"{line}\n".encode())
 
     def texts(self) -> Generator[None, None, Texts]:
-        """What was kept, in steps: what is no UTF-8 takes long to be written as text."""
+        """The output that was kept. In steps: to decode what is not UTF-8 takes long."""
         both = yield from self._text(self._both)
         stdout = yield from self._text(self._kept["stdout"])
         stderr = yield from self._text(self._kept["stderr"])
         return Texts(both, stdout, stderr, is_cut=self.is_dropping)
 
     def _text(self, kept: bytearray) -> Generator[None, None, str]:
-        """Marks at its end that something is missing."""
+        """As text, with a note at the end if output is missing."""
         decoder, parts = getincrementaldecoder("utf-8")(errors="backslashreplace"), list[str]()
         for start in range(0, len(kept), _STEP_BYTES):
             parts.append(decoder.decode(kept[start : start + _STEP_BYTES]))

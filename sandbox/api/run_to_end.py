@@ -1,7 +1,7 @@
 """From a launched process to its `Completed`: one request, at most one answer, its output, its timeout, its memory.
 
-The first answer that was read before it was decided to kill counts. Whatever happens here, a cancellation too, the
-process is dead and its pipes are closed when this returns.
+The first answer counts, if it was read before it was decided to kill the process. Whatever happens here, a cancellation
+too, the process is dead and its pipes are closed when this returns.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _EXIT_PATIENCE_S = 1.0
 async def run_to_end(
     confined: Confined, request: dict[str, Any], limits: Limits, *, timeout_s: float | None, output_bytes: int
 ) -> Completed:
-    """Send the request, and wait for the end.
+    """Send the request, and wait for the end of the process.
 
     Raises:
         LauncherError: the launcher died, and the process with it.

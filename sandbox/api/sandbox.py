@@ -1,11 +1,10 @@
-"""Stand-alone use: run a file or call a function confined, and get told how it ended.
+"""Stand-alone use: run a file or call a function confined, and learn how it ended.
 
     with Sandbox() as sandbox:                        async with Sandbox() as sandbox:
         outcome = sandbox.run("untrusted.py")             outcome = await sandbox.run("untrusted.py")
 
-`Sandbox` here is the one of `sandbox.host.launching`, which launches, with what is needed to run something to its end:
-the conversation of one request and at most one answer (`call_inside` is its other side), its output, its timeout and,
-where the kernel does not limit memory, a watch.
+`Sandbox` here is the one of `sandbox.host.launching`, which launches, with what it takes to run something to its end:
+a conversation of one request and at most one answer (`inner.call_inside` is the other side), the output, and a timeout.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from sandbox.api.blocking import BlockingSandbox
 
 _ENTRY = "sandbox.inner.call_inside:main"
-#: The lease ends a process whose timeout this process, stopped or busy, did not keep. It runs from the launch on.
+#: The lease ends a process whose timeout passed while this process was stopped or busy. It runs from the launch on.
 _LEASE_SLACK_S = 10.0
 _LONGEST_S = 1e9
 
@@ -80,8 +79,8 @@ class Sandbox(launching.Sandbox):
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: an option is not what it can be.
-            SandboxError: the sandbox failed, not what it runs: however that ends is told in what is returned.
+            ValueError: an option has a value that it cannot have.
+            SandboxError: the sandbox itself failed. However the program ends is told in the value that is returned.
         """
         if isinstance(arguments, str):
             raise TypeError(f"arguments is one text; pass a list: [{arguments!r}]")
@@ -120,9 +119,9 @@ class Sandbox(launching.Sandbox):
             output_bytes: how much of what it writes is kept; the rest is thrown away.
 
         Raises:
-            ValueError: the function cannot be found by a name, the arguments are not JSON, or an option is not what it
-                can be.
-            SandboxError: the sandbox failed, not what it runs: however that ends is told in what is returned.
+            ValueError: the function cannot be found by a name, the arguments are not JSON, or an option has a value
+                that it cannot have.
+            SandboxError: the sandbox itself failed. However the function ends is told in the value that is returned.
         """
         found = target.find(function)
         values.check(arguments, "arguments")
@@ -140,7 +139,7 @@ class Sandbox(launching.Sandbox):
         return await self._complete(spec, request, input, timeout_s, output_bytes)
 
     async def start(self) -> None:
-        """As `client.Sandbox`; what can be done about a level that is not to be had stands beside the error."""
+        """As `launching.Sandbox`; a note on the error says what to do about a level that is not available."""
         inside = sys.modules.get("sandbox.inner.call_inside")
         if inside is not None and inside.loading:
             raise SandboxError(

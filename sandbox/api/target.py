@@ -1,11 +1,11 @@
 """Which function to call inside, by name, and what of the host has to be seen there so that it can be imported.
 
-A function is never sent, only named; inside, its module is loaded afresh. What is shown for that is as little as can
-be: the file of a top-level module, or the whole folder of a top-level package, at the path that it has on the host.
-The folder around it is not, since secrets lie beside code.
+A function is never sent, only named; inside, its module is loaded afresh. As little as possible is shown for that: the
+file of a top-level module, or the whole folder of a top-level package, at the path that it has on the host. The folder
+around it is not shown, since secrets lie beside code.
 
-A function of the script itself (`__main__`) is found by loading the script under the name `SCRIPT`, so that what
-stands under `if __name__ == "__main__":` does not run.
+A function of the script itself (`__main__`) is found by loading the script under the name `SCRIPT`, so that the code
+under `if __name__ == "__main__":` does not run.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class Target:
     folders: tuple[str, ...] = ()
 
     def mounts(self) -> tuple[Mount, ...]:
-        """What has to be seen inside."""
+        """What has to be shown inside."""
         shown = self.folders or (() if self.file is None else (self.file,))
         return tuple(show(path) for path in shown)
 
 
 def show(path: str) -> Mount:
-    """A file or folder at the path that it has on the host, readable whoever may read it there."""
+    """A mount of a file or folder at the path that it has on the host, readable even if only its owner may read it."""
     return Mount(source=os.path.realpath(path), target=path, owned=True)
 
 

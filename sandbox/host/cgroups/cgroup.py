@@ -1,12 +1,11 @@
 """Control groups: the kernel's own limits on a whole tree, and its own count of what the tree used and was killed for.
 
-One group for each attempt, in a folder of our own (`isolane-` and a hash of the lock file's path) beside whatever
-there is: in the v1 hierarchies of memory, pids, cpu and cpuacct, or in v2 where those controllers may be used. The
-runner makes the group and keeps it; the task joins it through descriptors before it does anything, and cannot reach it
-afterwards.
+One group for each attempt, in a folder of our own (`isolane-` and a hash of the lock file's path): in the v1
+hierarchies of memory, pids, cpu and cpuacct, or in v2 where those controllers may be used. The runner makes the group
+and keeps it. The task joins it through descriptors before it does anything else, and cannot reach it afterwards.
 
-When its attempt is dead, a group is kept for another one (`cgroup_pool`). What a killed runner left is found by the
-folder's name: killed, awaited, removed.
+When its attempt is dead, a group is kept for another one (`pool`). The groups that a killed runner left are found by
+the folder's name; what is in them is killed and awaited, and they are removed.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ class Group(Protocol):
 
     #: Files of the runner to which the task writes "0", while it has one thread, in order to join.
     procs: tuple[int, ...]
-    #: Readable when it may be that the kernel killed something for memory; `kills` says whether.
+    #: Readable when the kernel may have killed something for memory; `kills` says whether it did.
     alarm: int
 
     def limit(self, limits: Limits) -> None:
-        """Hold it to other limits. Raises `OSError`."""
+        """Set other limits. Raises `OSError`."""
 
     def kills(self) -> int:
         """How many processes the kernel has killed for memory."""
@@ -42,7 +41,7 @@ class Group(Protocol):
         """The memory that is in use."""
 
     def limit_memory(self, limit_bytes: int) -> None:
-        """Have another limit on memory from now on. Raises `OSError` where more is in use."""
+        """Set another limit on memory. Raises `OSError` if more is in use."""
 
     def peak_bytes(self) -> int | None:
         """The most memory that was in use at once, `None` if this kernel does not say."""
@@ -51,13 +50,13 @@ class Group(Protocol):
         """User and system time of all that was in it, `None` if it was not counted."""
 
     def processes(self) -> int:
-        """How many processes and threads there are in it, until they are buried."""
+        """How many processes and threads are in it, those included that are dead and not reaped."""
 
     def kill(self) -> None:
-        """Let nothing more be forked in it, and kill all that there is."""
+        """Forbid further forks in it, and kill everything that is in it."""
 
     def remove(self) -> None:
-        """Have done with the group, in which nothing lives any more."""
+        """Give the group back; nothing in it may be alive."""
 
 
 class Groups(Protocol):
@@ -67,16 +66,16 @@ class Groups(Protocol):
     description: str
 
     def create(self, limits: Limits) -> Group:
-        """A group with limits, in which nothing was ever run or nothing of that shows. Raises `OSError`."""
+        """A group with limits that shows no trace of an earlier attempt. Raises `OSError`."""
 
     def sweep(self) -> None:
         """Kill and remove every group of this lock file. Raises `SetupError` if something does not die."""
 
     def close(self) -> None:
-        """Remove the groups that are kept, and the folder itself if nothing is left in it."""
+        """Remove the groups that are kept for reuse, and the folder itself if it is empty then."""
 
 
 def find(lock_file: Path) -> Groups | None:
-    """The groups that this process may make, `None` where there are none to be had."""
+    """Where this process may make groups; `None` if it may not."""
     folder = "isolane-" + hashlib.sha256(os.fsencode(lock_file.resolve())).hexdigest()[:16]
     return find_v2(folder) or find_v1(folder)

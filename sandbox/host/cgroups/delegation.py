@@ -1,17 +1,17 @@
 """Where in the one hierarchy of cgroup v2 groups may be made, and with which controllers.
 
-A cgroup hands controllers down to those below it only while no process lives in it itself, the topmost excepted. So
-where this process's own cgroup was given to it, all that lives in there moves to a leaf below it first:
+A cgroup hands controllers down to those below it only while no process is in it itself, the topmost excepted. So where
+this process's own cgroup was delegated to it, all processes in there move to a leaf below it first:
 
-    isolane.service          delegated: ours to arrange
+    isolane.service          delegated to us
     ├── isolane-runner       the runner, and what else was started with it
     └── isolane-<hash>       our folder, one for each lock file, with a group for each attempt
 
-Given to an ordinary user is every cgroup that it may write to: a unit of its own systemd, a service with
-`Delegate=yes`. Given to root, who may write to all, is what systemd marked as delegated, and a container's own top.
-Elsewhere nothing is moved, since other cgroups are somebody else's to arrange; root makes its folder at the top then.
+To an ordinary user every cgroup is delegated that it may write to: a unit of its own systemd, a service with
+`Delegate=yes`. Root may write to all, so to root only those are delegated that systemd marked so, and a container's own
+top. Elsewhere nothing is moved, since those cgroups belong to somebody else; root makes its folder at the top then.
 
-The leaf stays: it ends with the service, and the next runner in it finds itself there.
+The leaf is never removed: it ends with the service, and the next runner of that service starts in it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ WELCOME = ("cpu",)
 _LEAF = "isolane-runner"
 _MARKS = ("trusted.delegate", "user.delegate")
 
-#: What is forked meanwhile appears in the old place.
+#: Processes that are forked meanwhile appear in the old place.
 _ROUNDS = 10
 
 
 def folder_for_groups(name: str) -> tuple[Path, set[str]] | None:
-    """A folder of this name and the controllers of groups in it; `None` unless memory and pids can be had."""
+    """A folder of this name and the controllers of groups in it; `None` unless memory and pids are available."""
     for kind, _, root in files.mount_points():
         if kind == "cgroup2":
             for base in _bases(root):
@@ -42,7 +42,7 @@ def folder_for_groups(name: str) -> tuple[Path, set[str]] | None:
 
 
 def _bases(root: Path) -> list[Path]:
-    """First where we are, then the top, which is root's."""
+    """The cgroups in which the folder may be made: first our own, then the top, which is for root."""
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         if line.startswith("0::/") and "/../" not in line:
             own = root / line[len("0::/") :]
@@ -53,7 +53,7 @@ def _bases(root: Path) -> list[Path]:
 
 
 def _prepare(base: Path, folder: Path) -> set[str]:
-    """The controllers of groups in `folder`, empty if those are not enough."""
+    """Make `folder`, and enable controllers for groups in it; which, empty if they are not enough."""
     try:
         offered = {*NEEDED, *WELCOME} & _words(base / "cgroup.controllers")
         if not offered.issuperset(NEEDED):
@@ -61,7 +61,7 @@ def _prepare(base: Path, folder: Path) -> set[str]:
         folder.mkdir(exist_ok=True)
     except OSError:
         return set()
-    if not os.access(folder, os.W_OK):  # there since somebody else was here under this name
+    if not os.access(folder, os.W_OK):  # another user has made a folder of this name
         return set()
     try:
         if offered - _words(base / "cgroup.subtree_control") and _is_given(base):
@@ -78,7 +78,7 @@ def _prepare(base: Path, folder: Path) -> set[str]:
 
 
 def _is_given(base: Path) -> bool:
-    """Whether we may arrange `base`, in which we could make a folder."""
+    """Whether `base`, in which we could make a folder, is delegated to us."""
     if os.geteuid() != 0:
         return True
     if os.path.ismount(base):
@@ -108,13 +108,13 @@ def _clear(base: Path) -> None:
 
 
 def _hand_down(controller: str, parent: Path) -> bool:
-    """Have what is below `parent` limited by this controller; `False` if that cannot be."""
+    """Enable this controller for the groups below `parent`; `False` if that is not possible."""
     control = parent / "cgroup.subtree_control"
     if controller not in _words(control):
         try:
             files.write(control, f"+{controller}")
         except OSError:
-            return False  # not ours, or (EBUSY) processes live in `parent` itself
+            return False  # not ours, or (EBUSY) there are processes in `parent` itself
     return controller in _words(control)
 
 

@@ -1,4 +1,4 @@
-"""cgroup files: what both versions have in common in finding, writing and clearing away."""
+"""cgroup files: finding, writing and removing, alike in both versions."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def write(path: Path, text: str) -> None:
 
 
 def number(descriptor: int) -> int:
-    """What an open control file says that consists of one number."""
+    """The content of an open control file that holds one number."""
     return int(os.pread(descriptor, 64, 0))
 
 
 def table(descriptor: int) -> dict[bytes, int]:
-    """What an open control file says that consists of names and numbers."""
+    """The content of an open control file that holds lines "name number"."""
     lines = os.pread(descriptor, 4096, 0).splitlines()
     return {name: int(value) for name, value in map(bytes.split, lines)}
 
@@ -57,14 +57,14 @@ def sweep_folder(folder: Path) -> None:
                     "cgroup", f"{group} does not get empty: {' '.join(pids) or 'what was in it'} does not die"
                 )
             for pid in pids:
-                if pid != "0":  # of another pid namespace; to `os.kill` it is whoever is in this process's group
+                if pid != "0":  # of another pid namespace; `os.kill` would take 0 for this process's own group
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(int(pid), signal.SIGKILL)
             time.sleep(0.001)
 
 
 def kill(group: Path) -> None:
-    """Kill what is in a group in which nothing can be forked."""
+    """Kill everything in a group in which nothing can be forked."""
     if _kill_at_once(group):
         return
     for pid in _pids(group):
@@ -73,7 +73,7 @@ def kill(group: Path) -> None:
         except ProcessLookupError:
             continue
         try:
-            if pid in _pids(group):  # and so it was that process all the time
+            if pid in _pids(group):  # so the pid is still that of the same process
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         except ProcessLookupError:
             pass
@@ -82,7 +82,7 @@ def kill(group: Path) -> None:
 
 
 def _kill_at_once(group: Path) -> bool:
-    """Kill all in it, whatever they fork meanwhile; `False` in version 1, and before Linux 5.14."""
+    """Kill everything in it, also what is forked meanwhile; `False` in version 1, and before Linux 5.14."""
     try:
         write(group / "cgroup.kill", "1")
     except FileNotFoundError:
@@ -95,7 +95,7 @@ def _pids(group: Path) -> list[str]:
 
 
 def _is_removed(group: Path) -> bool:
-    """Remove it, which the kernel refuses while something in it is dying, even if that is listed no more."""
+    """Remove it; `False` while something in it is dying, even if that is not listed any more."""
     try:
         group.rmdir()
     except OSError as error:
@@ -106,7 +106,7 @@ def _is_removed(group: Path) -> bool:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a group or a folder of groups; one that is in use or gone already stays as it is."""
+    """Remove a group or a folder of groups; leave one that is in use or gone already."""
     try:
         folder.rmdir()
     except OSError:

@@ -1,12 +1,12 @@
-"""Groups that are used again, because making and removing one for each attempt is dear.
+"""Groups that are used again, because making and removing one for each attempt is expensive.
 
-The kernel takes a removed group down in the background, under a lock of the whole system, and whoever makes or joins a
-group meanwhile waits for it: milliseconds, where the calls themselves take a tenth of one. So a group whose attempt is
-dead is kept, and the next attempt gets it renewed.
+The kernel takes a removed group down in the background, under a lock of the whole system. Whoever makes or joins a
+group meanwhile waits for milliseconds, where the calls themselves take a tenth of one. So a group whose attempt is dead
+is kept, and renewed for the next attempt.
 
 Nothing of an earlier attempt may show in the verdict on a later one. Counters begin anew, a pending notice is taken
-away, and a group that cannot be made as new is removed: one in which something lives or was killed for memory, and one
-to which memory is still charged (the page cache of files that were read), since that would count against the next.
+away, and a group that cannot be renewed is removed: if something in it is alive or was killed for memory, or if memory
+is still charged to it (the page cache of files that were read), which would count against the next attempt.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sandbox.spec import Limits
 #: So many are kept while nothing runs in them.
 _IDLE_GROUPS = 32
 
-#: What the kernel's own bookkeeping leaves charged for a while.
+#: How much the kernel's own bookkeeping may leave charged for a while.
 LEFT_BEHIND_BYTES = 1 << 20
 
 
@@ -26,7 +26,7 @@ class Renewable(Protocol):
     """A group that may serve another attempt."""
 
     def renew(self, limits: Limits) -> bool:
-        """Make it as new, with these limits; `False` if that cannot be done. Raises `OSError`."""
+        """Make it as new, with these limits; `False` if that is not possible. Raises `OSError`."""
 
     def discard(self) -> None:
         """Remove it from the kernel."""
@@ -36,7 +36,7 @@ AnyGroup = TypeVar("AnyGroup", bound=Renewable)
 
 
 class Pool(Generic[AnyGroup]):
-    """The groups that no attempt has."""
+    """The groups that no attempt uses."""
 
     def __init__(self) -> None:
         self._idle: list[AnyGroup] = []
@@ -51,7 +51,7 @@ class Pool(Generic[AnyGroup]):
         return None
 
     def keep(self, group: AnyGroup) -> None:
-        """Take a group in which nothing lives any more."""
+        """Take back a group in which nothing is alive."""
         if len(self._idle) < _IDLE_GROUPS:
             self._idle.append(group)
         else:

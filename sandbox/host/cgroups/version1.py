@@ -1,7 +1,7 @@
 """cgroup v1: one hierarchy for each controller, for root and wherever root gave a folder in each to an ordinary user.
 
-Root makes its folder at the top. Who may not do that makes it below the cgroup that it is in: nothing has to move
-there first as in version 2, and limits that root set on what it gave hold for all that is below.
+Root makes its folder at the top. An ordinary user makes it below the cgroup that it is in. Nothing has to be moved
+first, as it has in version 2, and limits that root set on that cgroup hold for everything below.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _own_cgroups() -> dict[str, str]:
 
 
 def _make_folder(path: Path) -> bool:
-    """Whether it is there and ours: root may have left one of that name."""
+    """Make it; `False` if it cannot be made or is not ours: root may have left one of that name."""
     try:
         path.mkdir(exist_ok=True)
     except OSError:
@@ -80,7 +80,7 @@ class V1Groups:
             files.sweep_folder(folder)
 
     def close(self) -> None:
-        """Remove the groups that are kept, and the folder itself if nothing is left in it."""
+        """Remove the groups that are kept for reuse, and the folder itself if it is empty then."""
         self._pool.clear()
         for folder in set(self._folders.values()):
             files.remove_folder(folder)
@@ -102,13 +102,13 @@ class V1Group:
             self._memory_limits = self._open_memory_limits()
             self.limit(limits)
             self.alarm = self._arm()
-            # By `tasks` a process of one thread moves at once; by `cgroup.procs` the kernel first waits, 10 ms on an
-            # idle machine, until nobody on any processor forks.
+            # A process of one thread that writes to `tasks` moves at once. With `cgroup.procs` the kernel first waits
+            # until no processor forks, which takes 10 ms on an idle machine.
             self.procs = tuple(
                 self._keep(os.open(path / "tasks", os.O_WRONLY | os.O_CLOEXEC))
                 for path in dict.fromkeys(paths.values())
             )
-            # Open as long as the group is there: what is asked for each attempt takes longer to open than to read.
+            # Kept open: these are read for each attempt, and opening them takes longer than reading.
             self._control = self._keep(os.open(paths["memory"] / "memory.oom_control", os.O_RDONLY | os.O_CLOEXEC))
             self._used = self._keep(os.open(paths["memory"] / "memory.usage_in_bytes", os.O_RDONLY | os.O_CLOEXEC))
             self._peak = self._keep(os.open(paths["memory"] / "memory.max_usage_in_bytes", os.O_RDWR | os.O_CLOEXEC))
@@ -125,23 +125,23 @@ class V1Group:
         return descriptor
 
     def limit(self, limits: Limits) -> None:
-        """Hold it to other limits. Raises `OSError`."""
+        """Set other limits. Raises `OSError`."""
         if self._memory_bytes != limits.memory_bytes:
             self.limit_memory(limits.memory_bytes)
         if self._most_processes != limits.processes:
             self._limit_processes(limits.processes)
         if "cpu" in self._paths and (limits.cpus is not None or self._has_quota):
-            # Also where it stays the same: it forgives what the last attempt overdrew. The kernel's least is 1 ms.
+            # Also if it stays the same: that clears what the last attempt overdrew. The kernel's least is 1 ms.
             quota = -1 if limits.cpus is None else max(int(limits.cpus * _PERIOD_US), 1000)
             files.write(self._paths["cpu"] / "cpu.cfs_quota_us", str(quota))
             self._has_quota = limits.cpus is not None
 
     def limit_memory(self, limit_bytes: int) -> None:
-        """Have another limit on memory from now on. Raises `OSError` where more is in use."""
+        """Set another limit on memory. Raises `OSError` if more is in use."""
         grows = 0 < self._memory_bytes < limit_bytes
         self._memory_bytes = limit_bytes
         limit = str(limit_bytes).encode()
-        # What counts swap too is never less than memory alone, and no more than that: no swap on top of it.
+        # The limit on memory and swap together may never be below that on memory. Both are equal: no swap.
         for file in reversed(self._memory_limits) if grows else self._memory_limits:
             os.pwrite(file, limit, 0)
 
@@ -150,16 +150,16 @@ class V1Group:
         files.write(self._paths["pids"] / "pids.max", str(most))
 
     def _open_memory_limits(self) -> list[int]:
-        """Where the limit is written: of memory alone, of both together where the kernel counts swap, and of TCP.
+        """Where the limit is written: on memory, on memory and swap where the kernel counts swap, and on TCP.
 
-        What connections hold is counted for itself, and only where it has a limit.
+        What TCP connections hold is counted separately, and only if it has a limit.
         """
         names = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.kmem.tcp.limit_in_bytes")
         files = [self._paths["memory"] / name for name in names]
         return [self._keep(os.open(file, os.O_WRONLY | os.O_CLOEXEC)) for file in files if file.exists()]
 
     def _arm(self) -> int:
-        """Have the kernel signal an eventfd when the group runs out of memory, which is just before it kills."""
+        """Have the kernel signal an eventfd when the group runs out of memory, just before it kills."""
         memory = self._paths["memory"]
         alarm = self._keep(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
         control = os.open(memory / "memory.oom_control", os.O_RDONLY | os.O_CLOEXEC)
@@ -170,7 +170,7 @@ class V1Group:
         return alarm
 
     def renew(self, limits: Limits) -> bool:
-        """Make it as new, with these limits; `False` if that cannot be done."""
+        """Make it as new, with these limits; `False` if that is not possible."""
         if files.number(self._processes) or self.kills() or self.used_bytes() > LEFT_BEHIND_BYTES:
             return False
         self.clear_alarm()
@@ -204,16 +204,16 @@ class V1Group:
         return None if self._cpu is None else files.number(self._cpu) / 1e9
 
     def processes(self) -> int:
-        """How many processes and threads there are in it, until they are buried."""
+        """How many processes and threads are in it, those included that are dead and not reaped."""
         return files.number(self._processes)
 
     def kill(self) -> None:
-        """Let nothing more be forked in it, and kill all that there is."""
+        """Forbid further forks in it, and kill everything that is in it."""
         self._limit_processes(1)
         files.kill(self._paths["pids"])
 
     def remove(self) -> None:
-        """Have done with the group, in which nothing lives any more."""
+        """Give the group back; nothing in it may be alive."""
         self._pool.keep(self)
 
     def discard(self) -> None:

@@ -18,7 +18,7 @@ _PERIOD_US = 100_000
 
 
 def find_v2(folder: str) -> V2Groups | None:
-    """Our folder; `None` unless memory and pids can be had there."""
+    """Our folder; `None` unless memory and pids are available there."""
     found = folder_for_groups(folder)
     return V2Groups(*found) if found is not None else None
 
@@ -46,7 +46,7 @@ class V2Groups:
         files.sweep_folder(self._folder)
 
     def close(self) -> None:
-        """Remove the groups that are kept, and the folder itself if nothing is left in it."""
+        """Remove the groups that are kept for reuse, and the folder itself if it is empty then."""
         self._pool.clear()
         files.remove_folder(self._folder)
 
@@ -72,7 +72,7 @@ class V2Group:
             self.limit(limits)
             self.alarm = self._watch_events()
             self.procs = (self._keep(os.open(path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)),)
-            # Open as long as the group is there: what is asked for each attempt takes longer to open than to read.
+            # Kept open: these are read for each attempt, and opening them takes longer than reading.
             self._events, self._used, self._processes, self._cpu = map(
                 self._open_to_read, ("memory.events", "memory.current", "pids.current", "cpu.stat")
             )
@@ -89,44 +89,44 @@ class V2Group:
         return self._keep(os.open(self._path / name, os.O_RDONLY | os.O_CLOEXEC))
 
     def _watch_events(self) -> int:
-        """What is readable once the events of memory have changed. Not inotify: its instances of a user are few.
+        """A descriptor that is readable once `memory.events` has changed. Not inotify: a user has few instances.
 
-        The kernel says by `EPOLLPRI` that the file has changed since this descriptor of it was last read; a look at
-        the number of kills, through another one, takes no notice away.
+        The kernel reports by `EPOLLPRI` that the file has changed since it was last read through this descriptor. The
+        number of kills is read through another one, which takes no notice away.
         """
         self._notices = self._open_to_read("memory.events")
         watch = self._open.enter_context(select.epoll())
         try:
             watch.register(self._notices, select.EPOLLPRI)
         except OSError as error:
-            if error.errno != errno.ENOSPC:  # this user's watches, which attempts may have taken all of
-                raise  # without one a kill is noticed by its consequence: all of the group are dead
-        self.clear_alarm()  # that it is there counts as a change
+            if error.errno != errno.ENOSPC:  # attempts may have taken all epoll watches of this user
+                raise  # without a watch, a kill is noticed when all of the group is dead
+        self.clear_alarm()  # creating the file counts as a change
         return watch.fileno()
 
     def _open_peak(self) -> int | None:
-        """What counts the peak since it was last told to begin anew: from Linux 6.12, for each descriptor by itself."""
+        """The file of the peak; from Linux 6.12 each descriptor of it counts its own peak, and can reset it."""
         try:
             return self._keep(os.open(self._path / "memory.peak", os.O_RDWR | os.O_CLOEXEC))
         except OSError:
             return None
 
     def limit(self, limits: Limits) -> None:
-        """Hold it to other limits. Raises `OSError`."""
+        """Set other limits. Raises `OSError`."""
         if self._memory_bytes != limits.memory_bytes:
             self._write_memory_limit(limits.memory_bytes)
         if self._most_processes != limits.processes:
             self._limit_processes(limits.processes)
         if self._has_cpu and (limits.cpus is not None or self._has_quota):
-            # Also where it stays the same: it forgives what the last attempt overdrew. The kernel's least is 1 ms.
+            # Also if it stays the same: that clears what the last attempt overdrew. The kernel's least is 1 ms.
             quota = "max" if limits.cpus is None else max(int(limits.cpus * _PERIOD_US), 1000)
             files.write(self._path / "cpu.max", f"{quota} {_PERIOD_US}")
             self._has_quota = limits.cpus is not None
 
     def limit_memory(self, limit_bytes: int) -> None:
-        """Have another limit on memory from now on. Raises `OSError` where more is in use."""
+        """Set another limit on memory. Raises `OSError` if more is in use."""
         if limit_bytes < self._memory_bytes and self.used_bytes() > limit_bytes:
-            # Here the kernel would not refuse, as it does in version 1: it would kill until the rest fits.
+            # Unlike in version 1, the kernel would not refuse: it would kill until the rest fits.
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
         self._write_memory_limit(limit_bytes)
 
@@ -139,7 +139,7 @@ class V2Group:
         files.write(self._path / "pids.max", str(most))
 
     def renew(self, limits: Limits) -> bool:
-        """Make it as new, with these limits; `False` if that cannot be done, as where the peak stays for ever."""
+        """Make it as new, with these limits; `False` if that is not possible, as where the peak cannot be reset."""
         if self._peak is None and (self._path / "memory.peak").exists():
             return False
         if self.processes() or self.kills() or self.used_bytes() > LEFT_BEHIND_BYTES:
@@ -177,20 +177,20 @@ class V2Group:
         return self._cpu_time_s() - self._earlier_cpu_time_s
 
     def _cpu_time_s(self) -> float:
-        # There without the cpu controller too.
+        # `cpu.stat` is there without the cpu controller too.
         return files.table(self._cpu)[b"usage_usec"] / 1e6
 
     def processes(self) -> int:
-        """How many processes and threads there are in it, until they are buried."""
+        """How many processes and threads are in it, those included that are dead and not reaped."""
         return files.number(self._processes)
 
     def kill(self) -> None:
-        """Let nothing more be forked in it, and kill all that there is."""
+        """Forbid further forks in it, and kill everything that is in it."""
         self._limit_processes(1)
         files.kill(self._path)
 
     def remove(self) -> None:
-        """Have done with the group, in which nothing lives any more."""
+        """Give the group back; nothing in it may be alive."""
         self._pool.keep(self)
 
     def discard(self) -> None:

@@ -67,7 +67,7 @@ class ZygoteHandle:
         self._end_if_unused()
 
     def dismiss(self, fault: str) -> None:
-        """Kill the zygote's process, and what it left beside it. Attempts go on; the rest ends with the last of them."""
+        """Kill the zygote and what it left beside it. Attempts go on; the rest ends with the last of them."""
         if not self.fault:
             self.fault = fault
         if self._footprint is None:
