@@ -1,8 +1,8 @@
-"""Which walls and limits stand on this host, found out by trying each in a throwaway child, as attempts do it.
+"""Which walls and limits stand on this host: each is tried in a throwaway child, as attempts use it.
 
-A level is tried whole: a sandbox is started at it and runs an attempt that does nothing. Its walls are tried one by
-one besides, so that the report names all that is missing and not just the first step that failed. Nothing is left
-behind, and nothing on the host is changed.
+A level is tried as a whole: a sandbox is started at it and runs an attempt that does nothing. Besides, each wall is
+tried by itself, so that the report names everything that is missing, not just the first step that failed. Nothing is
+left behind, and nothing on the host is changed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Finding:
 
     Attributes:
         kind: "level", "wall" or "limit".
-        name: of it.
+        name: its name.
         stands: whether attempts get it here.
         detail: what stands, or why it does not.
         remedy: what to do about it; empty where it stands.
@@ -79,7 +79,7 @@ async def _levels() -> list[Finding]:
 
 
 def _walls() -> list[Finding]:
-    identities = identity.Identities()  # asked for out here: in a new user namespace the caller is nobody yet
+    identities = identity.Identities()  # made here: in a new user namespace the caller has no uid yet
     who = identities.of(0)
     identities.close()
     user = syscalls.CLONE_NEWUSER if who.own else 0
@@ -100,7 +100,7 @@ def _walls() -> list[Finding]:
 
 
 def _tried(name: str, flags: int, do: Callable[[], None], remedy: Callable[[], str], detail: str = "") -> Finding:
-    """Do it in a child in new namespaces; what it raises is why this does not stand."""
+    """Do it in a child in new namespaces; an exception is the reason why the wall does not stand."""
     answer, report = os.pipe2(os.O_CLOEXEC)
     try:
         try:
@@ -130,7 +130,7 @@ def _do_and_report(do: Callable[[], None], report: int) -> None:
 
 
 def _nothing() -> None:
-    """That the child was born is the answer."""
+    """Do nothing: making the child was the test."""
 
 
 def _grant_hosts() -> None:
@@ -217,7 +217,7 @@ def _limits() -> list[Finding]:
 
 
 def _dumps() -> Finding:
-    """Whether what crashes inside is dumped by a program of the host."""
+    """Whether a crash inside starts a program of the host that dumps memory."""
     with open("/proc/sys/kernel/core_pattern", encoding="utf-8", errors="replace") as file:
         to_program = file.read().startswith("|")
     if to_program and not rlimits.can_forbid_dumps():

@@ -1,8 +1,8 @@
-"""What of a network is granted: one host and port, as people write it.
+"""One granted host and port, as people write it.
 
-A host is a name or a literal address. Names are kept as DNS has them (lower case, IDNA), addresses as the kernel
-writes them, so that two spellings of one endpoint are equal. What a text could mean to one program and not to another
-is refused: "1.2", "0x7f.1" and "::ffff:1.2.3.4" are addresses in some eyes only.
+A host is a name or a literal address. Names are kept as DNS has them (lower case, IDNA), addresses as the kernel writes
+them, so that two spellings of one endpoint are equal. Ambiguous texts are refused: "1.2", "0x7f.1" and "::ffff:1.2.3.4"
+are addresses to some programs only.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 import socket
 from dataclasses import dataclass
 
-#: How many of them one attempt may be granted.
+#: How many endpoints one attempt may be granted.
 MOST = 32
 
 _EXAMPLE = '"host:port", such as "smtp.example.com:587"'
@@ -41,7 +41,7 @@ class Endpoint:
 
 
 def parse(text: object) -> Endpoint:
-    """Read "host:port". Raises `ValueError` with the rest of a sentence that began with what was to be read."""
+    """Read "host:port". Raises `ValueError`; its text is the rest of a sentence that begins with the place."""
     if not isinstance(text, str):
         raise ValueError(f"must be text, {_EXAMPLE}")  # noqa: TRY004 - one kind of error for whatever is written
     if "*" in text:
@@ -68,7 +68,7 @@ def parse(text: object) -> Endpoint:
 def parse_all(texts: tuple[str, ...]) -> tuple[Endpoint, ...]:
     """Read a whole list.
 
-    Raises `ValueError` for the first that is wrong or stands twice, to be said right behind the name of the list.
+    Raises `ValueError` for the first that is wrong or stands there twice; its text follows the name of the list.
     """
     if len(texts) > MOST:
         raise ValueError(f" may name at most {MOST} hosts and ports: got {len(texts)}")

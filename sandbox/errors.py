@@ -3,7 +3,7 @@
 SandboxError
 ├── SetupError       a step of the confinement failed; names the step and the kernel's answer
 ├── LauncherError    the launcher died or could not be started; what it had launched is dead
-└── WireError        a frame that is none: what was received cannot be read, or what was to be sent cannot be written
+└── WireError        what was received is not a frame, or what was to be sent cannot be written as one
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 import errno as numbers
 import os
 
-#: How much of a step's name, and of what stood against it, is told between processes.
+#: How much of a step's name, and of the reason why it failed, one process tells another.
 STEP_CHARS = 100
 REASON_CHARS = 1000
 
 
 def printable(text: str, most: int) -> str:
-    """So many characters of what another process said, for people: those that a terminal or a log obeys are escaped."""
+    """At most `most` characters of another process's text, with control characters escaped, for terminals and logs."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[:most])
 
 
@@ -30,8 +30,8 @@ class SetupError(SandboxError):
 
     Attributes:
         step: what was being done, such as "private root".
-        reason: what stood against it.
-        errno: the kernel's answer, where it was the kernel's.
+        reason: why it failed.
+        errno: the kernel's error number, if the kernel refused.
     """
 
     def __init__(self, step: str, reason: str, errno: int | None = None) -> None:
@@ -43,7 +43,7 @@ class SetupError(SandboxError):
 
     @classmethod
     def caused_by(cls, step: str, error: Exception) -> SetupError:
-        """The error for a step that `error` ended."""
+        """The error for a step that failed with `error`."""
         if isinstance(error, OSError):
             reason = error.strerror or os.strerror(error.errno or 0)
             where = f" ({error.filename})" if error.filename is not None else ""
@@ -51,7 +51,7 @@ class SetupError(SandboxError):
         return cls(step, f"{type(error).__name__}: {error}")
 
     def to_document(self) -> dict[str, str | int | None]:
-        """What one process tells another of it."""
+        """As JSON, for another process."""
         return {"step": self.step[:STEP_CHARS], "reason": self.reason[:REASON_CHARS], "errno": self.errno}
 
 
@@ -60,4 +60,4 @@ class LauncherError(SandboxError):
 
 
 class WireError(SandboxError):
-    """No frame: too long, cut off, not strict JSON, not an object. When received, the channel is of no more use."""
+    """Not a frame: too long, cut off, not strict JSON, not an object. A channel that received it is useless."""

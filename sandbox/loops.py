@@ -1,8 +1,8 @@
-"""The event loop of whoever serves attempts: one that they cannot use up.
+"""The event loop of a process that serves attempts: it needs nothing that attempts can use up.
 
-Watches of epoll are counted by user on the whole host, and the attempts of an ordinary user's runner have the runner's
-user: one of them can take all that there are, and then no socket can be added to an epoll of that user. `poll` keeps
-nothing in the kernel. Under root, attempts have users of their own, or no epoll (level restricted).
+The kernel counts epoll watches by user on the whole host, and the attempts of an ordinary user's runner have the
+runner's user: one of them can use them all up, and then that user can add no socket to an epoll. `poll` keeps nothing
+in the kernel. Under root, attempts have users of their own, or no epoll (level restricted).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import selectors
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """To be given to `asyncio.Runner` as `loop_factory`."""
+    """The `loop_factory` for `asyncio.Runner`."""
     if os.geteuid() == 0:
         return asyncio.new_event_loop()
     return asyncio.SelectorEventLoop(selectors.PollSelector())

@@ -1,4 +1,4 @@
-"""How a confined process ended: facts, never guesses."""
+"""How a confined process ended: facts, no guesses."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The end of one confined process; when it is there, nothing of its tree is alive.
+    """The end of one confined process; nothing of its tree is alive then.
 
     Attributes:
-        exit_code: of the process, `None` where a signal ended it or it was killed with its supervisor.
-        signal: that ended it, `None` where it exited.
-        memory_kills: how many processes of the tree the kernel killed for the memory limit; 1 where all of it was
-            killed for what was measured. Version 2 counts the one that it chose twice: it kills the whole tree with it.
-        peak_memory_bytes: of the tree where a cgroup counted it, else the most that was measured of the tree or, if
-            that is more, of the largest process; `None` if not known.
-        cpu_time_s: of the tree, user and system, without a cgroup as far as it was seen; `None` if not known.
+        exit_code: of the process, `None` if a signal ended it or it was killed with its supervisor.
+        signal: the signal that ended it, `None` if it exited.
+        memory_kills: how many processes of the tree the kernel killed for the memory limit; 1 if the watchdog killed
+            the tree. Version 2 counts the process that it chose twice, since it kills the whole tree with it.
+        peak_memory_bytes: of the tree, if a cgroup counted it; else the most that was measured of the tree or, if that
+            is more, of the largest process; `None` if not known.
+        cpu_time_s: of the tree, user and system; without a cgroup, as far as it was measured; `None` if not known.
         wall_time_s: from the launch to the end.
-        lease_over: whether it was ended because the lease that it was launched under was over.
-        complaint: what an attempt of a zygote said of its beginning; its own word, and not the sandbox's.
+        lease_over: whether it was ended because its lease was over.
+        complaint: what a warm attempt reported of its start; not to be relied on.
         walls: the level and the walls that stood, such as "full: user pid mount …; limits: cgroup-v1".
     """
 
@@ -35,7 +35,7 @@ class Outcome:
 
     @classmethod
     def unseen(cls, walls: str) -> Outcome:
-        """Of a process that is dead, and whose end nobody saw."""
+        """The outcome of a process that is dead, and whose end nobody saw."""
         return cls(
             exit_code=None,
             signal=None,

@@ -1,10 +1,10 @@
-"""A peer's share of the event loop: who says much waits for itself, and keeps nobody else waiting.
+"""A peer's share of the event loop: a peer that sends much waits, and keeps nobody else waiting.
 
-Whatever is done on the loop for one peer is done in small steps, `with share:`, and before each step its `rest` is
-awaited. That returns at once while little was done for the peer lately, as for nearly all. Those for whom much is done
-take turns, all of one loop together: one takes a step, then for as long as that took none of them does. So a flood
-holds the loop for one step at a time, all floods together for half of the time at most, and each of them as long as the
-others; what a peer sends meanwhile waits in its own socket or pipe, and it with that.
+Work on the loop for one peer is done in small steps, `with share:`, and before each step its `rest` is awaited. That
+returns at once while little was done for the peer lately, which is true of nearly all. Peers that cause much work take
+turns, all those of one loop together: one takes a step, and then none of them takes one for as long as that took. So a
+flood holds the loop for one step at a time; all floods together hold it for at most half of the time, in equal parts.
+What a peer sends meanwhile waits in its own socket or pipe.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDict
 
 
 class Share:
-    """What was done for one peer, and when more may be. Made and used on one event loop."""
+    """How much was done for one peer, and when more may be done. Made and used on one event loop."""
 
     __slots__ = ("_began", "_period_ends", "_used_s")
 
@@ -59,7 +59,7 @@ class Share:
             self._used_s = 0.0
 
     async def go_through(self, steps: Generator[None, None, T]) -> T:
-        """Take all of the steps, each when it may be taken; what they come to."""
+        """Take all of the steps, each when it may be taken; returns the generator's value."""
         while True:
             await self.rest()
             with self:

@@ -22,20 +22,20 @@ class Level(StrEnum):
     """How much of the confinement stands. Ordered: each is weaker than the one before."""
 
     FULL = "full"  # namespaces, a private root, an unprivileged uid
-    RESTRICTED = "restricted"  # no namespaces to be had
+    RESTRICTED = "restricted"  # no namespaces: Landlock and seccomp
     BASIC = "basic"  # rlimits and a process group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """A file or folder of the host that is seen inside.
+    """A file or folder of the host that is shown inside.
 
     Attributes:
-        source: absolute path on the host, to which no symbolic link leads: one may be a trap that a task has laid.
+        source: absolute path on the host, without symbolic links in it: a task could have put one there as a trap.
         target: absolute path inside.
-        writable: whether it can be written; what is written belongs to whom the runner runs as.
-        owned: whether what the runner's user owns in `source` is the task's own inside (so that private files can be
-            read); a writable mount always is.
+        writable: whether it can be written; written files belong to the runner's user.
+        owned: whether the task owns inside what the runner's user owns in `source`, so that it can read private files;
+            always so for a writable mount.
     """
 
     source: str
@@ -72,12 +72,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarmUp:
-    """What attempts may find done already: it is done once, confined, in a zygote that they are forked from.
+    """What is done once, confined, in a zygote, instead of in each attempt that is forked from it.
 
     Attributes:
-        entry: "module:function"; called with `arguments`, mostly to import what the spec's own entry would. Where it
-            returns a text that is not empty, no attempt is forked, and the text says why, after "warming up, it …".
-        arguments: for it.
+        entry: "module:function"; called with `arguments`, mostly to import what the spec's own entry would. If it
+            returns a text that is not empty, no attempt is forked; the text says why, after "warming up, it …".
+        arguments: what it is called with.
     """
 
     entry: str
@@ -93,9 +93,9 @@ class Spec:
 
     Attributes:
         entry: "module:function"; called with the `sandbox.protocol.channel.Channel` of the process.
-        mounts: what is seen of the host beside the interpreter, its packages and the system's libraries.
+        mounts: what is shown of the host beside the interpreter, its packages and the system's libraries.
         path: folders inside that are put first on `sys.path`.
-        environment: all the environment there is.
+        environment: all environment variables.
         network: `False` for none, `True` to share the host's, or a few hosts and ports ("smtp.example.com:587") to
             connect to by TCP, which takes level full.
         name: for people, in the process list and in cgroup names; letters, digits and dashes, at most 64.
@@ -125,7 +125,7 @@ class Spec:
 
     @property
     def shares_network(self) -> bool:
-        """Whether the host's network is its own."""
+        """Whether it shares the host's network."""
         return self.network is True
 
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -138,7 +138,7 @@ class Spec:
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Spec:
-        """What `to_document` gave."""
+        """The spec of a document that `to_document` returned."""
         given = dict(document)
         network = given.pop("network")
         warm_up = given.pop("warm_up")

@@ -20,24 +20,24 @@ class Attempt:
 
     Attributes:
         spec: what is to be run.
-        is_zygote: whether it is a zygote that is to be run, from which attempts are forked.
+        is_zygote: whether this is a zygote, from which attempts are forked.
         level: of the confinement.
-        identity: who it is to be on the host.
+        identity: its user on the host.
         layout: what of the host every sandbox shows.
-        owner_map: user namespace that translates owners of mounts, `None` where nothing is to translate.
+        owner_map: user namespace that translates owners of mounts, `None` if no mount needs it.
         control: socket between the supervisor and the runner.
-        channel: socket between the task and the runner, for a zygote the one between it and its zygote supervisor.
-        stdout: pipe to the runner, for a zygote nowhere.
+        channel: socket between the task and the runner; for a zygote, between it and its zygote supervisor.
+        stdout: pipe to the runner; for a zygote, /dev/null.
         stderr: as `stdout`.
         life: pipe whose other end only the launcher holds.
         lock: the lock file; held until the tree is dead.
-        lease: memory that says until when it may run, `None` where nothing limits that.
+        lease: shared memory that says until when it may run, `None` if it may run on.
         cgroups: files to write "0" to, in order to join.
-        most_files: how many descriptors are the most that it is given.
+        most_files: the most descriptors that any attempt may have open.
         scratch: folder of the host for its temporary files, below full; empty at full.
-        proc: a /proc that can be written to, once there is one.
-        trees: mounts that were opened and are not yet in their places.
-        file_rules: of Landlock, which an attempt of a zygote will be held to in its init.
+        proc: descriptor of a /proc that can be written to, once it is mounted.
+        trees: mounts that were opened and are not attached yet.
+        file_rules: the Landlock ruleset that a warm attempt will be held to in its init.
     """
 
     spec: Spec
@@ -62,7 +62,7 @@ class Attempt:
 
     @property
     def shown_in_scratch(self) -> list[str]:
-        """Targets of the mounts that stand in the folders for scratch space, without those that stand in others."""
+        """Targets of the mounts inside the folders for scratch space, without those inside another such mount."""
         found: list[str] = []
         for target in sorted(tree.target for tree in self.trees if _is_below(tree.target, rootfs.SCRATCH)):
             if not _is_below(target, found):
@@ -70,7 +70,7 @@ class Attempt:
         return found
 
     def descriptors(self) -> list[int]:
-        """All that it needs while it is being set up."""
+        """All descriptors that it needs while it is being set up."""
         held = {self.control, self.channel, self.stdout, self.stderr, self.life, self.lock, *self.cgroups}
         return [*held, *(each for each in (self.owner_map, self.lease) if each is not None)]
 

@@ -25,7 +25,7 @@ loading = False
 
 
 def main(channel: Channel) -> None:
-    """Do what the one frame asks for."""
+    """Receive the one request, and do it."""
     request = channel.receive()
     if request is None:
         return
@@ -49,7 +49,7 @@ def _provide_input(encoded: str) -> None:
 
 
 def _run(channel: Channel, script: str, arguments: list[str]) -> None:
-    """Run the file as Python runs a program, and tell what it raises as well."""
+    """Run the file as Python runs a program; report what it raises over the channel too."""
     sys.argv[:] = [script, *arguments]
     sys.path.insert(0, os.path.dirname(script))
     module = ModuleType("__main__")
@@ -104,7 +104,7 @@ def _load(request: dict[str, Any]) -> Any:
 
 
 def _load_top(name: str, file: str | None, folders: list[str]) -> None:
-    """Load it from its very place: the folder around it is not there to be searched."""
+    """Load the module from its own path: the folder around it is not shown, so it cannot be searched."""
     spec: ModuleSpec | None
     if file is None:
         spec = ModuleSpec(name, None, is_package=True)

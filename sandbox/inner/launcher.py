@@ -2,18 +2,18 @@
 
     runner ──(SOCK_SEQPACKET: one JSON message at a time, descriptors beside it)── launcher ──clone── supervisor
 
-It starts as a bare interpreter, imports what attempts need once, and waits. It never waits for an attempt: it makes a
-child, tells the runner its pid and a pidfd, and later how much it used. A launch that cannot be done is refused, and
-touches no other.
+It starts as a bare interpreter, imports what attempts need once, and waits for requests. It never waits for an attempt:
+it forks a child, sends the runner a pidfd of it, and later what it used. A launch that fails is refused, and affects no
+other.
 
-It holds the lock file until all that it launched is dead, so that whoever gets the lock knows so. When the runner dies
-or closes its end, it kills every supervisor, waits for each and ends. It looks at the socket for that, and at its
-parent when the kernel says by SIGTERM that the thread which started it has ended (the socket's other end may have been
-inherited). When it is killed itself, supervisors die by the kernel's hand and by the end of the pipe `life`.
+It holds the lock file until all that it launched is dead, so whoever gets the lock knows that. When the runner dies or
+closes its end, the launcher kills every supervisor, waits for each, and ends. It notices that by the socket, and by
+SIGTERM, which the kernel sends when the thread that started it has ended (the socket's other end may have been
+inherited). If the launcher itself is killed, the kernel kills the supervisors (parent-death signal), and the end of the
+pipe `life` tells them.
 
 Messages from the runner: first the hello (`packages`, `path`, `preload`, `prefixes`, `files`), with the lock; then
-launches.
-To the runner: `{"hello": true}`; for each launch `refused`, or `started` (with the pidfd) and later `ended`.
+launches. To the runner: `{"hello": true}`; for each launch `refused`, or `started` (with the pidfd) and later `ended`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from sandbox.protocol import messages
 from sandbox.spec import Level, Spec
 
 _HANDLED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-#: So many files that an attempt left are removed at once; where there are more, that is left to a process of its own.
+#: So many files that an attempt left are removed here; if there are more, a process of its own removes them.
 _REMOVED_AT_ONCE = 500
 
 
@@ -60,12 +60,12 @@ def main(socket_descriptor: int) -> None:
 
 
 class Launcher:
-    """The fork server; see the module."""
+    """The fork server."""
 
     def __init__(self, runner: socket.socket, lock: int, hello: dict[str, Any]) -> None:
         sys.path[:] = hello["path"]
         for name, value in hello["prefixes"].items():
-            setattr(sys, name, value)  # as the site module, which is not run here, would have set them
+            setattr(sys, name, value)  # the site module, which does not run here, would have set them
         for module in hello["preload"]:
             import_module(module)
         self._runner = runner
@@ -75,13 +75,14 @@ class Launcher:
         self._scratch = scratch.folder_of(lock)
         scratch.clear(self._scratch)
         seccomp.prepare()
-        # All attempts of a user together have no more on their way than one of them may have open, or little more.
         rlimits.forbid_dumps()
+        # So attempts of the runner's user cannot use up the descriptors that this user may have on their way in
+        # messages.
         self._most_files = min(rlimits.raise_files(), hello["files"]) // 2
         self._identities = identity.Identities()
         self._owner_maps: dict[int, int] = {}
         self._running: dict[int, int] = {}  # supervisor's pid -> id of the launch
-        self._ended: dict[int, Any] = {}  # id of the launch -> its rusage, while strays are looked for
+        self._ended: dict[int, Any] = {}  # id of the launch -> its rusage, while strays are killed
         self._adopts = False
         self._sweepers: set[int] = set()
         self._life, self._keep_alive = os.pipe2(os.O_CLOEXEC)
@@ -202,7 +203,7 @@ class Launcher:
     def _on_signal(self) -> bool:
         os.read(self._signals, 4096)
         self._reap()
-        return os.getppid() == self._parent  # a SIGTERM alone may be meant for the whole group of a draining runner
+        return os.getppid() == self._parent  # a SIGTERM alone may have been sent to the whole group of a runner
 
     def _reap(self) -> None:
         while True:
@@ -223,7 +224,7 @@ class Launcher:
             self._ended.clear()
 
     def _sweep(self, folder: str) -> None:
-        """Remove what an attempt left, which may be so much that no other is to wait for it."""
+        """Remove the files that an attempt left. They may be so many that no other attempt should wait for it."""
         if not scratch.clear(folder, _REMOVED_AT_ONCE):
             pid = syscalls.clone(0)
             if pid == 0:
@@ -235,7 +236,7 @@ class Launcher:
             self._sweepers.add(pid)
 
     def _kill_strays(self) -> bool:
-        """Kill what was adopted from supervisors that were killed; `True` if there was any, which will be reaped."""
+        """Kill the orphans of killed supervisors; `True` if there were any, which will be reaped."""
         if not self._adopts:
             return False
         strays = process_tree.descendants(os.getpid(), without={*self._running, *self._sweepers})
@@ -247,7 +248,7 @@ class Launcher:
         return bool(strays)
 
     def _tell(self, message: dict[str, Any]) -> bool:
-        """Send to the runner; `False` if it is gone, which the next look at the socket shows too."""
+        """Send to the runner; `False` if it is gone."""
         try:
             messages.send(self._runner, message)
         except OSError:

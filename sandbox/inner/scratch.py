@@ -1,11 +1,11 @@
 """Folders for temporary files where an attempt has no filesystem of its own: below level full.
 
 One for each attempt, in a folder beside the lock file, on the host and as its user. Whoever holds the lock knows that
-nothing of an earlier runner is alive, and clears away what it left. Names in such a folder are the task's: they are
-never followed, only removed, relative to the folder that they are in.
+nothing of an earlier runner is alive, and removes what it left. The task chooses the names in such a folder, so they
+are never followed, only removed, relative to the folder that they are in.
 
-So is its shape: folders may lie in each other deeper than any stack or path goes, may not be readable, and hold more
-than can be removed in a moment.
+The task also chooses the shape: folders may be nested deeper than any stack or path allows, may not be readable, and
+may hold more than can be removed in a moment.
 """
 
 from __future__ import annotations
@@ -29,10 +29,9 @@ def make(base: str, name: str) -> str:
 
 
 def clear(path: str, most: int = sys.maxsize) -> bool:
-    """Remove a folder with all that is in it, if it is there. Nothing that writes to it may be alive.
+    """Remove a folder with all that is in it, if it exists. Nothing that writes to it may be alive.
 
-    Returns whether that was done with: not, where it would take to remove more than `most`. What cannot be removed is
-    left.
+    Returns `False` if it holds more than `most`, and the rest is left. What cannot be removed is left too.
     """
     with contextlib.suppress(OSError):
         top = _open(path)
@@ -46,7 +45,7 @@ def clear(path: str, most: int = sys.maxsize) -> bool:
 
 
 def _empty(top: int, most: int) -> bool:
-    """Remove what is in an open folder: a folder deeper down is moved up to there first. Raises `OSError`."""
+    """Remove what is in an open folder; folders further down are moved up into it first. Raises `OSError`."""
     prefix = os.urandom(16).hex()  # a name that is not taken
     names = os.listdir(top)
     moved = removed = 0
@@ -85,5 +84,5 @@ def _unlink(name: str, folder: int) -> bool:
 
 
 def _open(path: str, folder: int | None = None) -> int:
-    """Open a folder. What is none raises `OSError`, and so does a symbolic link."""
+    """Open a folder. Raises `OSError` for anything else, a symbolic link too."""
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)

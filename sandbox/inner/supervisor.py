@@ -1,11 +1,11 @@
-"""The supervisor of one attempt: PID 1 of its pid namespace. Confines itself, forks the task, and takes all down.
+"""The supervisor of one attempt: PID 1 of its pid namespace. Confines itself, forks the task, takes everything down.
 
 It ends, and with it everything in its pid namespace, when the task ends, when the runner closes the control socket or
-dies, when the launcher dies, when the runner kills it, and when the lease that it was launched under is over. Signals
-from inside do not reach a PID 1 that has no handlers; here all are blocked. Below level full there is no pid namespace:
-it kills all its descendants before it ends.
+dies, when the launcher dies, when the runner kills it, and when its lease is over. Signals from inside do not reach a
+PID 1 that has no handlers; here all are blocked. Below level full there is no pid namespace: there it kills all its
+descendants before it ends.
 
-On the control socket (one message at a time, JSON): first the task's "ready" or the failed step, at the end how the
+On the control socket (one message at a time, JSON): first the task's "ready" or the failed step; at the end how the
 task ended, or that the lease is over. From the runner: `TERMINATE`.
 """
 
@@ -46,9 +46,9 @@ def supervise(attempt: Attempt, serve: Callable[[Attempt], None]) -> NoReturn:
 
 
 def run_task(attempt: Attempt) -> None:
-    """Fork the task, watch over it, and tell how it ended."""
-    # Here and nowhere else a process of the attempt is made; by `os.fork`, with all of Python's hooks, and from the
-    # main thread, because the task is to die with it.
+    """Fork the task, watch it, and report how it ended."""
+    # This is the only process that is made for the attempt: by `os.fork`, with all of Python's hooks, and in the main
+    # thread, because the task is killed when that ends.
     task = os.fork()
     if task == 0:
         become_task(attempt, TASK_STEPS)
@@ -88,7 +88,7 @@ def _watch(attempt: Attempt, task: int) -> None:
 
 
 def _reap(task: int) -> int | None:
-    """Take leave of every child that has ended; the wait status of the task once it is among them."""
+    """Reap every child that has ended; the wait status of the task if it is among them."""
     status = None
     while True:
         try:

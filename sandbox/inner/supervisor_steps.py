@@ -1,14 +1,14 @@
-"""The confinement as one ordered list of steps. Read it from the top: that is the theory of operation.
+"""The confinement as one ordered list of steps: read it from the top.
 
-The launcher makes a child in new namespaces (`namespaces.clone_flags`): the supervisor, PID 1 of its pid namespace.
-The supervisor walks through `SUPERVISOR_STEPS` and forks; its child, the task, walks through `TASK_STEPS` and only then
-runs what the spec names. A step that fails ends the attempt: it is reported as a `SetupError` with the step's name and
-the kernel's answer, and nothing of the task has run.
+The launcher makes a child in new namespaces (`namespaces.clone_flags`): the supervisor, PID 1 of its pid namespace. The
+supervisor does `SUPERVISOR_STEPS` and forks; its child, the task, does `TASK_STEPS` and only then runs what the spec
+names. A step that fails ends the attempt: it is reported as a `SetupError` with the step's name and the kernel's
+answer, and nothing of the task has run.
 
-Why this order: whatever needs privileges comes before "unprivileged user"; sources of mounts are opened while the
-host's root is there; /proc is mounted while the host's still is in view (the kernel demands it of ordinary users); a
-change of uid clears the parent-death signal, so it is set once more; the supervisor shields itself before the task
-exists. The task's half, and why it is in its order, is in `contain_task`.
+Why this order: whatever needs privileges comes before "unprivileged user". Sources of mounts are opened while the
+host's root is mounted. /proc is mounted while the host's is still visible (the kernel demands that of ordinary users).
+A change of uid clears the parent-death signal, so that is set again. The supervisor shields itself before the task
+exists. The task's half, and why it is in its order, is in `task_steps`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _adopt(_: Attempt) -> None:
 
 def _enter_user_namespace(attempt: Attempt) -> None:
     proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
-    identity.expose()  # the maps of a process that is shielded belong to root
+    identity.expose()  # the uid and gid maps of a shielded process belong to root
     namespaces.map_identity(proc, attempt.identity)
     os.close(proc)
 
@@ -168,13 +168,13 @@ SUPERVISOR_STEPS: tuple[Step, ...] = (
 
 
 def walls(attempt: Attempt) -> str:
-    """The level and every wall that stands around `attempt` once all steps are done, in one line."""
+    """In one line, the level and every wall that stands around `attempt` once all steps are done."""
     standing = []
     if full(attempt):
         standing.append(f"user pid mount{'' if attempt.spec.shares_network else ' net'} ipc uts cgroup")
         if attempt.identity.own:
             standing.append("the runner's own uid")
-    walled = dataclasses.replace(attempt, is_zygote=False)  # those around its attempts, which have a few more
+    walled = dataclasses.replace(attempt, is_zygote=False)  # the walls around a zygote's attempts, which have more
     standing += [step.wall for step in (*SUPERVISOR_STEPS, *TASK_STEPS) if step.wall and step.applies(walled)]
     if above_basic(attempt):
         standing += [why for why in (landlock.missing(), seccomp.missing()) if why]

@@ -1,8 +1,8 @@
-"""The task's own process: goes through its steps of confinement, then runs what the spec names.
+"""The task's own process: does its steps of confinement, then runs what the spec names.
 
-It leaves by `os._exit`: at the end of the entry nothing waits for threads, and no exit handler of the launcher, of
-which this process is a fork, may run. Exit codes are Python's: 0 when the entry returned, 1 with a traceback on stderr
-when it raised or could not be imported, and `SystemExit`'s own.
+It ends by `os._exit`. Nothing waits for threads after the entry has returned, and no exit handler may run of the
+launcher, of which this process is a fork. Exit codes are Python's: 0 when the entry returned, 1 with a traceback on
+stderr when it raised or could not be imported, and `SystemExit`'s own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sandbox.protocol.channel import Channel
 
 
 def become_task(attempt: Attempt, steps: Sequence[Step]) -> NoReturn:
-    """Confine the caller by `steps`, report on the control socket that it stands, and run the entry."""
+    """Confine the caller by `steps`, report "ready" on the control socket, and run the entry."""
     try:
         carry_out(steps, attempt)
     except SetupError as error:
@@ -35,15 +35,15 @@ def become_task(attempt: Attempt, steps: Sequence[Step]) -> NoReturn:
 
 
 def report_failure(control: int, error: SetupError) -> None:
-    """Tell the runner which step failed."""
+    """Report to the runner which step failed."""
     try:
         os.write(control, json.dumps(error.to_document()).encode())
     except OSError:
-        pass  # the runner is gone, and so will be this attempt
+        pass  # the runner is gone, and this attempt ends too
 
 
 def run(entry: str, channel: Channel) -> int:
-    """Call what the spec names; the exit code that follows from how that ended."""
+    """Call what the spec names; returns the exit code."""
     try:
         look_up(entry)(channel)
         code = 0

@@ -1,8 +1,8 @@
 """The second half of the confinement, in order: what the task does to itself, before anything that the spec names runs.
 
-The task joins its cgroup first, so that all it ever does is counted; the supervisor stays outside, and can do its work
-when the task's memory or processes are used up. Landlock and seccomp come last, since they deny what the other steps
-are made of; they hold the task alone, the supervisor runs nothing of it.
+The task joins its cgroup first, so that everything it does is counted. The supervisor stays outside, and can do its
+work when the task's memory or processes are used up. Landlock and seccomp come last, since they deny calls that the
+other steps make. They hold the task alone; the supervisor runs no code of it.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from sandbox.spec import Level
 
 
 def join_cgroups(attempt: Attempt) -> None:
-    """Have all that it does from here on counted."""
+    """Have everything counted that it does from here on."""
     for cgroup in attempt.cgroups:
         os.write(cgroup, b"0")
 
 
 def begin_session(_: Attempt) -> None:
-    """Be no one's but its parent's, and die with that."""
+    """Leave the launcher's session, and die with its parent."""
     os.setsid()
     process_tree.die_with_parent()
 
 
 def take_name(attempt: Attempt) -> None:
-    """Be known to people."""
+    """Show its name in the process list."""
     name = attempt.spec.name
     syscalls.set_process_name((f"zygote {name}" if attempt.is_zygote else name).encode())
 
 
 def mount_own_scratch(attempt: Attempt) -> None:
-    """Cover the folders for scratch space with its own; what is shown below them is shown again."""
+    """Mount its own scratch space over the folders for it; mounts inside these are attached again."""
     trees = [mounts.open_again(target) for target in attempt.shown_in_scratch]
     rootfs.mount_scratch(attempt.spec.limits.disk_bytes)
     for tree in trees:
@@ -49,7 +49,7 @@ def _mount_scratch_of_zygote(attempt: Attempt) -> None:
 
 def _take_descriptors(attempt: Attempt) -> None:
     null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    # Above everything that is to be overwritten first: a source may be one of the targets.
+    # First copied to higher numbers: a source may be one of the targets.
     sources = [descriptors.duplicate_above(CHANNEL_DESCRIPTOR, fd) for fd in (null, attempt.stdout, attempt.stderr)]
     channel = descriptors.duplicate_above(CHANNEL_DESCRIPTOR, attempt.channel)
     control = descriptors.duplicate_above(CHANNEL_DESCRIPTOR, attempt.control)
@@ -86,14 +86,14 @@ def _clear_environment(attempt: Attempt) -> None:
 def _set_path(attempt: Attempt) -> None:
     own = [_visible(path, attempt) for path in attempt.spec.path]
     sys.path[:0] = own
-    for path in list(sys.path_importer_cache):  # the launcher's; what is not of this attempt stays true, and is costly
+    for path in list(sys.path_importer_cache):  # the launcher's; other entries stay right, and are expensive to make
         if any(path == folder or path.startswith(folder + "/") for folder in own):
             del sys.path_importer_cache[path]
     sys.argv[:] = [attempt.spec.entry]
 
 
 def _visible(path: str, attempt: Attempt) -> str:
-    """Where `path` inside is to be found: below full there is no inside, so at the mount's source."""
+    """Where the task finds `path`: below full there is no private root, so at the mount's source."""
     if below_full(attempt):
         for mount in attempt.spec.mounts:
             if path == mount.target or path.startswith(mount.target + "/"):
@@ -103,7 +103,7 @@ def _visible(path: str, attempt: Attempt) -> str:
 
 def _reset_signals(_: Attempt) -> None:
     syscalls.set_signal_mask(0)
-    identity.expose()  # so that its own files under /proc are its own; what shields the supervisor stays
+    identity.expose()  # so that it owns its files under /proc; the supervisor stays shielded
 
 
 def _restrict_files(attempt: Attempt) -> None:
@@ -111,7 +111,7 @@ def _restrict_files(attempt: Attempt) -> None:
 
 
 def granted_files(attempt: Attempt) -> landlock.Grants:
-    """What its mounts show, for Landlock to hold it to."""
+    """What its mounts show: Landlock allows this and no more."""
     spec, layout = attempt.spec, attempt.layout
     ports = tuple(endpoint.port for endpoint in spec.endpoints())
     writable = [mount for mount in spec.mounts if mount.writable]
@@ -119,7 +119,7 @@ def granted_files(attempt: Attempt) -> landlock.Grants:
         read: tuple[str, ...] = ("/",)
         mounted: tuple[str, ...] = ()
         write = (*rootfs.SCRATCH, *(mount.target for mount in writable))
-        if attempt.is_zygote:  # a rule cannot name the scratch space that an attempt will have; its own rules do
+        if attempt.is_zygote:  # the scratch space of its attempts does not exist yet; their own rules name it
             write = ("/",)
         devices: tuple[str, ...] = ("/dev",)
     else:
@@ -140,7 +140,7 @@ def _filter_calls(attempt: Attempt) -> None:
         scoped_signals=namespaces or landlock.scopes_signals(),
     )
     seccomp.load(program)
-    if not namespaces or not attempt.cgroups:  # `selectors` was imported where epoll is; libraries ask it at each use
+    if not namespaces or not attempt.cgroups:  # epoll is refused; the launcher's `selectors` has chosen it as default
         selectors.DefaultSelector = selectors.PollSelector  # type: ignore[misc, assignment]
 
 

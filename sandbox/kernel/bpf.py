@@ -1,10 +1,10 @@
 """A small assembler for the classic BPF that seccomp runs: from a table of rules to the bytes that the kernel loads.
 
-The program looks at the architecture first, then finds the system call's number by a binary search over ranges, since
-the kernel tries a new filter on every number once, and a search of eight steps keeps that short. Where a rule depends
-on arguments, its leaf of the tree is a list of checks instead of a verdict. Arguments are compared by their low 32
-bits, which is what the kernel itself takes of those that are looked at here (of mmap's flags, all that is refused); of
-a pointer the upper half is asked about as well.
+The program checks the architecture first, then finds the system call's number by a binary search over ranges: the
+kernel runs a new filter once on every number, and a search of eight steps keeps that short. If a rule depends on
+arguments, its leaf of the tree is a list of checks instead of a verdict. Arguments are compared by their low 32 bits,
+which is all that the kernel uses of those that are checked here (of mmap's flags, all that is refused); of a pointer
+the upper half is compared as well.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ def deny(errno: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One question about an argument, and what follows if the answer is yes.
+    """One comparison of an argument, and what follows if it matches.
 
     Attributes:
         argument: which, from 0.
         values: what it is compared with.
-        then: if it is one of them.
-        mask: what of it is looked at.
-        unless: turns the question round: if it is none of them.
-        high: looks at the argument's upper 32 bits instead of the lower, as of a pointer.
+        then: the rule if it equals one of them.
+        mask: which of its bits are compared.
+        unless: inverts the comparison: `then` follows if it equals none of them.
+        high: compares the argument's upper 32 bits instead of the lower, as of a pointer.
     """
 
     argument: int
@@ -52,7 +52,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """Questions that are asked in order, and the verdict if none decides."""
+    """Comparisons that are made in order, and the verdict if none matches."""
 
     checks: tuple[Check, ...]
     otherwise: int = ALLOW

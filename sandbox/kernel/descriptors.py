@@ -1,4 +1,4 @@
-"""Descriptors: a confined process holds those that it was given, and no other."""
+"""Descriptors: a confined process holds those that it was given, and no others."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def duplicate_above(highest: int, descriptor: int) -> int:
 
 
 def open_streams() -> None:
-    """Make text streams of the caller's own: the launcher's were made for other files.
+    """Make text streams for the caller's own descriptors: the launcher's streams were made for other files.
 
-    Printing half a character (a lone surrogate) must not raise. Whole lines, since a log is made of them.
+    Printing a lone surrogate must not raise. Streams are flushed after each line, since a log is made of lines.
     """
     for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         stream = open(  # noqa: SIM115 - open as long as the process

@@ -1,13 +1,13 @@
 """Who a confined process is: an ordinary user without capabilities, to the kernel outside as well as inside.
 
-A runner that is root gives each slot a real uid of its own that nothing else on the host has. Mapping root to an
-ordinary uid inside would not do: outside it would still be root, and root's files are open to their owner even without
-capabilities. A runner that is an ordinary user stays that user outside.
+A runner that is root gives each slot a real uid that nothing else on the host has. Mapping root to an ordinary uid
+inside would not be enough: outside it would still be root, and root's files are open to their owner even without
+capabilities. If the runner is an ordinary user, its attempts are that user outside.
 
-The kernel counts much by uid (descriptors on their way, pages of pipes, inotify instances, pending signals), so slots
-of two runners must not share one. Each launcher draws a range by chance, and claims it by a lock on one byte of a file
-that only root can open; the kernel drops that with the launcher. Where there is no such file (a container without a
-writable /run), or where other containers have another one, chance alone keeps them apart: one in 65,536.
+The kernel counts much by uid (descriptors on their way, pages of pipes, inotify instances, pending signals), so two
+runners must not use the same uids. Each launcher draws a range at random, and claims it by a lock on one byte of a file
+that only root can open; the kernel drops the lock when the launcher ends. Without such a file (a container without a
+writable /run), or between containers with files of their own, two ranges are equal with a chance of one in 65,536.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from sandbox.kernel import syscalls
 
-#: Who the task is inside, at level full.
+#: The uid and gid of the task inside, at level full.
 INNER_ID = 1000
 #: From 0x70000000 to 0x7fffffff: above every range that login.defs, subuid and systemd hand out.
 FIRST_UID = 0x7000_0000
@@ -32,12 +32,12 @@ _CAP_SYS_CHROOT, _CAP_SYS_ADMIN = 18, 21
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whom a confined process is outside.
+    """The user that a confined process is on the host.
 
     Attributes:
         uid: on the host.
         gid: on the host.
-        own: whether that is the runner's own user, so that there is nothing to change to.
+        own: whether that is the runner's own user, so that it need not change.
     """
 
     uid: int
@@ -46,7 +46,7 @@ class Identity:
 
 
 class Identities:
-    """Those of the attempts that run at the same time, by their slots; no other runner gives them away meanwhile."""
+    """The identities of attempts that run at the same time, by slot; no other runner uses them meanwhile."""
 
     def __init__(self) -> None:
         self._is_root = os.geteuid() == 0
@@ -61,21 +61,21 @@ class Identities:
         return Identity(self._first_uid + slot, self._first_uid + slot, own=False)
 
     def close(self) -> None:
-        """Nobody has them any more."""
+        """Give the claimed range up."""
         if self._claim >= 0:
             os.close(self._claim)
             self._claim = -1
 
 
 def _claim_range() -> tuple[int, int]:
-    """A descriptor that claims a range as long as it is open, -1 where none can be claimed; and its first uid."""
+    """A descriptor that claims a range while it is open, -1 if none can be claimed; and the range's first uid."""
     try:
         claim = os.open(_CLAIMS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError:
         return -1, _uid_of(_draw())
     for _ in range(_DRAWS):
         number = _draw()
-        # Of the open file and not of the process: whoever is forked from it may close its copy.
+        # The lock belongs to the open file, not to the process: forked processes may close their copies.
         lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, number, 1, 0)
         try:
             fcntl.fcntl(claim, fcntl.F_OFD_SETLK, lock)
@@ -105,7 +105,7 @@ def become(identity: Identity) -> None:
 
 
 def expose() -> None:
-    """Let the caller be seen and traced by its own user; its files under /proc belong to that user then."""
+    """Let processes of the same user trace the caller; its files under /proc belong to that user then."""
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
 
 
@@ -121,7 +121,7 @@ def drop_capabilities() -> None:
 
 
 def keep_capabilities_to_enter() -> None:
-    """Give up every capability but those that it takes to enter a namespace (setns)."""
+    """Give up every capability but the two that it takes to enter a namespace (setns)."""
     syscalls.drop_bounding_capabilities()
     syscalls.set_capabilities(1 << _CAP_SYS_CHROOT | 1 << _CAP_SYS_ADMIN)
 

@@ -1,13 +1,13 @@
-"""Landlock: what a process may do to files, TCP and other processes, held against the process itself.
+"""Landlock: restricts what a process may do to files, TCP and other processes.
 
-At level full it repeats what the mounts and namespaces say, so that a hole in one of the two is none in both. At level
-restricted it is the wall: nothing of the host is seen but what the layout shows and the mounts of the spec.
+At level full it repeats what mounts and namespaces do, so that one hole in either is not enough. At level restricted it
+is the wall: of the host only the layout and the mounts of the spec can be read.
 
-A ruleset names the rights that it handles; what is handled and not granted is denied. Which rights there are depends
-on the kernel's ABI, a number that grows; a right that this kernel does not know stays unhandled.
+A ruleset names the rights that it handles; a right that is handled and not granted is denied. The kernel's ABI, a
+number that grows, tells which rights there are; rights that this kernel does not know are not handled.
 
-It does not reach everything: changing modes and owners, `stat`, `chdir`, sockets by path, UDP, other protocols on top
-of TCP. The mounts, the network namespace and seccomp do.
+It does not cover changing modes and owners, `stat`, `chdir`, sockets by path, UDP, and other protocols on top of TCP.
+The mounts, the network namespace and seccomp do.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ _ABSTRACT_SOCKETS_AND_SIGNALS = 0b11
 _FILE_RIGHTS = ((1, (1 << 13) - 1), (2, _REFER), (3, _TRUNCATE), (5, _IOCTL_DEVICE))
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
 _DEVICE = _READ_FILE | _WRITE_FILE | _READ_DIR | _TRUNCATE | _IOCTL_DEVICE
-#: Of what may be granted, what makes sense on a file; the kernel refuses the rest.
+#: The rights that exist for a file; the kernel refuses to grant others on one.
 _OF_A_FILE = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEVICE
 
 _TCP_ABI, _SCOPES_ABI, _QUIET_ABI = 4, 6, 7
-#: What older kernels lack, for reports: the least ABI and what it brought.
+#: What older kernels lack, for reports: an ABI and what it added.
 LATER_RIGHTS = (
     (3, "truncation"),
     (_TCP_ABI, "TCP"),
     (5, "device control"),
     (_SCOPES_ABI, "abstract sockets and signals"),
 )
-#: What a task is denied is its own affair: a hostile one would fill the host's audit log.
+#: Denials are not logged: a hostile task would fill the host's audit log.
 _NO_AUDIT = 0b101
 
 
@@ -50,11 +50,11 @@ class Grants:
 
     Attributes:
         read: folders and files to read and execute.
-        mounted: the same, where no symbolic link may lead to it.
-        write: folders and files to do everything with, to which no symbolic link may lead either.
+        mounted: the same, but an error if a symbolic link leads there.
+        write: folders and files with all rights; also an error if a symbolic link leads there.
         devices: folders and files to read, write and control, not to make or remove.
         tcp: whether TCP sockets may be bound and connected.
-        ports: of TCP that may be connected to, wherever they are, where `tcp` does not hold.
+        ports: TCP ports that may be connected to, at any address, if `tcp` is not set.
     """
 
     read: tuple[str, ...]
@@ -67,7 +67,7 @@ class Grants:
 
 @functools.cache
 def abi() -> int:
-    """The ABI of this kernel, 0 if there is none to be had."""
+    """The ABI of this kernel, 0 without Landlock."""
     try:
         return syscalls.landlock_abi()
     except OSError:
@@ -75,7 +75,7 @@ def abi() -> int:
 
 
 def missing() -> str:
-    """Why this wall does not stand on this host; empty if it does."""
+    """Why Landlock is not available on this host; empty if it is."""
     if abi():
         return ""
     try:
@@ -86,7 +86,7 @@ def missing() -> str:
 
 
 def scopes_signals() -> bool:
-    """Whether it keeps signals from processes that are not held to the same rules."""
+    """Whether it refuses signals to processes that are not under the same rules."""
     return abi() >= _SCOPES_ABI
 
 
@@ -96,7 +96,7 @@ def describe() -> str:
 
 
 def restrict(grants: Grants) -> None:
-    """Restrict the caller and all that it will fork, for good. Needs no_new_privs. Raises `OSError`."""
+    """Restrict the caller and everything that it forks, for good. Needs no_new_privs. Raises `OSError`."""
     rules = ruleset(grants)
     try:
         syscalls.checked(enforcing(rules)(), "landlock_restrict_self")
@@ -105,7 +105,7 @@ def restrict(grants: Grants) -> None:
 
 
 def ruleset(grants: Grants) -> int:
-    """The rules, as a descriptor; paths are those that the caller sees. Raises `OSError`."""
+    """The ruleset, as a descriptor; paths are looked up as the caller sees them. Raises `OSError`."""
     handled = _handled_on_files()
     rules = syscalls.landlock_ruleset(_attributes(handled, tcp=grants.tcp))
     try:
@@ -123,7 +123,7 @@ def ruleset(grants: Grants) -> int:
 
 
 def enforcing(rules: int) -> syscalls.Prepared:
-    """The call that holds whoever makes it, and all that it will fork, to rules, for good. Needs no_new_privs."""
+    """The call that restricts its caller, and everything that this forks, to rules, for good. Needs no_new_privs."""
     return syscalls.landlock_call(rules, _NO_AUDIT if abi() >= _QUIET_ABI else 0)
 
 
@@ -150,10 +150,10 @@ def _grant(rules: int, paths: Iterable[str], rights: int, open_place: Callable[[
         try:
             place = open_place(path)
         except FileNotFoundError:
-            continue  # nothing is granted where nothing is
+            continue  # there is nothing to grant
         try:
             syscalls.landlock_grant(rules, place, rights)
         except OSError:
-            syscalls.landlock_grant(rules, place, rights & _OF_A_FILE)  # EINVAL: it is no folder
+            syscalls.landlock_grant(rules, place, rights & _OF_A_FILE)  # EINVAL: it is a file
         finally:
             os.close(place)

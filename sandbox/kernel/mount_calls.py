@@ -68,19 +68,19 @@ def clone_mount(path: str) -> int:
 
 
 def clone_mount_at(place: int) -> int:
-    """The same of the tree at an open place."""
+    """As `clone_mount`, of the mount tree at an open descriptor."""
     flags = _OPEN_TREE_CLONE | _AT_RECURSIVE | _AT_EMPTY_PATH | os.O_CLOEXEC
     return syscall("open_tree", _SYS_OPEN_TREE, ctypes.c_int(place), b"", ctypes.c_uint(flags))
 
 
 def attach_mount_at(tree: int, place: int) -> None:
-    """Mount what was cloned at an open place."""
+    """Mount what was cloned at an open descriptor."""
     flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH
     syscall("move_mount", _SYS_MOVE_MOUNT, ctypes.c_int(tree), b"", ctypes.c_int(place), b"", ctypes.c_uint(flags))
 
 
 def attach_mount(tree: int, target: str) -> None:
-    """Mount what `clone_mount` gave."""
+    """Mount at a path what `clone_mount` returned."""
     syscall(
         f"move_mount to {target}",
         _SYS_MOVE_MOUNT,
@@ -93,7 +93,7 @@ def attach_mount(tree: int, target: str) -> None:
 
 
 def set_mount_attributes(tree: int, attributes: int, user_namespace: int | None = None) -> None:
-    """Add attributes to a detached mount tree, all of it; with a user namespace, map its owners by that."""
+    """Add attributes to all of a detached mount tree; with a user namespace, map its owners by that."""
     mapping = 0 if user_namespace is None else user_namespace
     if user_namespace is not None:
         attributes |= MOUNT_ATTR_IDMAP

@@ -1,8 +1,8 @@
-"""Bind mounts: first all sources are opened as detached trees, then, in the new root, they are put in their places.
+"""Bind mounts: first all sources are opened as detached trees, then these are attached in the new root.
 
-A source is named by its path on the host once, before the root changes, and never again; a target is resolved inside
-the new root only. So no symlink, on either side, leads from one to the other. What a spec asks for is found without
-following any: a task may have put one there, through a writable mount of a folder above.
+A source's path is looked up once, on the host, before the root changes; a target's only inside the new root. So no
+symlink leads from one to the other. For a mount of the spec no symlink is followed at all: a task may have put one
+there, through a writable mount of a folder above.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _DEVICE = mount_calls.MOUNT_ATTR_RDONLY | mount_calls.MOUNT_ATTR_NOSUID | mount_
 
 @dataclass(frozen=True, slots=True)
 class MountTree:
-    """A detached mount tree and where it is to stand."""
+    """A detached mount tree, and where it is to be attached."""
 
     descriptor: int
     target: str
@@ -31,7 +31,7 @@ class MountTree:
 
 
 def open_shown(source: str, target: str) -> MountTree:
-    """What is at `source`, read-only, with all that is mounted below it."""
+    """The tree at `source`, read-only, with everything that is mounted below it."""
     return _prepare(mount_calls.clone_mount(source), target, _SHOWN)
 
 
@@ -44,14 +44,14 @@ def open_granted(source: str, target: str, *, writable: bool, owner_map: int | N
     """A mount that the spec asks for.
 
     Args:
-        source: on the host.
-        target: inside.
+        source: path on the host.
+        target: path inside.
         writable: whether it can be written.
-        owner_map: the user namespace by which owners on disk are translated, `None` to leave them as they are. Where
-            the filesystem cannot (idmapped mounts), what is only read is shown with its owners as they are.
+        owner_map: the user namespace by which owners on disk are translated, `None` to leave them as they are. If the
+            filesystem cannot translate them (idmapped mounts), a read-only mount shows them as they are.
 
     Raises:
-        SetupError: a symbolic link leads to it; or it is to be written, and the filesystem cannot translate owners.
+        SetupError: a symbolic link leads to it; or it is writable, and the filesystem cannot translate owners.
     """
     place = _open_place(source)
     try:
@@ -72,7 +72,7 @@ def open_granted(source: str, target: str, *, writable: bool, owner_map: int | N
 
 
 def open_again(target: str) -> MountTree:
-    """What stands in its place already, to be attached there once more after something was mounted over it."""
+    """What is mounted at `target` now, to be attached there again after something was mounted over it."""
     tree = mount_calls.clone_mount(target)
     return MountTree(tree, target, stat.S_ISDIR(os.fstat(tree).st_mode), is_granted=False)
 
@@ -93,7 +93,7 @@ def _prepare(tree: int, target: str, attributes: int, *, is_granted: bool = Fals
 
 
 def attach(tree: MountTree) -> None:
-    """Put an opened tree in its place, making the place where there is none."""
+    """Attach an opened tree at its target, which is made if it does not exist."""
     if tree.is_folder:
         os.makedirs(tree.target, mode=0o755, exist_ok=True)
     else:

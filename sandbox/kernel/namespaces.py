@@ -1,4 +1,4 @@
-"""Namespaces: which are made, and what has to be said to the kernel in each before it is of use."""
+"""Namespaces: which are made, and what has to be set up in each before it can be used."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import signal
 from sandbox.kernel import syscalls
 from sandbox.kernel.identity import INNER_ID, Identity
 
-#: What the kernel counts in each user namespace and, by user, in those around it: there the runner's user has 128
+#: Limits of the user namespace. The kernel counts these also for the user outside: the runner's user has 128 inotify
 #: instances, and needs some itself.
 _QUOTAS = {"max_inotify_instances": 4, "max_inotify_watches": 1024}
 
 
 def clone_flags(identity: Identity, *, network: bool) -> int:
-    """What `syscalls.clone` makes at once. Root enters its user namespace later, when it is root no more."""
+    """The namespaces that `clone` makes. Under root the user namespace is made later, after the uid changes."""
     flags = (
         syscalls.CLONE_NEWPID
         | syscalls.CLONE_NEWNS
@@ -31,7 +31,7 @@ def clone_flags(identity: Identity, *, network: bool) -> int:
 
 
 def write_proc(proc: int, path: str, text: str) -> None:
-    """Write a file of the /proc that the descriptor `proc` is."""
+    """Write a file of the /proc that is open as `proc`."""
     file = os.open(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc)
     try:
         os.write(file, text.encode())
@@ -40,14 +40,14 @@ def write_proc(proc: int, path: str, text: str) -> None:
 
 
 def map_identity(proc: int, identity: Identity) -> None:
-    """In a new user namespace, be `INNER_ID`; no other user or group exists there."""
+    """In a new user namespace, become `INNER_ID`; no other user or group exists there."""
     write_proc(proc, "self/setgroups", "deny")
     write_proc(proc, "self/gid_map", f"{INNER_ID} {identity.gid} 1")
     write_proc(proc, "self/uid_map", f"{INNER_ID} {identity.uid} 1")
 
 
 def limit_user_namespace(proc: int) -> None:
-    """No user namespace within this one: they would give capabilities back. And few of what is counted by user."""
+    """Forbid nested user namespaces, which would give capabilities back; limit what is counted by user."""
     write_proc(proc, "sys/user/max_user_namespaces", "0")
     for name, most in _QUOTAS.items():
         with contextlib.suppress(FileNotFoundError):  # a kernel without it
@@ -55,9 +55,9 @@ def limit_user_namespace(proc: int) -> None:
 
 
 def open_owner_map(identity: Identity) -> int:
-    """A user namespace in which the runner's own ids on disk are those of `identity`, for idmapped mounts.
+    """A user namespace for idmapped mounts, in which the runner's own ids on disk are those of `identity`.
 
-    A child is born into it, written the maps of, and killed again; the descriptor keeps the namespace.
+    A child is forked into it, its maps are written, and it is killed; the descriptor keeps the namespace.
     """
     child = syscalls.clone(syscalls.CLONE_NEWUSER)
     if child == 0:

@@ -1,9 +1,9 @@
 """Parents and children: dying with the parent, and leaving no descendant behind.
 
-The kernel's parent-death signal is set, and then the parent is looked at once more, since it may have died before.
-A process in a pid namespace of its own sees no parent, so it looks at a pipe instead whose other end only the launcher
-holds. Where there is no pid namespace, a supervisor and the launcher adopt orphans (PR_SET_CHILD_SUBREAPER), so that
-no descendant can leave the tree by forking twice.
+After the parent-death signal is set, it has to be checked that the parent is alive: it may have died before. A process
+in a pid namespace of its own cannot see its parent, so it checks a pipe whose other end only the launcher holds.
+Without a pid namespace, supervisor and launcher adopt orphans (PR_SET_CHILD_SUBREAPER), so that no descendant can leave
+the tree by forking twice.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def adopt_orphans() -> None:
 
 
 def descendants(ancestor: int, *, without: Collection[int] = ()) -> list[int]:
-    """Every living descendant of a process as /proc shows it, parents first.
+    """Every living descendant of a process, by /proc, parents first.
 
-    Children of `ancestor` that are `without` are left out, with all that descends from them.
+    Children of `ancestor` that are in `without` are left out, with their descendants.
     """
     children: dict[int, list[int]] = {}
     for entry in filter(str.isdecimal, os.listdir("/proc")):
@@ -64,6 +64,6 @@ def kill_descendants() -> None:
             except ProcessLookupError:
                 pass
         try:
-            os.waitpid(-1, 0)  # blocks only while a killed child ends; what it leaves is ours in the next round
+            os.waitpid(-1, 0)  # blocks only while a killed child ends; its children are adopted for the next round
         except ChildProcessError:
             return

@@ -1,4 +1,4 @@
-"""Limits that a process carries itself (rlimits). They hold for each process; what holds for a tree is the cgroup's."""
+"""Limits on each single process (rlimits). The limits on a whole tree are those of its cgroup."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ import resource
 
 from sandbox.spec import Level, Limits
 
-#: Address space is no memory: without a cgroup it stops only what runs away faster than a watchdog looks.
+#: Address space is not memory: without a cgroup this limit stops only what grows faster than the watchdog looks.
 _DATA_SLACK_BYTES = 1 << 30
 
 #: Enough for a key that must not be swapped.
 _LOCKED_BYTES = 64 << 10
 
-#: For the links of a zygote: far more than attempts fit on a machine.
+#: Descriptors for a zygote's links to its inits: far more than attempts fit on a machine.
 _LINKS = 4096
 
-#: Signals that wait to be delivered, timers among them, and bytes of message queues: both are counted by user, who may
-#: be the runner's.
+#: Pending signals, including timers, and bytes of message queues: both are counted by user, which may be the runner's.
 _PENDING_SIGNALS = 1024
 _QUEUE_BYTES = 192 << 10
 
 
-#: Dumps to a file are off with anything this small, dumps to a program with 1 alone: with 0 they are made, by root.
+#: A limit of 1 stops dumps to a file and to a program. A limit of 0 does not stop dumps to a program, which runs as
+#: root.
 _NO_DUMP = 1
 
 
 def forbid_dumps() -> None:
-    """Have the caller and what it will fork dump no memory, even where a limit of 0 was inherited, if it may."""
+    """Stop the caller and its later children from dumping memory; an inherited limit of 0 is raised if allowed."""
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (_NO_DUMP, _NO_DUMP))
 
 
 def can_forbid_dumps() -> bool:
-    """Whether the limit that was inherited allows it: none can raise it but root."""
+    """Whether the inherited limit allows that: only root can raise it."""
     return os.geteuid() == 0 or resource.getrlimit(resource.RLIMIT_CORE)[1] != 0
 
 
 def raise_files() -> int:
-    """Let the caller have as many descriptors as it may let itself; how many that is.
+    """Raise the caller's limit on descriptors as far as it may; returns the limit.
 
-    A process may send descriptors while no more than this of its user are on their way (see `messages`).
+    A process may send descriptors while no more than this of its user are on their way (`protocol.messages`).
     """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -49,16 +49,16 @@ def raise_files() -> int:
 
 
 def apply(limits: Limits, level: Level, *, most_files: int, counted_memory: bool, is_zygote: bool = False) -> None:
-    """Limit the caller and what it will fork.
+    """Limit the caller and everything that it forks.
 
     Args:
         limits: of the attempt.
-        most_files: how many descriptors are the most that any attempt is given.
-        level: at full the user namespace makes the limit on processes the attempt's own; below it counts all of the
-            user's processes, so those that there are come on top.
+        most_files: the most descriptors that any attempt may have open.
+        level: at full the limit on processes counts in the attempt's own user namespace; below, it counts all of the
+            user's processes, so the existing ones are added.
         counted_memory: whether a cgroup limits memory already.
-        is_zygote: whether attempts are forked from it. They share its user namespace, so a cgroup limits the processes
-            of each; it holds a link to the init of each, so they limit their descriptors for themselves.
+        is_zygote: whether attempts are forked from it. These share its user namespace, so a cgroup limits the processes
+            of each. It holds a link to the init of each, so each limits its descriptors itself.
     """
     _limit(resource.RLIMIT_CORE, _NO_DUMP)
     _limit(resource.RLIMIT_MEMLOCK, _LOCKED_BYTES)
@@ -78,7 +78,7 @@ def apply(limits: Limits, level: Level, *, most_files: int, counted_memory: bool
 
 
 def of_files(most: int) -> tuple[int, int]:
-    """What to limit descriptors to."""
+    """The soft and hard limit on descriptors."""
     return _within(resource.RLIMIT_NOFILE, most)
 
 
@@ -87,7 +87,7 @@ def _limit(kind: int, value: int) -> None:
 
 
 def _within(kind: int, value: int) -> tuple[int, int]:
-    """The soft and the hard limit, of which the latter cannot grow."""
+    """The soft and hard limit; the hard one cannot be raised."""
     hard = resource.getrlimit(kind)[1]
     if hard != resource.RLIM_INFINITY:
         value = min(value, hard)

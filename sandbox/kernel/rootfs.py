@@ -1,16 +1,16 @@
-"""The private root: what of the host is seen in every sandbox, and the few files that are made for it.
+"""The private root: what of the host is shown in every sandbox, and the few files that are made for it.
 
     /usr /bin /lib …    the system's programs and libraries, read-only; symlinks where the host has symlinks
     the interpreter     its prefix and that of the virtual environment: lib, bin; site-packages on `sys.path`
-    packages            each by itself, at the host's path, so that `sys.path` of the launcher holds inside too
+    packages            each by itself, at the host's path, so that the launcher's `sys.path` is right inside too
     /etc                made: users, hosts; of the host: the linker's cache, time zone, certificates
     /dev                null, zero, full, random, urandom; /dev/shm shares the scratch space of /tmp
     /proc               fresh, read-only
     /tmp                scratch, counted and capped
 
-Never shown as a whole is a folder merely because it is on `sys.path`: a project's folder holds its store and tokens.
-Parents of what is shown are new, empty folders that all can search, whatever the host's own parents allow.
-What is found on the host is looked up once, in the launcher.
+No folder is shown as a whole merely because it is on `sys.path`: a project's folder holds its store and tokens. Parents
+of what is shown are new, empty folders that everybody can search, whatever the host's own parents allow. The host's
+folders are looked up once, in the launcher.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Layout:
 
 
 def survey(packages: Iterable[str]) -> Layout:
-    """Look up on this host what every sandbox shows, `packages` (importable names) included."""
+    """Look up what every sandbox shows of this host, including `packages` (importable names)."""
     shown = _Shown()
     links = dict(_DEV_LINKS) | {"/var/tmp": "/tmp"}
     for path in _SYSTEM:
@@ -107,13 +107,13 @@ def survey(packages: Iterable[str]) -> Layout:
 
 
 class _Shown:
-    """Paths that exist, without those that another one already brings in."""
+    """Paths that exist, without those inside another one."""
 
     def __init__(self) -> None:
         self._paths: dict[str, str] = {}  # as named -> as resolved
 
     def add(self, path: str) -> None:
-        """Show `path` by that name, and by its real one if it is reached through symlinks."""
+        """Add `path`, and its real path too if symlinks lead there."""
         if not os.path.exists(path):
             return
         real = os.path.realpath(path)
@@ -136,7 +136,7 @@ def _folder_of(package: str) -> str:
 
 
 def enter(staging: str = "/tmp") -> None:
-    """Make an empty root on top of `staging` and enter it. The host's root stays mounted on top of it, as `.`."""
+    """Make an empty root at `staging` and enter it. The host's root is still mounted on top of it, as `.`."""
     mount_calls.make_mounts_private()
     mount_calls.mount("tmpfs", staging, "tmpfs", mount_calls.MS_NOSUID | mount_calls.MS_NODEV, "mode=755,size=16m")
     os.chdir(staging)
@@ -144,13 +144,13 @@ def enter(staging: str = "/tmp") -> None:
 
 
 def leave_host() -> None:
-    """Take the host's root, on which `enter` left the caller, out of the tree."""
+    """Detach the host's root, in which `enter` left the caller."""
     mount_calls.detach(".")
     os.chdir("/")
 
 
 def make_files(layout: Layout, hosts: str, *, network: bool) -> None:
-    """Make the files and links of the new root, except those for which the host's are shown; `hosts` is /etc/hosts."""
+    """Make the files and links of the new root, except where the host's are shown; `hosts` is for /etc/hosts."""
     for folder in layout.folders:
         os.mkdir(folder, 0o755)
     for path, text in {**layout.files, "/etc/hosts": hosts}.items():
@@ -166,7 +166,7 @@ def mount_scratch(size_bytes: int) -> None:
     """Mount one filesystem of this size for /tmp and /dev/shm together."""
     inodes = max(size_bytes // _PAGE_BYTES, _LEAST_INODES)
     options = f"mode=755,size={size_bytes},nr_inodes={inodes}"
-    flags = mount_calls.MS_NOSUID | mount_calls.MS_NODEV | mount_calls.MS_NOATIME  # reading leaves no trace either
+    flags = mount_calls.MS_NOSUID | mount_calls.MS_NODEV | mount_calls.MS_NOATIME  # so that reading leaves no trace
     mount_calls.mount("tmpfs", "/tmp", "tmpfs", flags, options)
     trees = []
     for name, target in zip(("tmp", "shm"), SCRATCH, strict=True):
@@ -180,13 +180,13 @@ def mount_scratch(size_bytes: int) -> None:
 
 
 def unmount_scratch() -> None:
-    """Take away what `mount_scratch` mounted, and with it all that was written there."""
+    """Unmount what `mount_scratch` mounted, and so remove everything that was written there."""
     for target in SCRATCH:
         mount_calls.detach(target)
 
 
 def mount_proc() -> int:
-    """Mount a fresh, read-only /proc. Returns a descriptor of it that can still be written through."""
+    """Mount a fresh, read-only /proc. Returns a descriptor through which it can still be written."""
     mount_calls.mount("proc", "/proc", "proc", _PROC)
     writable = mount_calls.clone_mount("/proc")
     mount_calls.set_attributes_at("/proc", mount_calls.MOUNT_ATTR_RDONLY)
@@ -194,12 +194,12 @@ def mount_proc() -> int:
 
 
 def mount_proc_again() -> None:
-    """Mount the /proc of another pid namespace, read-only, on top of the one that is there."""
+    """Mount the /proc of a new pid namespace, read-only, over the existing one."""
     mount_calls.mount("proc", "/proc", "proc", _PROC | mount_calls.MS_RDONLY)
 
 
 def make_read_only() -> None:
-    """No more change to the root itself; what is mounted in it keeps its own rules."""
+    """Make the root itself read-only; mounts in it keep their own attributes."""
     mount_calls.set_attributes_at(
         "/", mount_calls.MOUNT_ATTR_RDONLY | mount_calls.MOUNT_ATTR_NOSUID | mount_calls.MOUNT_ATTR_NODEV
     )

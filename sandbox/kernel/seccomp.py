@@ -1,13 +1,13 @@
-"""The last wall: system calls that a task has no business with fail, however many holes the kernel has behind them.
+"""The filter of system calls, the last wall: calls that a task does not need fail, so holes behind them do not matter.
 
-Every call that is allowed has a row in the table of `calls`; whatever has none, and so all that later kernels bring,
-does not exist inside (ENOSYS). Denied is what administers a machine, what reaches into other processes, what makes
-namespaces and mounts, what is counted for the whole machine, and what is new, large and often broken. Most fail with
-EPERM. ENOSYS is for calls that libraries do without when a kernel lacks them: clone3, whose flags a filter cannot see
-(clone's it can), io_uring. Another architecture's calls (i386, x32) kill.
+Every allowed call has a row in the table of `calls`. A call without a row, and so each new one of later kernels, does
+not exist inside (ENOSYS). Denied are calls that administer the machine, reach into other processes, make namespaces and
+mounts, use what is counted for the whole machine, and those that are new, large and often broken. Most fail with EPERM.
+ENOSYS is for calls that libraries do without if a kernel lacks them: io_uring, and clone3, whose flags a filter cannot
+see (it can see clone's). Calls of another architecture (i386, x32) kill.
 
-A program is made once, in the launcher; an attempt only loads it, after everything else, since it denies the very
-calls that confinement is made of.
+The programs are made once, in the launcher. An attempt only loads one, after everything else, since it denies the calls
+that the other steps make.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ def program(
 
     Args:
         network: whether the host's network is shared.
-        namespaces: whether namespaces and mounts hold processes, network, ipc and paths; if not, this filter does.
-        counted: whether a cgroup counts memory; if not, what shows in no process is refused.
+        namespaces: whether namespaces and mounts confine processes, network, ipc and paths; if not, this filter does.
+        counted: whether a cgroup counts memory; if not, memory that shows in no process is refused.
         zygote: whether it is for a zygote, which enters the namespaces of each attempt that it forks.
-        scoped_signals: whether signals are held by something else.
+        scoped_signals: whether something else confines signals.
         machine: as `os.uname` calls it.
     """
     return _made(
@@ -86,26 +86,26 @@ def _numbered(verdicts: Mapping[str, Rule], machine: str) -> dict[int, Rule]:
 
 @functools.cache
 def entering_denied() -> bytes:
-    """The filter that closes, for an attempt, what the one of its zygote left open."""
+    """The filter that denies a warm attempt the calls that its zygote's filter allows for entering namespaces."""
     name = _MACHINES[_MACHINE]
     return assemble(_ARCHITECTURES[name], _numbered(CLOSED_FOR_ATTEMPTS, name))
 
 
 @functools.cache
 def missing() -> str:
-    """Why this wall does not stand on this host; empty if it does."""
+    """Why seccomp is not available on this host; empty if it is."""
     if _MACHINE not in _MACHINES:
         return f"no seccomp: no table of system calls for {_MACHINE}"
     try:
         with open("/proc/sys/kernel/seccomp/actions_avail", encoding="ascii") as file:
             available = file.read()
     except OSError:
-        return ""  # the load itself will tell
+        return ""  # loading the filter will tell
     return "" if "kill_process" in available else "no seccomp: the kernel's is older than 4.14"
 
 
 def prepare() -> None:
-    """Make every program that an attempt may need, so that whoever is forked from the caller finds it made."""
+    """Make every program that an attempt may need, so that processes forked from the caller have them."""
     if not missing():
         for network in (False, True):
             for counted in (False, True):
@@ -116,5 +116,5 @@ def prepare() -> None:
 
 
 def load(instructions: bytes) -> None:
-    """Hold the caller, and all that it will fork, to a filter, for good. Needs no_new_privs. Raises `OSError`."""
+    """Apply a filter to the caller and everything that it forks, for good. Needs no_new_privs. Raises `OSError`."""
     syscalls.checked(syscalls.filter_call(instructions)(), "seccomp")

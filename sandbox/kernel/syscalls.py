@@ -1,8 +1,8 @@
-"""The kernel, called through ctypes: nothing else does so but `mountcalls`. Each function is one call, raising OSError.
+"""The kernel, called through ctypes; only `mount_calls` does so too. Each function is one call, and raises `OSError`.
 
-`clone` is not `os.fork` on purpose: one call makes the child and all its namespaces, which saves a fork for each
-attempt. It skips Python's and the C library's fork hooks; that is sound only because the caller has one thread and the
-child forks again (by `os.fork`, hooks included) before any code but the sandbox's own runs.
+`clone` is used instead of `os.fork`: one call makes the child and all its namespaces, which saves a fork for each
+attempt. It skips the fork hooks of Python and of the C library. That is sound only because the caller has one thread,
+and the child forks again (by `os.fork`, with hooks) before any code but the sandbox's own runs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 
 libc = ctypes.CDLL(None, use_errno=True)
-#: Holds the GIL during the call: the child of `clone` must not have to take it back.
+#: Holds the GIL during the call, so that the child of `clone` has it.
 _libc_with_gil = ctypes.PyDLL(None, use_errno=True)
 
 IS_ARM = os.uname().machine in ("aarch64", "arm64")
@@ -27,7 +27,7 @@ _SYS_LANDLOCK_CREATE_RULESET = 444
 _SYS_LANDLOCK_ADD_RULE = 445
 _SYS_LANDLOCK_RESTRICT_SELF = 446
 
-#: A call with its arguments, all made ahead; it gives -1, with the reason in errno, where it is refused.
+#: A call whose arguments were made ahead; it returns -1, with the reason in errno, if the kernel refuses.
 Prepared = Callable[[], int]
 
 CLONE_PARENT = 0x00008000
@@ -58,13 +58,13 @@ _RESOLVE_NO_SYMLINKS = 4
 
 
 def look_up() -> None:
-    """Find what every attempt calls in the C library now, so that whoever is forked from the caller need not."""
+    """Look up the C library's functions that every attempt calls, so that processes forked from the caller need not."""
     for name in ("syscall", "prctl", "capset", "mount", "umount2", "setns", "unshare", "signalfd", "sigprocmask"):
         getattr(libc, name)
 
 
 def checked(result: int, call: str) -> int:
-    """`result`, or the error that it stands for."""
+    """`result`; raises `OSError` if it is negative."""
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{call}: {os.strerror(number)}")
@@ -82,7 +82,7 @@ def syscall(call: str, number: int, *arguments: object) -> int:
 
 
 def open_place(path: str) -> int:
-    """A descriptor (O_PATH) of what is at `path`; ELOOP if a symbolic link leads there, at whatever step of the way."""
+    """A descriptor (O_PATH) of what is at `path`; ELOOP if any part of the path is a symbolic link."""
     how = struct.pack("QQQ", os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_NO_SYMLINKS)
     directory, size = ctypes.c_int(_AT_FDCWD), ctypes.c_size_t(len(how))
     return syscall(f"openat2 {path}", _SYS_OPENAT2, directory, os.fsencode(path), how, size)
@@ -91,7 +91,7 @@ def open_place(path: str) -> int:
 def clone(namespaces: int) -> int:
     """Fork into new namespaces (`CLONE_NEW…`), as a sibling with `CLONE_PARENT`. Returns 0 in the child.
 
-    See the module for what it demands.
+    The caller has one thread, and the child forks again, for the reasons at the top of this file.
     """
     flags = ctypes.c_ulong(namespaces | signal.SIGCHLD)
     nothing = ctypes.c_void_p(None)
@@ -131,12 +131,12 @@ def drop_bounding_capabilities() -> None:
 
 
 def set_capabilities(bits: int) -> None:
-    """Have these capabilities (bits below 32), of those that the caller has, effective and permitted, and no other."""
+    """Keep only these of the caller's capabilities (bits below 32), effective and permitted."""
     checked(capabilities_call(bits)(), "capset")
 
 
 def capabilities_call(bits: int) -> Prepared:
-    """What `set_capabilities` does."""
+    """The call that `set_capabilities` makes."""
     header = struct.pack("Ii", _CAPABILITY_VERSION_3, 0)
     return prepared("capset", header, struct.pack("6I", bits, bits, 0, 0, 0, 0))
 
@@ -147,7 +147,7 @@ def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
 
 
 def set_signal_mask(mask: int) -> None:
-    """Block the signals whose bits (from 0, for signal 1) are set, and no other.
+    """Block the signals whose bits (from 0, for signal 1) are set, and no others.
 
     `signal.pthread_sigmask` makes an enum member of each signal that was blocked, which takes longer than a namespace.
     """
@@ -172,7 +172,7 @@ def timerfd_boottime() -> int:
 
 
 def set_timer(timer: int, at_ns: int) -> None:
-    """Make the descriptor readable from this instant of its clock on."""
+    """Make the timer's descriptor readable from this instant of its clock on."""
     record = struct.pack("llll", 0, 0, at_ns // 10**9, at_ns % 10**9)
     absolute = ctypes.c_int(1)
     checked(libc.timerfd_settime(ctypes.c_int(timer), absolute, record, None), "timerfd_settime")
@@ -185,7 +185,7 @@ def landlock_abi() -> int:
 
 
 def landlock_ruleset(attributes: bytes) -> int:
-    """A new ruleset that handles what `attributes` (`struct landlock_ruleset_attr`) say, as a descriptor."""
+    """A new ruleset by `attributes` (`struct landlock_ruleset_attr`), as a descriptor."""
     size, flags = ctypes.c_size_t(len(attributes)), ctypes.c_uint(0)
     return syscall("landlock_create_ruleset", _SYS_LANDLOCK_CREATE_RULESET, attributes, size, flags)
 
@@ -206,7 +206,7 @@ def _add_rule(ruleset: int, kind: int, rule: bytes) -> None:
 
 
 def landlock_call(ruleset: int, flags: int) -> Prepared:
-    """Holds the caller to a ruleset."""
+    """The call that restricts its caller to a ruleset."""
     return prepared("syscall", _SYS_LANDLOCK_RESTRICT_SELF, ruleset, flags)
 
 
@@ -215,6 +215,6 @@ class _FilterProgram(ctypes.Structure):
 
 
 def filter_call(instructions: bytes) -> Prepared:
-    """Has every further system call of the caller judged by a BPF program (`struct sock_filter`, 8 bytes each)."""
+    """The call that applies a BPF program (`struct sock_filter`, 8 bytes each) to every later system call."""
     program = _FilterProgram(len(instructions) // 8, instructions)
     return prepared("syscall", _SYS_SECCOMP, _SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(program))

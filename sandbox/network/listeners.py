@@ -1,11 +1,11 @@
 """An attempt's own network, where single hosts are granted to it.
 
-Its network namespace has nothing but loopback. There each granted name gets an address of its own (127.64.0.1 and on,
-by /etc/hosts), and each granted literal address is added as it is; on every granted host and port listens a socket that
-is made here, by trusted code with capabilities, and given to the runner's side, whose relay accepts on it and connects
-to the real host (`relay`). The task connects as it always would: same name, same port, so TLS holds too.
+Its network namespace has nothing but loopback. Each granted name gets an address of its own there (127.64.0.1 and on,
+by /etc/hosts), and each granted literal address is added as it is. For every granted host and port a listening socket
+is made here, by trusted code with capabilities, and given to the runner. Its relay accepts on the socket and connects
+to the real host (`relay`). The task connects as it would anywhere: same name, same port, so TLS works too.
 
-`open_listeners` and `hand_out` work on whatever network namespace the caller is in.
+`open_listeners` and `hand_out` work in the network namespace of the caller.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sandbox.protocol import messages
 
 _HOSTS = "127.0.0.1 localhost\n::1 localhost\n"
 _BACKLOG = 64
-#: Of the relay's end of a connection, in each direction.
+#: The kernel's buffer for the relay's end of a connection, in each direction.
 _BUFFER_BYTES = 128 << 10
 
 _LOOPBACK = 1  # its index, in every new namespace
@@ -36,14 +36,14 @@ _IFA_F_NODAD = 2
 
 
 def hosts_file(endpoints: Iterable[Endpoint]) -> str:
-    """The text of /etc/hosts that leads each granted name to its own address, and nowhere else."""
+    """The text of /etc/hosts, which gives each granted name its address."""
     addresses = _addresses(endpoints)
     own = "".join(f"{addresses[host]} {host}\n" for host in addresses if addresses[host] != host)
     return own if "localhost" in addresses else _HOSTS + own
 
 
 def open_listeners(endpoints: Sequence[Endpoint]) -> list[socket.socket]:
-    """Bring loopback up, with the addresses of `endpoints`, and listen on each; in their order.
+    """Bring loopback up, with the addresses of `endpoints`; returns a listener on each, in their order.
 
     Needs the capabilities to administer the caller's network namespace, and to bind ports below 1024 there.
     Raises `SetupError`.
@@ -67,7 +67,7 @@ def open_listeners(endpoints: Sequence[Endpoint]) -> list[socket.socket]:
 
 
 def hand_out(control: int, listeners: Sequence[socket.socket]) -> None:
-    """Give the listeners away, in one message on a control socket, and close them here."""
+    """Send the listeners to the runner, in one message on a control socket, and close them here."""
     message = b'{"listening":true}'
     with socket.socket(fileno=os.dup(control)) as runner, contextlib.ExitStack() as opened:
         for listener in listeners:
@@ -76,7 +76,7 @@ def hand_out(control: int, listeners: Sequence[socket.socket]) -> None:
 
 
 def _addresses(endpoints: Iterable[Endpoint]) -> dict[str, str]:
-    """Each host's address in the namespace: its own if it is one."""
+    """Each host's address in the namespace; a literal address is its own."""
     endpoints = tuple(endpoints)
     literal = {endpoint.host: endpoint.host for endpoint in endpoints if endpoint.family}
     free = (address for number in range(1, 255) if (address := f"127.64.0.{number}") not in literal)

@@ -2,17 +2,17 @@
 
     task ── loopback of its namespace ── listener, accepted here ── the host's network ── the granted host
 
-One for each runner, begun with the first attempt that needs it, in a process of its own so that no flood that goes
-through it takes the runner's time. It holds no secret and no capability, and reads nothing of what it passes on.
+One for each runner, started with the first attempt that needs it. It is a process of its own, so that a flood through
+it takes none of the runner's time. It holds no secret and no capability, and does not look at what it passes on.
 
-For each attempt the runner sends the listeners that were made in the attempt's namespace, and one end of a socket pair:
-on that the relay tells, for the attempt's log, which host it could not connect to and why; at its end the attempt is
-over, and with it all of its connections. When the runner goes, so does the relay.
+For each attempt the runner sends the listeners that were made in the attempt's namespace, and one end of a socket pair.
+On that the relay reports, for the attempt's log, which host it could not connect to and why. When the runner closes it,
+all connections of the attempt end. When the runner ends, so does the relay.
 
-Nothing is read before what was read is written, so each connection holds one piece in each direction, and a slow reader
-slows its writer. After every piece it is the others' turn. The end of one direction is passed on (half-close); an error
-resets both sides. Names are looked up at every connect, since that is when they are meant; a few at a time for each
-attempt, so that a name server that is silent about the names of one delays no other, and each once at a time.
+Nothing more is read before the last piece is written, so each connection holds one piece in each direction, and a slow
+reader slows its writer. After every piece the other connections get their turn. The end of one direction is passed on
+(half-close); an error resets both sides. Names are looked up at every connect, so that they are current: a few at a
+time for each attempt, so that a silent name server for the names of one delays no other, and each name once at a time.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _CONNECT_PATIENCE_S = 10.0  # for each address of a host
 _PAUSE_S = 0.1
 _PIECE_BYTES = 64 << 10
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends a reset
-#: What the kernel holds of a far host's bytes, on either way, before that host is made to wait.
+#: How many bytes to and from a far host the kernel holds before the sender has to wait.
 _WINDOW_BYTES = 1 << 20
 _UNSENT_BYTES = 128 << 10
 _TCP_NOTSENT_LOWAT = 25
@@ -119,7 +119,7 @@ class _Attempt:
         while True:
             try:
                 near, _ = await loop.sock_accept(listener)
-            except OSError as error:  # it was reset before, or there are too many open files
+            except OSError as error:  # it was reset already, or there are too many open files
                 self._tell(f"network: a connection to {to} could not be accepted: {error.strerror}")
                 await asyncio.sleep(_PAUSE_S)
                 continue
@@ -185,7 +185,7 @@ class _Attempt:
         raise failure
 
     async def _find(self, to: Endpoint) -> list[_Address]:
-        """Its addresses, by a lookup that is under way if there is one. Raises `OSError`."""
+        """Its addresses; joins a lookup that is under way. Raises `OSError`."""
         if to not in self._lookups:
             self._lookups[to] = asyncio.create_task(self._look_up(to))
         return await asyncio.shield(self._lookups[to])
@@ -199,7 +199,7 @@ class _Attempt:
         return [(family, address) for family, _, _, _, address in found]
 
     def _tell(self, line: str) -> None:
-        """Tell the runner, once: a task that tries again and again fills no log."""
+        """Report a line to the runner, once, so that a task that tries again and again does not fill its log."""
         if line not in self._told:
             self._told.add(line)
             with contextlib.suppress(OSError):
@@ -222,10 +222,10 @@ async def _pass_on(source: socket.socket, target: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     while piece := await loop.sock_recv(source, _PIECE_BYTES):
         await loop.sock_sendall(target, piece)
-        await asyncio.sleep(0)  # neither of the two waits where there is something to do
+        await asyncio.sleep(0)  # the two calls above do not yield if they need not wait
     target.shutdown(socket.SHUT_WR)
 
 
 def _reset(connection: socket.socket) -> None:
-    """Have its end be a reset rather than the end of what was sent."""
+    """Have the connection end by a reset, so that the other side does not take it for a normal end."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

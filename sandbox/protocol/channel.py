@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from _thread import allocate_lock  # whoever has imported `threading` pays for that at every fork
+from _thread import allocate_lock  # importing `threading` makes every later fork more expensive
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +13,7 @@ _CHUNK_BYTES = 64 << 10
 
 
 class Channel:
-    """Frames to and from whoever launched this process. Threads may share it; what each sends stays whole."""
+    """Frames to and from whoever launched this process. Threads may share it; frames are sent whole."""
 
     def __init__(self, stream: socket.socket) -> None:
         self._stream = stream

@@ -1,9 +1,9 @@
-"""What is said on a control socket about one attempt, read as strictly as a frame. Pure: bytes in, values out.
+"""The messages on a control socket about one attempt, read as strictly as frames. Pure: bytes in, values out.
 
-The supervisor says it, and the task before it runs anything of the spec; but a process in which code of users was
-imported may get to speak there as well. So a message is one of four, exactly: here are the listeners of its network,
-the confinement stands, a step of it failed, or how the task ended. Anything else is a `WireError`, and whoever said it
-cannot be trusted to watch the task.
+The supervisor sends them, and the task before it runs anything of the spec; but a process that has imported code of
+users may get to send there as well. So a message is exactly one of four: the listeners of the network, the confinement
+stands, a step of it failed, or how the task ended. Anything else is a `WireError`, and its sender is not trusted to
+watch the task.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from sandbox.errors import REASON_CHARS, STEP_CHARS, SandboxError, SetupError, WireError, printable
 
-#: Asks the supervisor to send SIGTERM to the task; all that is ever said to it.
+#: Asks the supervisor to send SIGTERM to the task; the only message to it.
 TERMINATE = b"terminate"
-#: The longest message; what was longer arrives cut, and so is no JSON.
+#: The longest message; a longer one arrives cut, and so is not JSON.
 MESSAGE_BYTES = 16 << 10
 
 
@@ -26,7 +26,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """Listeners for the endpoints that it was granted come beside the message."""
+    """The listeners of the granted endpoints come with this message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,12 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The end of a launch, everything of which is dead, as it is told by those that can be relied on.
+    """The end of a launch, everything of which is dead, as trusted processes report it.
 
     Attributes:
-        cpu_time_s: user and system time of its first process and those that this one waited for.
-        peak_bytes: of the largest process.
-        report: how its task ended, where that is not told on its control socket.
+        cpu_time_s: user and system time of its first process and of those that this one reaped.
+        peak_bytes: peak memory of the largest process.
+        report: how its task ended, if that is not reported on its control socket.
         error: why there is no outcome, unless it is known how the task ended.
     """
 
@@ -56,7 +56,7 @@ class End:
 
 
 def read(data: bytes) -> Listening | Standing | SetupError | Ended:
-    """What one message says. Raises `WireError` for what is none."""
+    """Read one message. Raises `WireError`."""
     try:
         message = json.loads(data)
     except (ValueError, RecursionError) as error:

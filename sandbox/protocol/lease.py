@@ -1,14 +1,15 @@
-"""A lease: confined processes that end when nobody has said for a while that they may go on.
+"""A lease: confined processes end when their holder has not extended it for a while.
 
     holder ──extend──► one number in shared memory ◄──reads── supervisors
 
 The number is the instant until which attempts launched under the lease may run, by CLOCK_BOOTTIME, which goes on while
-the machine sleeps and which nobody can set. Extending costs one write however many attempts there are, and no message.
-Each supervisor sleeps until the end that it read, looks again, and takes its tree down if the end has come: also while
-the holder is stopped, starved or cut off. A lease that is over stays over, so whatever was launched under it is dead
-or dies before anything of the task runs; who goes on takes a new lease.
+the machine sleeps and which nobody can set. Extending takes one write for any number of attempts, and no message. Each
+supervisor sleeps until the end that it read, looks again, and takes its tree down if the end has come: also while the
+holder is stopped, starved or cut off. A lease that is over stays over. Whatever was launched under it is dead, or dies
+before anything of the task runs; a holder that goes on takes a new lease.
 
-The task never sees it: the supervisor maps the memory, read-only, after it has forked the task.
+The task never sees it: the supervisor maps the memory, read-only, after it has forked the task. Why leases are made
+like this is told in the README beside this file.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _BYTES = 8
 
 
 def boot_clock_ns() -> int:
-    """Nanoseconds since this machine's start, those included in which it slept."""
+    """Nanoseconds since this machine's start, including the time in which it slept."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
@@ -42,7 +43,7 @@ class Lease:
         memory = os.memfd_create("isolane-lease", os.MFD_CLOEXEC)
         try:
             os.ftruncate(memory, _BYTES)
-            # One aligned store: no supervisor ever reads half of an old and half of a new end.
+            # Written by one aligned store: no supervisor ever reads half of an old and half of a new end.
             self._end = memoryview(mmap.mmap(memory, _BYTES)).cast("Q")
             self._end[0] = until_ns
             self.descriptor = os.open(f"/proc/self/fd/{memory}", os.O_RDONLY | os.O_CLOEXEC)
@@ -72,7 +73,7 @@ class Watch:
     """The supervisor's side.
 
     Attributes:
-        timer: a descriptor that is readable when the end as it was last read has come: then ask `is_over`.
+        timer: a descriptor that is readable once the end that was last read has come; then call `is_over`.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -81,7 +82,7 @@ class Watch:
         self.is_over()
 
     def is_over(self) -> bool:
-        """Whether the end has come; if not, the timer is set to it anew."""
+        """Whether the end has come; if not, the timer is set to the end as it is now."""
         until_ns = self._end[0]
         if boot_clock_ns() >= until_ns:
             return True

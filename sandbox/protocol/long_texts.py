@@ -1,8 +1,8 @@
 """Takes the long texts out of a JSON text, so that what is left can be cut at its commas.
 
-`pieces` cuts a text at its commas and parses piece by piece. That is not enough where there are none: one text of many
-megabytes is one piece, and so are a million brackets. So long texts are taken out first, read a part at a time, and put
-back into the piece that they came from; and what has no comma for long is refused.
+`pieces` cuts a text at its commas and parses piece by piece. That is not enough if there are no commas: one string of
+many megabytes is one piece, and so are a million brackets. So long strings are taken out first, read a part at a time,
+and put back into the piece that they came from. A text with no comma for long is refused.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from sandbox.protocol.pieces import ITEMS, OUTSIDE, TEXT
 
 Parse = Callable[[bytes], Any]
 
-#: How much is looked at in one step; a text that is longer is long.
+#: How much is read in one step; a string that is longer counts as long.
 _STEP_BYTES = 32 << 10
-#: How far it may be from one comma outside of texts to the next, without the long texts in between.
+#: How far one comma outside of strings may be from the next, not counting long strings in between.
 _PIECE_BYTES = 256 << 10
-#: The inside of a text, as far as escapes are whole; the two halves of a character are one.
+#: The inside of a string, up to an escape that is cut off; the two halves of a surrogate pair count as one escape.
 _INSIDE = re.compile(rb'(?>(?:[^"\\]++|\\u[dD][89abAB]..\\u....|\\u(?![dD][89abAB])....|\\[^u])*)', re.DOTALL)
 
 
 def without_long_texts(
     body: bytes, parse: Parse, *, most_values: int = sys.maxsize, longest_text: int = sys.maxsize
 ) -> Generator[None, None, tuple[bytes, Parse]]:
-    """The text with a word in the place of each long text, and what parses a piece of it and puts them back.
+    """The text with a word in the place of each long string, and a parser of its pieces that puts the strings back.
 
     Args:
         body: JSON.
@@ -37,7 +37,7 @@ def without_long_texts(
         longest_text: how many characters one of its texts may have.
 
     Raises:
-        ValueError: it is more than that, or is seen to be no JSON already.
+        ValueError: it is more than that, or turns out not to be JSON.
     """
     rest, texts = yield from _taken_out(body, parse, most_values, longest_text)
     word = next(iter(texts), "").rpartition(":")[0].encode()
@@ -60,7 +60,7 @@ def _taken_out(
         passed = window[: _end_of(OUTSIDE, window)]
         if passed:
             bare = TEXT.sub(b"", passed)
-            # What is nested takes longer than what stands in it, in every later step as well.
+            # A container takes longer than the values in it, in every later step as well.
             values += bare.count(b",") + 2 * (bare.count(b"[") + bare.count(b"{"))
             if values > most_values:
                 raise ValueError(f"it holds more than {most_values} values; a list or an object counts as three")
@@ -104,7 +104,7 @@ def _end_of(pattern: re.Pattern[bytes], text: bytes) -> int:
 
 
 def _end_of_characters(text: bytes) -> int:
-    """Where the last character of UTF-8 begins that may go on behind the end, or the end."""
+    """Where the last UTF-8 character begins if it may go on beyond the end; else the end."""
     end = len(text)
     while end and text[end - 1] & 0xC0 == 0x80:
         end -= 1

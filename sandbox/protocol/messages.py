@@ -1,10 +1,10 @@
-"""Messages between the runner and the processes that launch for it: one JSON object at a time, descriptors beside it.
+"""Messages between the runner and the processes that launch for it: one JSON object at a time, with descriptors.
 
 The sockets are SOCK_SEQPACKET, so a message arrives whole or not at all.
 
-The kernel counts the descriptors that are on their way in messages by user, and where these are more than the sender
-may have open, it takes no more of them (ETOOMANYREFS). Attempts of the same user may have sent them, so that says "not
-now": who can wait sends again for a while, since they are fewer once an attempt has ended.
+The kernel counts the descriptors that a user has on their way in messages. If these are more than the sender may have
+open, it refuses further ones (ETOOMANYREFS). Attempts of the same user may have sent them, so this means "not now": a
+sender that can wait tries again for a while, since there are fewer once an attempt has ended.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import Any
 
-#: Of a message that asks the launcher for something, and of every other. To receive one of more than 128 KB takes ten
-#: times as long, whatever it has: the C library maps memory for it.
+#: The most bytes of a launch, and of every other message. Receiving into a buffer of more than 128 KB takes ten times
+#: as long, whatever the message has: the C library maps memory for it.
 MESSAGE_LIMIT = 160 << 10
 SHORT_LIMIT = 64 << 10
 MOST_DESCRIPTORS = 64
@@ -53,7 +53,7 @@ def send_bytes(peer: socket.socket, data: bytes, descriptors: Sequence[int] = ()
 
 
 def send_at_once(peer: socket.socket, data: bytes, descriptors: Sequence[int]) -> None:
-    """The same without waiting. Raises `CrowdedError` while too many descriptors are on their way, else `OSError`."""
+    """Send these bytes without waiting. Raises `CrowdedError` while too many descriptors are on their way."""
     try:
         socket.send_fds(peer, [data], list(descriptors))
     except OSError as error:
@@ -63,26 +63,26 @@ def send_at_once(peer: socket.socket, data: bytes, descriptors: Sequence[int]) -
 
 
 class CrowdedError(OSError):
-    """Nobody's end: too many descriptors of this user are on their way. Send again later."""
+    """Too many descriptors of this user are on their way. Both ends are still usable: send again later."""
 
 
 def take_no_descriptors(peer: socket.socket) -> None:
-    """Have the kernel refuse those who send descriptors to `peer`, from Linux 6.16 on.
+    """Have the kernel refuse descriptors that are sent to `peer`, from Linux 6.16 on.
 
-    Nobody has to receive one to be the last who has it, and so to close it: that frees all that it holds, and of a TCP
-    connection it may wait for the other side.
+    A process that is sent a descriptor may be the last to hold it, even if it never receives it. Closing it then frees
+    everything behind it, and with a TCP connection may wait for the other side.
     """
     with contextlib.suppress(OSError):  # an older kernel
         peer.setsockopt(socket.SOL_SOCKET, _SO_PASSRIGHTS, 0)
 
 
 def tell_senders(peer: socket.socket) -> None:
-    """Have the kernel say of each message that comes which process sent it; then use `receive_from`."""
+    """Have the kernel attach the sender's pid to each message; then use `receive_from`."""
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
 
 
 def receive_from(peer: socket.socket) -> tuple[bytes, list[int], int]:
-    """What came, empty at the end, with its descriptors and the pid of its sender, 0 if this process does not see it.
+    """One message, empty at the end; its descriptors; and its sender's pid, 0 if this process cannot see that.
 
     Raises `OSError`.
     """
@@ -101,7 +101,7 @@ def receive(peer: socket.socket, most_bytes: int = SHORT_LIMIT) -> tuple[Message
     try:
         data, descriptors, _, _ = socket.recv_fds(peer, most_bytes, MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
     except ConnectionError:
-        # It ended without having read all, which is told once; what it sent is there still.
+        # It ended with messages unread, which is reported once; what it sent can still be received.
         return receive(peer, most_bytes)
     return (parse(data), descriptors) if data else None
 

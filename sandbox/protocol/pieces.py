@@ -1,11 +1,11 @@
-"""Reads a long JSON text piece by piece, so that whoever reads one can do something else in between.
+"""Reads a long JSON text piece by piece, so that its reader can do something else in between.
 
-The parser of the standard library is fast, and nothing else of this process runs until it is through: a text of many
+The parser of the standard library is fast, but nothing else in this process runs until it has finished: a text of many
 megabytes keeps an event loop, and every other thread, waiting for seconds. So a long text is cut at commas into pieces
-of `PIECE_BYTES` about, and each is parsed by itself, within the brackets that are open where it begins, closed where it
-ends. What comes of it is joined to what came before. Both `read` and `check` are generators: each step is a piece.
+of about `PIECE_BYTES`. Each is parsed by itself, with the brackets that are open where it begins and closed where it
+ends, and its value is joined to that of the pieces before. `read` and `check` are generators: each step is a piece.
 
-Strictness is that of `wire`: what the pieces come to is what the whole text is, or it is refused.
+It is as strict as `wire`: the pieces give exactly the value of the whole text, or the text is refused.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from sandbox.protocol.wire import PIECE_BYTES
 _TEXT = rb'"(?>(?:[^"\\]++|\\.)*)"'
 #: One text.
 TEXT = re.compile(_TEXT, re.DOTALL)
-#: What ends outside of texts, and what ends inside of one that began before.
+#: Bytes that begin and end outside of texts; bytes that begin inside of one.
 OUTSIDE = re.compile(rb'(?>(?:[^"]++|' + _TEXT + rb")*)", re.DOTALL)
 _INSIDE = re.compile(rb'(?>(?:[^"\\]++|\\.)*)', re.DOTALL)
-#: As many items as there are, each with its comma; what begins outside of texts.
+#: As many items as there are, each with its comma; begins outside of texts.
 ITEMS = re.compile(rb'(?>(?:(?>(?:[^",]++|' + _TEXT + rb")*),)*)", re.DOTALL)
 _SEPARATORS = b"[]{},"
 _ALL_BUT_SEPARATORS = bytes(set(range(256)) - set(_SEPARATORS))
 _BLANKS = b" \t\n\r"
 _CLOSED_BY = {ord("["): b"]", ord("{"): b"}"}
-#: Keys where a piece begins and where it ends inside a container. Nobody who writes a text knows them.
+#: Keys that mark where a piece begins and ends inside a container. Random, so that no text contains them.
 _INNER, _MARK = os.urandom(16).hex(), os.urandom(16).hex()
 
 Parse = Callable[[bytes], Any]
 
 
 def count_values(text: bytes) -> int:
-    """How many values a JSON text holds, keys not counted; a little more where it is none."""
+    """How many values a JSON text holds, keys not counted; a little more if it is not JSON."""
     return sum(map(TEXT.sub(b"", text).count, (b",", b"[", b"{"))) + 1
 
 
 def check(text: bytes, parse: Parse, *, depth: int) -> Generator[None, None, None]:
-    """Make sure, piece by piece, that it is one value.
+    """Check, piece by piece, that the text is one value.
 
     Args:
         text: JSON.
@@ -51,7 +51,7 @@ def check(text: bytes, parse: Parse, *, depth: int) -> Generator[None, None, Non
         depth: how many containers may stand inside each other.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not.
     """
     for _ in _Cutter(text, depth).values(parse):
         yield
@@ -70,7 +70,7 @@ def read(
         most_containers: how many of them may be arrays and objects.
 
     Raises:
-        ValueError: it is none, or more than that; or one of its objects has a key twice, at an unlucky place.
+        ValueError: it is not JSON, or more than that; or one of its objects has a key twice, at an unlucky place.
     """
     cutter = _Cutter(text, depth)
     whole: Any = None
@@ -96,12 +96,12 @@ def read(
 
 
 class _Cutter:
-    """Cuts a text, and keeps count.
+    """Cuts a text, and counts its values.
 
     Attributes:
         counted: values so far, about.
-        containers: of those.
-        open: the brackets that are open after the piece.
+        containers: how many of these are arrays and objects.
+        open: the brackets that are open after the last piece.
         kept: how many of those were open before it.
     """
 
@@ -112,7 +112,7 @@ class _Cutter:
         self.kept = 0
 
     def values(self, parse: Parse) -> Generator[Any, None, None]:
-        """What each piece comes to, with the containers around it."""
+        """The value of each piece, with the containers around it."""
         begin, end = 0, len(self._text)
         while begin < end or not begin:
             cut = self._cut(begin)
@@ -128,7 +128,7 @@ class _Cutter:
             begin = cut
 
     def _cut(self, begin: int) -> int:
-        """Where the piece ends: behind a comma, or with the text."""
+        """Where the piece ends: after a comma, or with the text."""
         text, at, end, is_inside = self._text, begin, len(self._text), False
         while at < end:
             window = text[at : at + PIECE_BYTES]
@@ -148,7 +148,7 @@ class _Cutter:
         return end
 
     def _refuse_stray_comma(self, piece: bytes, *, is_first: bool, is_last: bool) -> None:
-        """The brackets that are put around a piece must not make sense of what makes none."""
+        """The brackets that are put around a piece must not turn wrong JSON into right one."""
         content = piece.strip(_BLANKS)
         if (not is_first and content[:1] in b"]}") or (not is_last and content[-1:] in b"[{"):
             raise ValueError("a comma stands where none may")
@@ -168,11 +168,11 @@ class _Cutter:
         if self.kept < 0 or closed != _closers(before[self.kept :]) or opened.strip(b"[{"):
             raise ValueError("its brackets do not match")
         self.open = before[: self.kept] + opened
-        if len(before) + len(opened) + rounds > self._depth:  # perhaps: so all of it together
+        if len(before) + len(opened) + rounds > self._depth:  # it may be too deep, so count exactly
             self._reduce(before + brackets + _closers(self.open))
 
     def _reduce(self, brackets: bytes) -> tuple[bytes, int]:
-        """The brackets without those that close each other, and how deep these were. Refuses more than the depth."""
+        """The brackets without pairs that match, and how deep those were nested. Refuses what is nested too deeply."""
         rounds = 0
         while b"[]" in brackets or b"{}" in brackets:
             brackets, rounds = brackets.replace(b"[]", b"").replace(b"{}", b""), rounds + 1
@@ -186,13 +186,13 @@ def _closers(opened: bytes) -> bytes:
 
 
 def _opened(before: bytes) -> bytes:
-    """What stands before a piece: the containers that are open there, each within the one before it."""
+    """What is put before a piece: the containers that are open there, each within the one before it."""
     inner = [b"[" if bracket == ord("[") else b'{"%b":' % _INNER.encode() for bracket in before[:-1]]
     return b"".join(inner) + before[-1:]
 
 
 def _closed(after: bytes) -> bytes:
-    """What stands behind it: a mark in the innermost container, and the ends of all."""
+    """What is put after a piece: a mark in the innermost container, and the ends of all."""
     if not after:
         return b""
     mark = b',"%b"' if after[-1:] == b"[" else b',"%b":0'
@@ -200,7 +200,7 @@ def _closed(after: bytes) -> bytes:
 
 
 def _last(container: Any) -> Any:
-    """The element that came last; a container, if the text's objects have each key once."""
+    """The last element; it is a container, if the text's objects have each key once."""
     if container and isinstance(container, dict):
         return next(reversed(container.values()))
     if container and isinstance(container, list):
@@ -209,7 +209,7 @@ def _last(container: Any) -> Any:
 
 
 def _unmark(container: Any) -> None:
-    """Take the mark away. Where it is not, an earlier key of an object stood again, and was taken for the last."""
+    """Remove the mark. If it is not there, an object had an earlier key again, and that was taken for the last."""
     if isinstance(container, list) and container[-1:] == [_MARK]:
         container.pop()
     elif not (isinstance(container, dict) and container.pop(_MARK, None) == 0):
@@ -217,7 +217,7 @@ def _unmark(container: Any) -> None:
 
 
 def _join(container: Any, part: Any, *, is_innermost: bool) -> Any:
-    """Add what a piece brought to a container that was open before; what it brought to the one inside, if there is."""
+    """Add the values of a piece to a container that was open before; returns the values for the container inside it."""
     inside: Any = None
     if isinstance(container, dict):
         if not is_innermost:

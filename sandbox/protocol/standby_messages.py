@@ -1,15 +1,15 @@
-"""What an init, its zygote and its standby say to each other, and the runner to a standby: bytes of a fixed form.
+"""The messages between an init, its zygote and its standby, and of the runner to a standby: bytes of a fixed form.
 
-Every page that is written to after a fork has to be copied, on both sides of it, so as little as can be is done there.
+After a fork, every page that is written to has to be copied, on both sides, so reading a message must do little.
 
     init ──"namespaces", with the namespaces that standbys enter and the rules for their files──► zygote
     init ──"fork", with the standby's control socket and ipc namespace──► zygote ──exit: how the standby ended──► init
     standby ──"standing"──► init, which then gives the near end of the control socket to the runner
     runner ──"group", with the files by which processes join the attempt's cgroup──► init
-    runner ──"yours", with what else will be the attempt's own──► standby
+    runner ──"yours", with the channel and pipes of the attempt──► standby
     runner ──the name of the attempt that it is now──► standby
 
-An init trusts nothing of what it hears.
+An init trusts nothing that a zygote or a standby sends.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ANCILLARY_BYTES = socket.CMSG_SPACE(MOST_DESCRIPTORS * 4)
 
 
 class Exit(NamedTuple):
-    """How a standby ended, as far as the zygote tells."""
+    """How a standby ended, as far as the zygote reports it."""
 
     exit_code: int | None = None
     signal: int | None = None
@@ -45,7 +45,7 @@ class Exit(NamedTuple):
 
 
 def give_namespaces(link: socket.socket, given: Sequence[int]) -> None:
-    """Tell the zygote what the next standbys enter: namespaces, and with Landlock the rules that they are held to."""
+    """Give the zygote the namespaces that the next standbys enter and, with Landlock, the ruleset for their files."""
     send_bytes(link, NAMESPACES, given)
 
 
@@ -55,11 +55,11 @@ def ask_for_fork(link: socket.socket, given: Sequence[int]) -> None:
 
 
 def asked(link: socket.socket) -> tuple[bytes, list[int]]:
-    """What the init asks for, empty when it has ended, and what it gives for that."""
+    """What the init asks for, empty when it has ended, and the descriptors for that."""
     try:
         return _receive(link, len(NAMESPACES))
     except ConnectionError:
-        return b"", []  # it ended without having heard all
+        return b"", []  # it ended with messages unread
 
 
 def tell_exit(link: socket.socket, status: int, cpu_time_s: float, peak_bytes: int) -> None:
@@ -73,7 +73,7 @@ def tell_not_forked(link: socket.socket) -> None:
 
 
 def hear_exit(link: socket.socket) -> Exit:
-    """What the zygote tells of a standby's end."""
+    """Receive how a standby ended."""
     told, given = _receive(link, 2 * _EXIT.size)
     for descriptor in given:  # it has none to give
         os.close(descriptor)
@@ -81,7 +81,7 @@ def hear_exit(link: socket.socket) -> Exit:
 
 
 def read_exit(told: bytes) -> Exit:
-    """The same of these bytes; nothing is known where they are not what a zygote says."""
+    """How a standby ended, by the bytes that the zygote sent; unknown if they are malformed."""
     if len(told) != _EXIT.size:
         return Exit()
     status, cpu_us, peak_bytes = _EXIT.unpack(told)
@@ -93,17 +93,17 @@ def read_exit(told: bytes) -> Exit:
 
 
 def give_group(send: Callable[[bytes, Sequence[int]], None], procs: Sequence[int]) -> None:
-    """Give the init what its next standby joins its cgroup by. Raises what `send` raises."""
+    """Give the init the files by which its next standby joins its cgroup. Raises what `send` raises."""
     send(_GROUP, procs)
 
 
 def take_group(line: socket.socket) -> list[int]:
-    """Wait for that; nothing if no attempt will come."""
+    """Wait for the files of `give_group`; none if no attempt will come."""
     return _receive(line, len(_GROUP))[1]
 
 
 def hand_over(control: socket.socket, given: Sequence[int]) -> None:
-    """Give the standby what will be the attempt's own.
+    """Give the standby the channel and pipes of the attempt.
 
     Raises `ConnectionError` if it is dead, and `CrowdedError`.
     """
@@ -111,7 +111,7 @@ def hand_over(control: socket.socket, given: Sequence[int]) -> None:
 
 
 def take_over(control: socket.socket) -> list[int]:
-    """Wait for what will be the attempt's own; nothing if no attempt will come."""
+    """Wait for the channel and pipes of the attempt; none if no attempt will come."""
     return _receive(control, len(_YOURS))[1]
 
 
@@ -126,7 +126,7 @@ def await_call(control: socket.socket) -> bytes:
 
 
 def _receive(peer: socket.socket, most: int) -> tuple[bytes, list[int]]:
-    """As `socket.recv_fds`, which looks at more objects on the way."""
+    """As `socket.recv_fds`, which uses more objects."""
     data, ancillary, _, _ = peer.recvmsg(most, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
     return data, memoryview(ancillary[0][2]).cast("i").tolist() if ancillary else []
 
@@ -135,4 +135,4 @@ def _tell(link: socket.socket, what: bytes) -> None:
     try:
         link.send(what)
     except OSError:
-        pass  # the init has ended, and is not interested
+        pass  # the init has ended

@@ -1,7 +1,7 @@
-"""Which values JSON carries there and back exactly; of all others, where in the value they sit.
+"""Which values JSON carries there and back exactly. A value that it cannot carry is refused with its place.
 
-Tuples become arrays, and subclasses of plain types what they are subclasses of. Keys that are no text, NaN, infinities,
-half characters and values nested deeper than `MAX_DEPTH` (or into themselves) are refused.
+Tuples become arrays, and instances of subclasses become instances of the plain type. Refused are keys that are not
+text, NaN, infinities, lone surrogates, and values nested deeper than `MAX_DEPTH` (or into themselves).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _MOST_BITS = 14_000  # of a whole number; Python reads 4300 digits
 
 
 def check(value: Any, place: str) -> None:
-    """Raise `ValueError`, which begins with the place as seen from `place`, for what JSON cannot carry."""
+    """Raise `ValueError` for a value that JSON cannot carry; its text begins with where that is, seen from `place`."""
     _check(value, place, MAX_DEPTH)
 
 

@@ -1,13 +1,12 @@
 """Frames: how both ends of a channel write and read one JSON object at a time. Pure: bytes in, values out.
 
 A frame is its length (4 bytes, big-endian) and that many bytes of JSON in UTF-8: one object, at most `FRAME_LIMIT`
-bytes. Reading trusts nothing: NaN, Infinity, numbers beyond a float's range, lone surrogates, nesting that no honest
-peer sends, anything but an object, a length beyond the limit (refused before its bytes are awaited) and an end amid a
-frame are a `WireError`.
+bytes. Reading trusts nothing. A `WireError` is raised for NaN, Infinity, numbers beyond a float's range, lone
+surrogates, nesting that no honest peer sends, anything but an object, a length beyond the limit (before its bytes are
+awaited), and an end in the middle of a frame.
 
-Whoever reads may know more of what is sent: how long a frame may be that begins like this one. A long one can be read
-piece by piece (`pieces`); how many values it may hold is bounded then, since each of them takes time again from whoever
-goes through them.
+A reader may set a lower limit on a frame's length by its first bytes. A long frame can be read piece by piece
+(`pieces`). The number of its values is bounded then, since every later step takes time for each of them.
 """
 
 from __future__ import annotations
@@ -19,22 +18,22 @@ from typing import Any, NoReturn
 from sandbox.errors import WireError
 
 FRAME_LIMIT = 16 << 20
-#: How many containers may stand inside each other; far below what would use up the stack of whoever looks at them.
+#: How deep containers may be nested; far below what would use up the stack of a reader.
 DEPTH_LIMIT = 200
-#: A longer frame is best read in pieces of about this size.
+#: A longer frame is read in pieces of about this size.
 PIECE_BYTES = 16 << 10
-#: A frame of up to so many bytes may be of any kind.
+#: A frame of up to so many bytes is never refused for its length.
 SHORT_BYTES = 4 << 10
-#: How much of a frame tells its kind.
+#: So many bytes of a frame tell its kind.
 BEGINNING_BYTES = 64
 _HEADER_BYTES = 4
 _CONTAINERS = frozenset({dict, list})
 
 
 class JsonText:
-    """A value of a frame that is JSON already, and is written as it stands; it must be, and have no whitespace around.
+    """A value of a frame that is JSON already, and is written as it is; it must be JSON, without whitespace around it.
 
-    Nobody who chooses other values of the frame may choose its text's place: it is marked by a word that is not told.
+    Its place in the frame is marked by a random word, so that no other value of the frame can move it.
     """
 
     __slots__ = ("text",)
@@ -47,7 +46,7 @@ def encode(frame: Mapping[str, Any], most_values: int | None = None) -> bytes:
     """The bytes of `frame`.
 
     Raises:
-        WireError: it is what strict JSON cannot carry, over `FRAME_LIMIT`, or long with more values than `most_values`.
+        WireError: it is not strict JSON, over `FRAME_LIMIT`, or long with more values than `most_values`.
     """
     try:
         body = text_of(frame).encode()
@@ -86,7 +85,7 @@ def _refuse(value: object) -> NoReturn:
 
 
 def _with_texts(value: Any) -> str:
-    """As `_to_text`, of what holds some `JsonText`."""
+    """As `_to_text`, for a value that holds some `JsonText`."""
     import os  # noqa: PLC0415 - few frames need it
 
     word, texts = os.urandom(16).hex(), list[str]()
@@ -103,13 +102,13 @@ def _with_texts(value: Any) -> str:
 
 
 class Decoder:
-    """Puts frames together from bytes as they come. Holds at most one frame and what `feed` was last given.
+    """Puts frames together from bytes as they come. Holds at most one frame and the last bytes that it was fed.
 
     Args:
-        longest: how many bytes a frame may have that begins with these; asked of those over `SHORT_BYTES`.
+        longest: gives the limit on a frame's length by its first bytes; called for those over `SHORT_BYTES`.
 
     Attributes:
-        frame_bytes: what the last frame took.
+        frame_bytes: the size of the last frame.
     """
 
     def __init__(self, longest: Callable[[bytes], int] | None = None) -> None:
@@ -127,7 +126,7 @@ class Decoder:
         return None if body is None else parse(body)
 
     def next_body(self) -> bytes | None:
-        """What the next whole frame holds, unread; `None` if more bytes are needed. Raises `WireError`."""
+        """The body of the next whole frame; `None` if more bytes are needed. Raises `WireError`."""
         buffer = self._buffer
         if len(buffer) < _HEADER_BYTES:
             return None
@@ -153,12 +152,12 @@ class Decoder:
         return max(0, _HEADER_BYTES + int.from_bytes(self._buffer[:_HEADER_BYTES], "big") - len(self._buffer))
 
     def finish(self) -> None:
-        """The stream has ended. Raises `WireError` if it ended amid a frame."""
+        """The stream has ended. Raises `WireError` if it ended in the middle of a frame."""
         if self._buffer:
             raise WireError(f"the stream ended amid a frame, after {len(self._buffer)} bytes of it")
 
     def _refuse_long(self, length: int) -> None:
-        """Raise `WireError` where the frame is announced longer than it may be, as far as that is known yet."""
+        """Raise `WireError` if the announced length is over the limit, as far as the frame's kind is known yet."""
         limit = FRAME_LIMIT
         beginning = bytes(self._buffer[_HEADER_BYTES : _HEADER_BYTES + BEGINNING_BYTES])
         if self._longest is not None and len(beginning) == BEGINNING_BYTES:
@@ -181,8 +180,8 @@ def parse(body: bytes) -> dict[str, Any]:
 def parse_slowly(
     body: bytes, most_values: int, most_containers: int, longest_text: int = FRAME_LIMIT
 ) -> Generator[None, None, dict[str, Any]]:
-    """The same, piece by piece, of a frame that holds no more, and no longer text, than that. Raises `WireError`."""
-    from sandbox.protocol.long_texts import without_long_texts  # noqa: PLC0415 - those inside never need it
+    """As `parse`, piece by piece. Raises `WireError`, also for a frame with more values or a longer text than that."""
+    from sandbox.protocol.long_texts import without_long_texts  # noqa: PLC0415 - never needed inside
     from sandbox.protocol.pieces import read  # noqa: PLC0415
 
     try:

@@ -1,1 +1,1 @@
-"""The warm path inside: the zygote, who watches over it, and what it forks to stand by."""
+"""The warm path inside: the zygote, its supervisor, inits, and standbys."""

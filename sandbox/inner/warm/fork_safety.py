@@ -1,6 +1,6 @@
 """What attempts cannot inherit from the process that they are forked from, or must not share with each other.
 
-A module that left such a thing behind when it was imported works, but not from a zygote: each attempt imports it anew.
+A module that leaves such a thing when it is imported still works, but not in a zygote: each attempt imports it anew.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Collection
 
 from sandbox.kernel import rootfs
 
-#: What the sandbox itself calls after the import, in the process that the import could have changed.
+#: What the sandbox calls after the import, in a process in which the import could have replaced it.
 _OWN = {
     f"{module.__name__}.{name}": (module, name, getattr(module, name))
     for module, names in (
@@ -33,16 +33,16 @@ _SYSTEM_V = ("msg", "sem", "shm")
 
 
 def scratch() -> set[str]:
-    """What there is in the folders for scratch space."""
+    """The paths in the folders for scratch space."""
     return {f"{folder}/{name}" for folder in rootfs.SCRATCH for name in os.listdir(folder)}
 
 
 def obstacle(descriptors: Collection[int], before: Collection[str]) -> str:
-    """Why no attempt can be forked from the caller, as the rest of "warming up, it …"; empty if any can.
+    """Why no attempt can be forked from the caller, as the rest of "warming up, it …"; empty if attempts can.
 
     Args:
-        descriptors: that may be open.
-        before: what `scratch` gave before the warming up.
+        descriptors: those that may be open.
+        before: what `scratch` returned before the warming up.
     """
     return (
         _threads()
@@ -63,7 +63,7 @@ def _threads() -> str:
         count = len(os.listdir("/proc/self/task")) - 1
         if not count:
             return ""
-        time.sleep(0.001)  # one that was joined has some steps to go
+        time.sleep(0.001)  # a thread that was joined may not have ended quite yet
     return f"started {count} thread{'s' if count > 1 else ''}"
 
 
@@ -81,7 +81,7 @@ def _files(descriptors: Collection[int]) -> str:
             try:
                 return f"opened {os.readlink(f'/proc/self/fd/{name}')}"
             except FileNotFoundError:
-                continue  # the one by which the folder was listed
+                continue  # the descriptor by which the folder was listed
     return ""
 
 
@@ -98,7 +98,7 @@ def _system_v() -> str:
                 if len(listing.readlines()) > 1:
                     return "made System V IPC objects"
         except FileNotFoundError:
-            continue  # a kernel without
+            continue  # this kernel has none
     return ""
 
 
@@ -117,7 +117,7 @@ def _timers() -> str:
 
 def _signals() -> str:
     default = signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
-    return "" if default else "took charge of SIGCHLD"  # else attempts may be reaped before the zygote looks
+    return "" if default else "took charge of SIGCHLD"  # a handler may reap attempts before the zygote does
 
 
 def _replaced() -> str:

@@ -1,9 +1,9 @@
-"""The network namespace of an init's attempts. It serves one after another as long as none has left a trace in it.
+"""The network namespace of an init's attempts. It serves one after another until one has left a trace in it.
 
-No interface is up in it, so no packet is kept or counted. Still each attempt to send one is counted, for all to read,
-and sockets in flight to themselves stay for a while. So what the kernel counts is looked at after each attempt, and if
-anything of it moved, the next attempt has a new namespace, which costs more than the look. Where hosts are granted,
-the listeners that were made in it are the relay's, and it serves only once.
+No interface is up in it, so no packet is kept or counted. But the kernel counts each attempt to send one, for all to
+read, and sockets in flight to themselves stay for a while. So these counters are read after each attempt, and if any
+has changed, the next attempt gets a new namespace, which is more expensive than reading them. With granted hosts the
+relay holds the listeners that were made in the namespace, and it serves only once.
 
 The init itself stays in the zygote supervisor's namespace, or its own sockets would be counted here.
 """
@@ -19,7 +19,7 @@ from sandbox.endpoint import Endpoint
 from sandbox.kernel import syscalls
 from sandbox.network import listeners
 
-#: What counts attempts to send, for IPv4 and IPv6, and what lists labels of flows; without IPv6 some are not there.
+#: Counters of attempts to send, for IPv4 and IPv6, and the list of flow labels; without IPv6 some do not exist.
 _COUNTERS = ("snmp", "snmp6", "ip6_flowlabel")
 #: Its first line says how many sockets there are, the others tell of the whole host.
 _SOCKETS = "sockstat"
@@ -27,15 +27,15 @@ _MOST_BYTES = 64 << 10
 
 
 class NetworkTraces:
-    """See the module.
+    """The network namespace of one init, and what an attempt could have changed in it.
 
     Attributes:
-        namespace: that attempts enter.
+        namespace: a descriptor of the namespace, which attempts enter.
         listeners: on the addresses of the endpoints.
     """
 
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
-        """Raises `SetupError` where an endpoint cannot be listened on, `OSError` for everything else."""
+        """Raises `SetupError` if an endpoint cannot be listened on, `OSError` for everything else."""
         self._home = _open("ns/net")
         self._endpoints = endpoints
         self._counters: list[int] = []
@@ -44,7 +44,7 @@ class NetworkTraces:
         self._begin()
 
     def renew(self) -> bool:
-        """Have the next attempt find nothing of the last; whether that took a new namespace. Raises `OSError`."""
+        """Make a new namespace if the last attempt left a trace; whether it did. Raises `OSError`."""
         if self._state() == self._untouched:
             return False
         for descriptor in (*self._counters, self._sockets, self.namespace):

@@ -1,10 +1,10 @@
 """A standby: what a zygote forks ahead of need. It confines itself, waits, and becomes the next attempt.
 
-A page that is written to after a fork has to be copied first, and that is what most of an attempt's time goes to: to
-use an object is to write to it (how often it is referred to), and each further object may lie on a further page. So
-all that can be is made ahead, in the zygote, and what a standby does is a few calls that are ready to be done.
+A page that is written to after a fork has to be copied first, and most of an attempt's time goes into that: to use an
+object is to write to it (its reference count), and each further object may lie on a further page. So everything that
+can be is made ahead, in the zygote, and a standby only makes a few prepared calls.
 
-It needs no parent-death signal: its init ends when nobody wants it, and everything in the pid namespace with it.
+It needs no parent-death signal: its init ends when it is no longer needed, and everything in the pid namespace with it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Confinement = Sequence[tuple[str, Prepared]]
 def confinement(attempt: Attempt) -> Confinement:
     """How a standby confines itself ahead of need."""
     steps = [
-        # An open file has flags and an owner, which whoever shares it can change.
+        # A new open file: processes that share one can change its flags and its owner.
         ("stdin", syscalls.prepared("close", 0)),
         ("stdin", syscalls.prepared("open", b"/dev/null", os.O_RDONLY)),
         ("session", syscalls.prepared("setsid")),
@@ -50,22 +50,22 @@ def confinement(attempt: Attempt) -> Confinement:
 
 
 class Standby:
-    """What all standbys of a zygote have in common, made ahead. The caller has a socket as its channel."""
+    """What all standbys of a zygote have in common, made ahead, in the zygote. Its channel is a socket."""
 
     def __init__(self, attempt: Attempt) -> None:
         self._entry = attempt.spec.entry
         self._files = rlimits.of_files(attempt.spec.limits.open_files)
         self._channel = Channel(_unix_socket(CHANNEL_DESCRIPTOR))
-        os.dup2(CHANNEL_DESCRIPTOR, _CONTROL_DESCRIPTOR, inheritable=False)  # so that nothing else has the number
+        os.dup2(CHANNEL_DESCRIPTOR, _CONTROL_DESCRIPTOR, inheritable=False)  # reserves the number
         self._control = _unix_socket(_CONTROL_DESCRIPTOR)
         numpy = sys.modules.get("numpy.random")
         self._seed = None if numpy is None else numpy.seed
         if self._entry.partition(":")[0] in sys.modules:
-            with contextlib.suppress(AttributeError):  # which is the attempt's to raise
+            with contextlib.suppress(AttributeError):  # the attempt raises it
                 look_up(self._entry)
 
     def stand_by(self, own_control: int, confinement: Confinement) -> NoReturn:
-        """What the process does: confine itself, take what will be the attempt's own, and become it when called."""
+        """What the process does: confine itself, take its channel and pipes, wait, and become the attempt."""
         step = "control socket"
         try:
             os.dup2(own_control, _CONTROL_DESCRIPTOR, inheritable=False)
@@ -77,7 +77,7 @@ class Standby:
             if given := standby_messages.take_over(self._control):
                 channel, stdout, stderr = given
                 step = "descriptors"
-                # What was given has higher numbers than these, which the zygote holds: it gave them to nothing.
+                # The given descriptors have higher numbers than these, which the zygote has reserved.
                 os.dup2(channel, CHANNEL_DESCRIPTOR, inheritable=False)
                 os.dup2(stdout, 1)
                 os.dup2(stderr, 2)

@@ -1,40 +1,42 @@
-"""A standby's init: the trusted PID 1 of the namespaces that serve one attempt of a zygote at a time.
+"""A standby's init: the trusted PID 1 of the namespaces in which one attempt of a zygote at a time runs.
 
     init ──"fork", with its namespaces──► zygote ──fork──► standby: enters them, confines itself, waits
-      └──"standing", with its control socket──► runner ──what is an attempt's own──► the standby becomes the attempt
+      └──"standing", with its control socket──► runner ──channel and pipes──► the standby becomes the attempt
 
-Namespaces take the kernel longer to make and to take down than all else that an attempt is made of, so they serve one
-attempt after another, of the same code under the same limits. That shows in none of them. Before the next one, every
-process of the last is dead: the init kills all that there is, waits, and asks the kernel whether it is alone; if it is
-not, it ends, and everything goes down with it. What else an attempt could leave, kind by kind:
+The kernel takes longer to make and take down namespaces than for all the rest of an attempt. So they serve one attempt
+after another, of the same code under the same limits, and no attempt can see that. Before the next one, every process
+of the last is dead: the init kills everything, waits, and asks the kernel whether it is alone. If it is not, it ends,
+and the kernel takes everything down. What else an attempt could leave, kind by kind:
 
-    pid      processes: killed. How many there were shows in the next pid; so does nothing else.
-    mnt      scratch space is made anew once anything in it was changed (`untouched`). All else is read-only, and
-             nothing in here has the right to mount.
-    net      made anew once a counter in it moved or a socket is left (`init_network`); with granted hosts it, and so
-             the init, serves once.
+    pid      processes: killed. The next pid tells how many there were; nothing else does.
+    mnt      scratch space is made anew once anything in it was changed (`scratch_changes`). Everything else is
+             read-only, and no process in here has the right to mount.
+    net      made anew once a counter in it moved or a socket is left (`network_traces`); with granted hosts it serves
+             once, and so does the init.
     ipc      new for each attempt.
     uts, user, cgroup, time
-             nothing in here has the right to change anything of them.
+             no process in here has the right to change anything of them.
     memory and attributes of processes
-             an attempt is forked from the zygote, which is there before it and runs nothing for it. The init itself
-             has the attempt's user, so the filter of system calls denies what would change the process 1 by its pid;
-             its /proc is read-only, and signals to it are ignored, so that none stays pending.
+             an attempt is forked from the zygote, which existed before it and runs nothing for it. The init has the
+             attempt's user, so the filter denies the calls that would change process 1 by its pid; its /proc is
+             read-only, and signals to it are ignored, so that none stays pending.
     open files
-             the attempt's own, all of them: 0 is opened by the standby, 1 to 3 are given to it, others are closed. A
-             zygote that holds shared memory which can be written is refused (`fitness`).
-    cgroup   renewed before it serves again (`cgroup_pool`).
+             all are the attempt's own: 0 is opened by the standby, 1 to 3 are given to it, others are closed. A zygote
+             that holds writable shared memory is refused (`zygote_fitness`).
+    cgroup   renewed before it serves again (`host.cgroups.pool`).
 
-The standby is put into the attempt's cgroup from here, before it is known to the runner: what it is forked from has run
-code of the spec, and is not asked. Then no other process was made in these namespaces, which the kernel tells by the
-pid that it gave last. So all that an attempt ever starts is counted as its own; until then the zygote's cgroup counts.
+The init puts the standby into the attempt's cgroup before it reports it to the runner. The standby does not do that
+itself: it is forked from a zygote, which has run code of the spec. Then the init checks, by the last pid that the
+    kernel
+gave, that no other process was made in these namespaces. So everything that an attempt ever starts is counted as its
+own; until then the zygote's cgroup counts.
 
-On the line to the runner, which no one else can write to: first `init`, with a pidfd of it; then for each standby
-`standing`, with its control socket, a pidfd of it and the listeners of granted hosts, and `ended` when it and all that
-it started are dead; or the step that failed. The runner gives the cgroup of each, and kills it by the pidfd. When
-it closes the line, the init ends.
+On the line to the runner, to which no other process can write: first `init`, with a pidfd of the init; then for each
+standby `standing`, with its control socket, a pidfd of it and the listeners of granted hosts, and `ended` when it and
+all that it started are dead; or the step that failed. The runner gives the cgroup of each standby, and kills it by the
+pidfd. When the runner closes the line, the init ends.
 
-Attempts have the pids from 3 on: the zygote had the 2, and libraries tell by their pid that they were forked.
+Attempts have pids from 3 on. The zygote has pid 2 in its own namespace, and libraries notice a fork by a changed pid.
 """
 
 from __future__ import annotations
@@ -71,14 +73,14 @@ def make() -> int:
 
 
 def serve(attempt: Attempt, line: socket.socket, link: socket.socket) -> NoReturn:
-    """What the process of an init does, for attempts like `attempt`; `link` leads to the zygote. Never returns."""
+    """What an init does, for attempts like `attempt`; `link` leads to the zygote. Never returns."""
     try:
         syscalls.set_process_name(b"isolane-init")
         attempt.is_zygote = False  # what is confined here
         descriptors.keep_only((line.fileno(), link.fileno()))
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel takes the orphans of attempts off its hands
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's is another
-        syscalls.set_signal_mask(0)  # by default the kernel keeps them from a PID 1; blocked, they would stay pending
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the orphans of attempts
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python sets a handler
+        syscalls.set_signal_mask(0)  # a PID 1 without handlers gets no signals; blocked, they would stay pending
         itself = os.pidfd_open(os.getpid())
         messages.send(line, {"init": True}, [itself])
         os.close(itself)
@@ -101,7 +103,7 @@ def _use_up_a_pid() -> None:
 
 
 class StandbyInit:
-    """See the module."""
+    """The process of an init, once its namespaces are ready."""
 
     def __init__(self, attempt: Attempt, line: socket.socket, link: socket.socket) -> None:
         """Raises `SetupError`."""
@@ -112,16 +114,16 @@ class StandbyInit:
             raise SetupError.caused_by("network", error) from error
         self._last_pid = os.open("/proc/loadavg", os.O_RDONLY | os.O_CLOEXEC)
         self._poller = select.poll()
-        self._poller.register(self._line, 0)  # its end; what comes on it is not due
+        self._poller.register(self._line, 0)  # for its end alone: messages on it are read when they are due
         self._namespaces_are_new = True  # which the zygote has not seen yet
         self._scratch = scratch_changes.folders(attempt.shown_in_scratch)
         self._pristine: scratch_changes.State | None = None  # of the scratch space that is there, while it serves again
         self._kept = [_open_namespace(kind) for kind in entered_kinds(attempt) if kind != "net"]
 
     def serve_once(self) -> bool:
-        """Serve one attempt, from the fork of its standby to the end of all that it started; whether it may again.
+        """Serve one attempt, from the fork of its standby to the end of all that it started; whether it can go on.
 
-        Raises `SetupError`, and `ConnectionError` where the zygote is dead.
+        Raises `SetupError`, and `ConnectionError` if the zygote is dead.
         """
         if self._pristine is None:
             carry_out(SCRATCH_STEPS, self._attempt)
@@ -147,9 +149,9 @@ class StandbyInit:
                 given = [control.fileno(), standing, *(listener.fileno() for listener in listeners)]
                 messages.send(self._line, {"standing": True}, given)
                 for listener in listeners:
-                    listener.close()  # with the relay, nobody listens any more
+                    listener.close()  # so that the relay's copies are the only ones
         if isinstance(standing, SetupError):
-            raise standing  # what is left of the standby ends with the init
+            raise standing  # if the standby is alive, it ends with the init
         end = self._until_ended(standing)
         os.close(standing)
         _kill_all()
@@ -167,7 +169,7 @@ class StandbyInit:
         return [*self._kept, *network, *rules]
 
     def _until_standing(self, control: socket.socket, before: int) -> int | SetupError:
-        """A pidfd of the standby, or why there is none; `before` is the pid that was given last before its fork."""
+        """A pidfd of the standby, or why there is none; `before` is the last pid that was given before its fork."""
         if control.fileno() not in self._wait(control.fileno(), self._link.fileno()):
             return SetupError("fork", "the zygote could not fork")
         said, given, sender = messages.receive_from(control)
@@ -183,7 +185,7 @@ class StandbyInit:
             self._have_counted(sender)
         except OSError as error:
             return SetupError.caused_by("cgroup", error)
-        if not sender == self._pid_given_last() == before + 1:  # if the kernel begins again at 2, another init will do
+        if not sender == self._pid_given_last() == before + 1:  # also when pids begin anew: another init is made then
             return SetupError("fork", "it is not alone")
         return standing
 
@@ -191,7 +193,7 @@ class StandbyInit:
         """Put the standby into its cgroup. Raises `OSError`."""
         groups = take_group(self._line)
         if not groups:
-            os._exit(0)  # no attempt will come, or this process has no descriptor left
+            os._exit(0)  # the runner has closed the line, or this process has no descriptor left
         try:
             for group in groups:
                 os.write(group, str(pid).encode())
@@ -200,11 +202,11 @@ class StandbyInit:
                 os.close(group)
 
     def _pid_given_last(self) -> int:
-        """In this pid namespace, threads included."""
+        """The last pid that the kernel gave in this pid namespace, to a thread or process."""
         return int(os.pread(self._last_pid, 128, 0).split()[-1])
 
     def _until_ended(self, standing: int) -> Exit | None:
-        """Wait until the standby has ended; how, as the zygote tells, `None` if it does not tell or lies."""
+        """Wait until the standby has ended; how, as the zygote reports, `None` if it does not or lies."""
         self._wait(self._link.fileno())
         end = hear_exit(self._link)
         if _is_over(standing):
@@ -213,19 +215,19 @@ class StandbyInit:
         return None
 
     def _clear(self) -> None:
-        """Let nothing be left that the attempt, which was killed, pays for: no process, no file."""
+        """Reap every process of the attempt, which was killed, and remove its files."""
         with contextlib.suppress(ChildProcessError):
             while True:
                 os.waitpid(-1, 0)
         with contextlib.suppress(ProcessLookupError):
             os.kill(-1, 0)
-            os._exit(0)  # something that is no child of this process: the kernel kills it, and waits for its end
+            os._exit(0)  # a process is left that is no child of this one: the kernel kills it, and waits for its end
         if self._pristine is None or scratch_changes.state(self._scratch) != self._pristine:
             self._pristine = None
             carry_out(CLEAR_STEPS, self._attempt)
 
     def _wait(self, *wanted: int) -> set[int]:
-        """Wait for any of these descriptors; which are ready. No return when the runner has closed the line."""
+        """Wait for any of these descriptors; which are ready. Exits if the runner has closed the line."""
         for descriptor in wanted:
             self._poller.register(descriptor, select.POLLIN)
         ready = {descriptor for descriptor, _ in self._poller.poll()}
@@ -248,7 +250,7 @@ def _is_over(pidfd: int) -> bool:
 
 
 def _wait_until_reaped() -> None:
-    """Wait until nothing is left that was killed, while its zygote, or the supervisor in its place, reaps it."""
+    """Wait until its zygote, or the zygote supervisor in its place, has reaped everything that was killed."""
     until = time.monotonic() + _REAP_S
     with contextlib.suppress(ProcessLookupError):
         while time.monotonic() < until:
@@ -257,6 +259,6 @@ def _wait_until_reaped() -> None:
 
 
 def _kill_all() -> None:
-    """Kill everything in this pid namespace but the caller, which is its PID 1: all at once, so nothing gets away."""
+    """Kill everything in this pid namespace but the caller, its PID 1; in one call, so that no fork escapes."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(-1, signal.SIGKILL)

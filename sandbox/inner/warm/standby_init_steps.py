@@ -1,15 +1,15 @@
-"""How an attempt of a zygote is confined: what its init does, and what the process does that moves in.
+"""How a warm attempt is confined: what its init does, and what the standby does.
 
-A zygote went through `SUPERVISOR_STEPS` (its supervisor) and `TASK_STEPS` (itself), so an attempt forked from it stands
+A zygote went through `SUPERVISOR_STEPS` (its supervisor) and `TASK_STEPS` (itself), so an attempt forked from it is
 within all their walls from its first instruction on. What is left is what it may not share with other attempts of its
 zygote: processes, mounts, network, ipc, scratch space, a cgroup. The init has done `INIT_STEPS` once, and does
 `TURN_STEPS` before each attempt. Scratch space is made by `SCRATCH_STEPS`, and serves until an attempt has changed
-anything in it; after that one the init does `CLEAR_STEPS`. The zygote may enter the init's namespaces; the standby that
-it forks drops the means to do so, and is given what will be an attempt's own, all of it ahead of need. When an attempt
-is to be executed, it becomes that (`standby`).
+anything in it; after that one the init does `CLEAR_STEPS`. The zygote may enter the init's namespaces. The standby that
+it forks drops the right to do so, and is given its channel and pipes, all of it ahead of need. When an attempt comes,
+the standby becomes that (`standby`).
 
-What a process does after a fork, or before one, it does on pages that have to be copied when they are first written to.
-So whatever can be done in the init, which forks nothing, is done there.
+After a fork, pages have to be copied when they are first written to, on both sides. So everything that can be is done
+in the init, which forks nothing.
 """
 
 from __future__ import annotations
@@ -57,5 +57,5 @@ CLEAR_STEPS: tuple[Step, ...] = (
 
 
 def entered_kinds(attempt: Attempt) -> tuple[str, ...]:
-    """The namespaces of its init that a standby enters, in order, before the one for ipc, which is new for each."""
+    """The namespaces of its init that a standby enters, in order; ipc is not among them, since it is new for each."""
     return ("pid", "mnt") if attempt.spec.shares_network else ("pid", "mnt", "net")

@@ -1,16 +1,16 @@
 """The zygote: a confined process that has warmed up, and from which attempts are forked.
 
-It stands within all walls that its attempts stand in, and has two capabilities in its own user namespace that they have
-not: to enter (setns) the namespaces of its standbys' inits. What is imported in it is the task's, so nobody trusts what
-it says: it can harm its own attempts, and no one else.
+It is within the same walls as its attempts, and has two capabilities in its own user namespace that they do not have,
+by which it enters (setns) the namespaces of the inits. It has imported code of the task, so its messages are not
+trusted: it can harm its own attempts, and nobody else.
 
-    zygote supervisor ──"init" with a link to one──► zygote ◄──"room" with its namespaces, "fork"── init
+    zygote supervisor ──"init", a link to one──► zygote ◄──"namespaces", "fork"── init
        ◄──"ready" or "unfit" once────────────┘ └──fork──► standby, in the init: waits at the control socket
                                                └──────"exited", and how──► init
 
-Randomness: what is forked has a pid of its own in the init, other than the zygote's, so that libraries which tell a
-fork by it (OpenSSL) start anew; Python's `random` and numpy's global state are seeded anew. A generator that a module
-made for itself at import is the same in every attempt.
+Randomness: a standby's pid in its init differs from the zygote's, so libraries that notice a fork by the pid (OpenSSL)
+start anew. Python's `random` and numpy's global state are seeded anew. A generator that a module made for itself at
+import is the same in every attempt.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def become_zygote(attempt: Attempt) -> NoReturn:
 
 
 def _warm_up(attempt: Attempt) -> str:
-    """Do what the spec says; why attempts cannot be forked from what it left, empty if they can."""
+    """Do the spec's warm-up; why attempts cannot be forked from the caller then, empty if they can."""
     assert attempt.spec.warm_up is not None
     scratch = fork_safety.scratch()
     module, _, function = attempt.spec.warm_up.entry.partition(":")
@@ -71,7 +71,7 @@ def _warm_up(attempt: Attempt) -> str:
 
 @dataclass(slots=True, eq=False)
 class _Init:
-    """An init, as its zygote knows it."""
+    """An init as its zygote knows it."""
 
     link: socket.socket
     entered: Sequence[int] = ()  # the namespaces that its standbys enter, but what is new for each, and their rules
@@ -79,11 +79,11 @@ class _Init:
 
 
 class Zygote:
-    """The fork server; see the module."""
+    """The fork server of warm attempts."""
 
     def __init__(self, attempt: Attempt, supervisor: socket.socket) -> None:
         self._attempt = attempt
-        attempt.is_zygote = False  # what is forked from now on
+        attempt.is_zygote = False  # standbys are none
         self._supervisor = supervisor
         self._standby = Standby(attempt)
         self._inits: dict[int, _Init] = {}  # by the descriptor of the link
@@ -122,7 +122,7 @@ class Zygote:
         if asked == standby_messages.FORK:
             try:
                 self._fork(init, *given)
-            except (OSError, TypeError):  # the kernel refuses, or had no room for what was given
+            except (OSError, TypeError):  # the kernel refuses, or no descriptors were left to receive these
                 standby_messages.tell_not_forked(init.link)
             finally:
                 _close_all(given)
@@ -137,7 +137,7 @@ class Zygote:
             init.link.close()
 
     def _prepare(self, init: _Init) -> None:
-        """Make ready what standbys of the init will do; none can be forked where something of it did not arrive."""
+        """Prepare the calls of the init's standbys; none can be forked if a descriptor did not arrive."""
         init.confinement = ()
         if len(init.entered) == self._kinds + self._has_rules:
             if self._has_rules:

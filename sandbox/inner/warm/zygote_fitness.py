@@ -1,16 +1,16 @@
-"""Whether attempts may be forked from a zygote, as the kernel tells its zygote supervisor.
+"""Whether attempts may be forked from a zygote, as its zygote supervisor learns from the kernel.
 
-What was imported in the zygote can change what is looked at in there (`inheritance`), and so what it says of itself:
-that is a convenience for honest modules, which are told more exactly what they left. This is the wall. It is looked at
-once, before the first attempt. Later an init sees that each standby is alone and of one thread, and the runner, by the
-zygote's cgroup, that there is nothing in that but the zygote and what it is about to fork.
+A module that was imported in the zygote can falsify what the zygote checks of itself (`fork_safety`). Those checks are
+a convenience for honest modules, which learn more exactly what they left. This one is the wall. It is done once, before
+the first attempt. Later each init checks that its standby is alone and has one thread, and the runner checks, by the
+zygote's cgroup, that only the zygote and the standbys that it forks are in there.
 """
 
 from __future__ import annotations
 
 import os
 
-#: Standard streams, the link to the supervisor, and its copy in the place where a standby has its control socket.
+#: Standard streams, the link to the supervisor, and its copy that reserves the number of a standby's control socket.
 _DESCRIPTORS = frozenset("01234")
 
 
@@ -39,7 +39,7 @@ def _files(zygote: int) -> str:
 
 
 def _shared_memory(zygote: int) -> str:
-    """Also what is read-only now, where it may be made writable: the file was opened for writing."""
+    """Writable shared memory; also what is read-only now and may be made writable, the file being open for writing."""
     with open(f"/proc/{zygote}/maps", "rb") as maps:
         if not any(b"s" in line.split(b" ", 2)[1] for line in maps):
             return ""

@@ -1,18 +1,18 @@
-"""The zygote supervisor of one zygote: PID 1 of the zygote's namespaces, and trusted. Makes inits, and takes all down.
+"""The zygote supervisor: PID 1 of one zygote's namespaces, and trusted. Makes inits, and takes everything down.
 
     runner ──"build", with the far end of a line──► zygote supervisor ──clone──► init (PID 1 of an attempt's namespaces)
                                                       └──fork──► zygote ──fork──► standby, in the init
 
-What becomes of an attempt is between the runner, the init and the zygote; see `standby_init`. To the runner the zygote
-supervisor says whether attempts can be forked from its zygote (`ready`, or `unfit` with the reason), and that their
+The course of an attempt is settled between the runner, the init and the zygote (`standby_init`). The zygote supervisor
+tells the runner whether attempts can be forked from its zygote (`ready`, or `unfit` with the reason), and when their
 lease is over.
 
-It ends, and with it by the kernel's hand the zygote and all inits, when the runner closes its socket or dies, when the
-launcher dies, when the zygote turns out unfit, and when the lease that it was launched under is over. When the zygote
-ends later, attempts that were forked from it go on: the kernel makes this process their parent, which reaps them then.
+It ends when the runner closes its socket or dies, when the launcher dies, when the zygote turns out unfit, and when its
+lease is over. Then the kernel kills the zygote and all inits. If the zygote ends later, attempts that were forked from
+it go on: the kernel makes this process their parent, and it reaps them.
 
-What the zygote says is taken as what a task says: it may be wrong, and then it is wrong about its own attempts. Whether
-it is fit to fork any is looked at from here as well (`fitness`), where no code of the spec was ever run.
+The zygote is trusted as little as a task: what it says may be wrong, but only about its own attempts. Whether it is fit
+to fork any is checked from here as well (`zygote_fitness`), where no code of the spec was ever run.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ _REASON_CHARS = 200
 
 
 def supervise_zygote(attempt: Attempt) -> NoReturn:
-    """Fork the zygote, and serve the runner. What the supervisor of a zygote does; never returns, may raise."""
+    """Fork the zygote, and serve the runner until the end. Never returns; may raise before the zygote is forked."""
     syscalls.set_process_name(b"isolane-zygote")
     runner = socket.socket(fileno=attempt.control)
     attempt.stdout = attempt.stderr = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
     zygote, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     messages.take_no_descriptors(zygote)
-    pid = os.fork()  # its first, so the zygote has a pid that no attempt ever has: see `init`
+    pid = os.fork()  # the first fork, so the zygote has pid 2, which no attempt has (`standby_init`)
     if pid == 0:
         attempt.channel = attempt.control = far.detach()
         become_zygote(attempt)
     far.close()
     if not attempt.spec.shares_network:
-        syscalls.unshare(syscalls.CLONE_NEWNET)  # one that an init may come back to: see `init_network`
+        syscalls.unshare(syscalls.CLONE_NEWNET)  # in which the inits stay (`network_traces`)
     ZygoteSupervisor(attempt, runner, zygote, pid).serve()
     os._exit(0)
 
 
 class ZygoteSupervisor:
-    """See the module."""
+    """The process, once its zygote is forked."""
 
     def __init__(self, attempt: Attempt, runner: socket.socket, zygote: socket.socket, pid: int) -> None:
         self._attempt, self._runner, self._zygote, self._pid = attempt, runner, zygote, pid
@@ -64,11 +64,11 @@ class ZygoteSupervisor:
         zygote.setblocking(False)  # it may never read
 
     def serve(self) -> None:
-        """Serve until nobody wants it any more, or its zygote is unfit."""
+        """Serve until the runner or the launcher is gone, the lease is over, or the zygote is unfit."""
         child_ended = syscalls.signalfd({signal.SIGCHLD})
         lease = Watch(self._attempt.lease) if self._attempt.lease is not None else None
         handlers: dict[int, Callable[[], bool]] = {
-            self._zygote.fileno(): self._on_zygote,  # before its end: this may be why
+            self._zygote.fileno(): self._on_zygote,  # before its end: a message may say why it ends
             child_ended: lambda: self._on_child(child_ended),
             self._runner.fileno(): self._on_request,
             self._attempt.life: lambda: False,
@@ -85,16 +85,16 @@ class ZygoteSupervisor:
                 if descriptor in events and not handle():
                     return
             if self._is_ready and self._zygote.fileno() in events:
-                poller.unregister(self._zygote)  # whatever it says from now on
+                poller.unregister(self._zygote)  # nothing that it says later matters
 
     def _on_request(self) -> bool:
-        """Make an init, and make it known to the zygote. What stands against it is said on the init's own line."""
+        """Make an init, and give the zygote a link to it. An error is reported on the init's own line."""
         received = messages.receive(self._runner)
         if received is None:
             return False
         _, given = received
         if len(given) != 1:
-            return True  # no descriptor was left for the line: that it was closed says so
+            return True  # no descriptor was left for the line, which the runner sees closed
         line = socket.socket(fileno=given[0])
         link, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         messages.take_no_descriptors(link)
@@ -106,13 +106,13 @@ class ZygoteSupervisor:
             except SetupError as error:
                 messages.send(line, error.to_document())
             except (ConnectionError, BlockingIOError):
-                pass  # the zygote is dead, which is heard from elsewhere, or does not read
-            except CrowdedError as error:  # the init has its link, and ends with that
+                pass  # the zygote is dead, which SIGCHLD tells, or does not read
+            except CrowdedError as error:  # the link is closed here, on which the init ends
                 messages.send(line, SetupError.caused_by("init", error).to_document())
         return True
 
     def _on_zygote(self) -> bool:
-        """Hear whether attempts can be forked from it, and look."""
+        """Take in whether attempts can be forked from it, and check that."""
         received = messages.receive(self._zygote)
         if received is None:
             return False
@@ -125,7 +125,7 @@ class ZygoteSupervisor:
         return self._is_ready
 
     def _on_child(self, child_ended: int) -> bool:
-        """Take leave of inits that have ended, and of what the zygote left; before that is ready, it is the end."""
+        """Reap inits that have ended, and orphans of the zygote; `False` if the zygote ended before it was ready."""
         os.read(child_ended, 4096)
         while True:
             try:
@@ -133,8 +133,8 @@ class ZygoteSupervisor:
             except ChildProcessError:
                 return self._is_ready
             if pid == self._pid and not self._is_ready:
-                with contextlib.suppress(BlockingIOError):  # its children may hold the other end as well
-                    self._on_zygote()  # what it last said
+                with contextlib.suppress(BlockingIOError):  # its children may still hold the other end
+                    self._on_zygote()  # its last message
                 return False
             if pid == self._pid:
                 messages.send(self._runner, {"zygote_ended": True})

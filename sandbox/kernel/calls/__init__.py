@@ -1,10 +1,10 @@
-"""All system calls of Linux 6.18 on x86_64 and aarch64, and what comes of each: the table that the filter is made of.
+"""All system calls of Linux 6.18 on x86_64 and aarch64, with a verdict on each: the table that the filter is made of.
 
-What is not in it does not exist inside: a call of a newer kernel fails with ENOSYS until it has a row. `SYSCALLS.md` is
-this table for people; `document` writes it.
+A call that is not in it does not exist inside: one of a newer kernel fails with ENOSYS until it has a row.
+`SYSCALLS.md` is this table for people; `document` writes it.
 
-The rows are by theme, a file each. What they ask about a call's arguments is in `arguments`. A few rows are others for
-some programs: `WITH_NETWORK` and what follows it.
+Each theme has a file of its rows. Checks of a call's arguments are in `arguments`. Some filters have other verdicts for
+a few calls: `WITH_NETWORK` and the tables below it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sandbox.kernel.calls.memory import MEMORY
 from sandbox.kernel.calls.processes import PROCESSES
 from sandbox.kernel.calls.timing import TIMING
 
-#: By theme.
+#: The rows by theme.
 THEMES: dict[str, tuple[Call, ...]] = {
     "Files": FILES,
     "Descriptors": DESCRIPTORS,
@@ -32,12 +32,12 @@ THEMES: dict[str, tuple[Call, ...]] = {
 }
 CALLS: tuple[Call, ...] = tuple(call for calls in THEMES.values() for call in calls)
 
-#: Where the host's network is shared: at full, at restricted. The resolver asks for the host's addresses.
+#: If the host's network is shared: at full, at restricted. The resolver asks for the host's addresses.
 WITH_NETWORK: dict[str, tuple[Rule, Rule]] = {"socket": (arguments.SOCKET_AND_ADDRESSES, arguments.SOCKET_OF_THE_HOST)}
-#: A zygote enters the namespaces of its inits; its attempts are held to `CLOSED_FOR_ATTEMPTS` besides.
+#: A zygote enters the namespaces of its inits. Its attempts get `CLOSED_FOR_ATTEMPTS` as a second filter.
 OF_A_ZYGOTE: dict[str, Rule] = {"setns": ALLOWED}
 CLOSED_FOR_ATTEMPTS: dict[str, Rule] = {"setns": DENIED}
-#: Where neither a pid namespace nor Landlock holds signals: to the caller's own process group, and no other.
+#: If neither a pid namespace nor Landlock confines signals: to the caller's own process group, and no other.
 WITHOUT_SCOPED_SIGNALS: dict[str, Rule] = {
     "kill": arguments.OWN_PID,
     "tkill": DENIED,
@@ -46,7 +46,7 @@ WITHOUT_SCOPED_SIGNALS: dict[str, Rule] = {
     "rt_tgsigqueueinfo": DENIED,
     "pidfd_send_signal": DENIED,
 }
-#: Where no cgroup counts memory: what shows in no process. Libraries do without these where a kernel has none.
+#: If no cgroup counts memory: calls whose memory shows in no process. Libraries do without them if a kernel has none.
 WITHOUT_COUNTED_MEMORY: dict[str, Rule] = {
     "memfd_create": ABSENT,
     "shmget": ABSENT,

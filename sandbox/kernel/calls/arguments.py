@@ -1,7 +1,7 @@
-"""What is asked about the arguments of a system call. A filter sees registers only: no names, no structures in memory.
+"""Checks of the arguments of system calls. A filter sees registers only: no paths, no structures in memory.
 
-Numbers of commands (fcntl, ioctl, prctl) are listed one by one, as calls are: what is not listed gets the answer of a
-kernel that does not know it.
+Commands (of fcntl, ioctl, prctl) are listed one by one, as calls are: one that is not listed fails as on a kernel that
+does not know it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sandbox.kernel.calls.call import ABSENT, DENIED
 
 _SET_ID = 0o6000
 _KIND_OF_FILE, _CHARACTER_DEVICE, _BLOCK_DEVICE = 0o170000, 0o020000, 0o060000
-_CREATING = 0o100 | 0o20000000  # O_CREAT, O_TMPFILE: without these the mode means nothing, and is whatever was there
+_CREATING = 0o100 | 0o20000000  # O_CREAT, O_TMPFILE: without these the mode has no meaning and may be anything
 
 
 def _refuse_set_id(mode: int) -> Check:
@@ -44,19 +44,19 @@ MEMFD = Checks((Check(1, (0,), ABSENT, mask=_MFD_HUGETLB, unless=True),))
 SHMGET = Checks((Check(2, (0,), DENIED, mask=_SHM_HUGETLB, unless=True),))
 
 _MADV_MERGEABLE = 12
-#: Pages that are merged with those of others are slower to write to: that tells what these hold.
+#: Pages that are merged with those of other processes are slower to write to, which tells what those hold.
 MADVISE = Checks((Check(2, (_MADV_MERGEABLE,), deny(errno.EINVAL)),))
 _RWF_NOWAIT = 8
-#: Not to wait is to be told whether others have lately read this part of a file.
+#: Without waiting, the call tells whether another process has lately read this part of a file.
 WITH_FLAGS = Checks((Check(5, (0,), deny(errno.EOPNOTSUPP), mask=_RWF_NOWAIT, unless=True),))
 
 _NEW_NAMESPACES = 0x7E020000
-#: A child of the caller's parent would be nobody's to await.
+#: With CLONE_PARENT the child is the supervisor's, and the caller cannot wait for it.
 _CLONE_PARENT, _CLONE_PTRACE, _CLONE_UNTRACED = 0x8000, 0x2000, 0x800000
 _REFUSED_OF_CLONE = _NEW_NAMESPACES | _CLONE_PARENT | _CLONE_PTRACE | _CLONE_UNTRACED
 CLONE = Checks((Check(0, (0,), DENIED, mask=_REFUSED_OF_CLONE, unless=True),))
 
-#: Without namespaces any other pid may be anybody's, and 0 is the caller.
+#: Without namespaces any other pid may be another user's process; 0 is the caller.
 OWN_PID = Checks((Check(0, (0,), DENIED, unless=True),))
 #: The supervisor is PID 1 of each pid namespace, and has the same user as the task.
 _SUPERVISOR = 1
@@ -67,8 +67,8 @@ _RESET_ON_FORK = 0x40000000
 _ORDINARY = Check(1, _ORDINARY_POLICIES, DENIED, mask=0xFFFFFFFF ^ _RESET_ON_FORK, unless=True)
 _WITHOUT_EFFECT = deny(0)
 _RLIMIT_CORE = 4
-#: As it is it stops dumps to a file and to a program; 0, which programs ask for that have secrets, would let the latter
-#: run, as the host's root. They get what they ask for, so they are told so.
+#: The present limit stops dumps to a file and to a program. A limit of 0, which programs with secrets set, would allow
+#: the latter, which runs as the host's root. They get what they want without it, so the call seems to succeed.
 SETRLIMIT = Checks((Check(0, (_RLIMIT_CORE,), _WITHOUT_EFFECT),))
 _READS_LIMIT = Checks(
     (Check(2, (0,), _WITHOUT_EFFECT, unless=True), Check(2, (0,), _WITHOUT_EFFECT, unless=True, high=True))
@@ -82,7 +82,7 @@ OWN_SCHEDULER = Checks((*OWN_PID.checks, _ORDINARY))
 
 
 def _priority(kinds: tuple[int, ...]) -> Checks:
-    """Of one process or one group that is not the supervisor; of a user would be its own too."""
+    """Allows one process or one group, except the supervisor; not a user, which includes the supervisor."""
     return Checks((Check(0, kinds, DENIED, unless=True), Check(1, (_SUPERVISOR,), DENIED)))
 
 
@@ -102,13 +102,8 @@ FCNTL = Checks(
                 *range(8),  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW
                 *(9, 11, 16, 17),  # F_GETOWN, F_GETSIG, F_GETOWN_EX, F_GETOWNER_UIDS
                 *(36, 37, 38),  # F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW
-                *(
-                    1025,
-                    1027,
-                    1028,
-                    1030,
-                    1032,
-                ),  # F_GETLEASE, F_DUPFD_QUERY, F_CREATED_QUERY, F_DUPFD_CLOEXEC, pipe size
+                *(1025, 1027, 1028),  # F_GETLEASE, F_DUPFD_QUERY, F_CREATED_QUERY
+                *(1030, 1032),  # F_DUPFD_CLOEXEC, F_GETPIPE_SZ
                 *(1033, 1034),  # F_ADD_SEALS, F_GET_SEALS
                 *(1035, 1037),  # F_GET_RW_HINT, F_GET_FILE_RW_HINT
             ),
@@ -182,8 +177,8 @@ _TCP_OR_UDP = _internet(
         )
     )
 )
-#: Each further protocol is kernel code that seldom ran in anger, and some (vsock) are held by no namespace. Multipath
-#: TCP would evade Landlock's rules for TCP.
+#: Every other protocol is rarely used code of the kernel, and some (vsock) are in no namespace. Multipath TCP would
+#: evade Landlock's rules for TCP.
 SOCKET = Checks((_TCP_OR_UDP, _LOCAL), otherwise=_NO_FAMILY)
 SOCKET_AND_ADDRESSES = Checks((_TCP_OR_UDP, _LOCAL, _ADDRESSES), otherwise=_NO_FAMILY)
 SOCKET_OF_THE_HOST = Checks((_TCP_OR_UDP, _ADDRESSES), otherwise=_NO_FAMILY)
@@ -191,14 +186,14 @@ NO_SOCKET = Checks((_internet(deny(errno.EACCES)),), otherwise=_NO_FAMILY)
 
 _A_PAIR = Check(0, (_AF_UNIX,), _NO_FAMILY, unless=True)
 SOCKET_PAIR = Checks((_A_PAIR,))
-#: A pair of datagram sockets can send to any path, so it is a pair no more where paths are the host's.
+#: Datagram sockets of a pair can send to any path, so these are refused where paths are the host's.
 CONNECTED_SOCKET_PAIR = Checks((_A_PAIR, Check(1, (_SOCK_DGRAM, _SOCK_RAW), _NO_PROTOCOL, mask=_SOCK_TYPES)))
 
 _SOL_SOCKET, _SO_LINGER, _BUFFER_SIZES = 1, 13, (7, 8)
-#: Who closes a socket that lingers waits for its other side, and whoever it was sent to may be the last to close it.
+#: To close a lingering socket is to wait for its other side. A process that the socket was sent to may have to do that.
 _NO_LINGERING = Check(2, (_SO_LINGER,), _WITHOUT_EFFECT)
 SETSOCKOPT = Checks((Check(1, (_SOL_SOCKET,), Checks((_NO_LINGERING,))),))
-#: A size is a hint. It stays as it was made, so that what a socket can hold is known.
+#: The call succeeds without effect, so that it is known how much a socket can hold.
 BUFFERS_AS_MADE = Checks((Check(1, (_SOL_SOCKET,), Checks((_NO_LINGERING, Check(2, _BUFFER_SIZES, _WITHOUT_EFFECT)))),))
 
 _MSG_FASTOPEN = 0x20000000
@@ -206,7 +201,7 @@ _NO_FAST_OPEN = deny(errno.EOPNOTSUPP)
 
 
 def _sending(flags: int) -> Checks:
-    """Without making a connection: Landlock looks at `connect` alone."""
+    """Refuses to connect while sending: Landlock checks `connect` alone."""
     return Checks((Check(flags, (0,), _NO_FAST_OPEN, mask=_MSG_FASTOPEN, unless=True),))
 
 

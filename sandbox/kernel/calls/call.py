@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sandbox.kernel.bpf import ALLOW, Rule, deny
 
 ALLOWED = ALLOW
-#: It exists, and the task may not.
+#: The call exists, and the task may not make it.
 DENIED = deny(errno.EPERM)
 #: As on a kernel that has no such call: libraries do without it then.
 ABSENT = deny(errno.ENOSYS)
@@ -20,14 +20,14 @@ NONE_LEFT = deny(errno.EMFILE)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A system call, and what comes of it.
+    """A system call, and the verdicts on it.
 
     Attributes:
         name: as the kernel calls it.
-        x86_64: its number there, `None` where there is none.
-        aarch64: the same. From 424 on the numbers are equal.
-        full: where namespaces and mounts stand.
-        restricted: where processes, ipc and files are the host's.
+        x86_64: its number there, `None` if it has none.
+        aarch64: its number there. From 424 on the numbers are equal.
+        full: the verdict where namespaces and mounts stand.
+        restricted: the verdict where processes, ipc and files are the host's.
         why: in a few words: what it reaches, or what of it is refused.
     """
 

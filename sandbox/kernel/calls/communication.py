@@ -1,4 +1,4 @@
-"""Sockets, and what processes share by a number or a name."""
+"""Sockets, and what processes share by a number or a name: queues, semaphores, memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What acts on what the caller has open, and the descriptors that are made of nothing."""
+"""Calls on open descriptors, and calls that make descriptors without a file."""
 
 from __future__ import annotations
 

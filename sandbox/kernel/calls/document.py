@@ -31,7 +31,7 @@ _FOOT = """
 
 
 def document() -> str:
-    """All of it."""
+    """The whole text of `SYSCALLS.md`."""
     foot = _FOOT.format(
         network=_named(WITH_NETWORK),
         zygote=_named(OF_A_ZYGOTE),

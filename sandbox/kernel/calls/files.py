@@ -1,4 +1,4 @@
-"""Files by path. What may be reached is the mounts' and Landlock's; the filter looks at what is made of it."""
+"""Files by path. Mounts and Landlock decide which can be reached; the filter checks what is done to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes, by pid too: at full all that have one are the caller's own, but its supervisor, PID 1."""
+"""Processes, also by pid: at full every pid is one of the caller's own, except PID 1, its supervisor."""
 
 from __future__ import annotations
 
