@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import gc
 import os
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +83,12 @@ async def level(request):
 
 
 def descriptors():
-    return {name: os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd") if _is_open(name)}
+    """Those that are open, but for the standard ones, which pytest exchanges."""
+    return {
+        name: os.readlink(f"/proc/self/fd/{name}")
+        for name in os.listdir("/proc/self/fd")
+        if int(name) > 2 and _is_open(name)
+    }
 
 
 def _is_open(name):
@@ -94,27 +101,36 @@ async def start(tmp_path, level):
     return sandbox
 
 
+@contextlib.asynccontextmanager
+async def leaving_no_cgroup(folder, level):
+    """A sandbox of which no cgroup is left at the end."""
+    sandbox = await start(folder, level)
+    yield sandbox
+    await sandbox.close()
+    assert not our_cgroups(folder / "lock"), "cgroups were left"
+
+
+@contextlib.contextmanager
+def leaving_no_descriptor():
+    before = descriptors()
+    yield
+    gc.collect()
+    assert descriptors() == before, "descriptors were left open"
+
+
 @pytest.fixture
 async def sandbox(tmp_path):
     """At level full, which every machine that runs these tests must allow."""
-    before = descriptors()
-    sandbox = await start(tmp_path, Level.FULL)
-    yield sandbox
-    await sandbox.close()
-    gc.collect()
-    assert descriptors() == before, "descriptors were left open"
-    assert not our_cgroups(tmp_path / "lock"), "cgroups were left"
+    with leaving_no_descriptor():
+        async with leaving_no_cgroup(tmp_path, Level.FULL) as sandbox:
+            yield sandbox
 
 
 @pytest.fixture
 async def sandbox_at_each_level(tmp_path, level):
-    before = descriptors()
-    sandbox = await start(tmp_path, level)
-    yield sandbox
-    await sandbox.close()
-    gc.collect()
-    assert descriptors() == before, "descriptors were left open"
-    assert not our_cgroups(tmp_path / "lock"), "cgroups were left"
+    with leaving_no_descriptor():
+        async with leaving_no_cgroup(tmp_path, level) as sandbox:
+            yield sandbox
 
 
 def our_cgroups(lock_file):
@@ -139,7 +155,7 @@ async def inside(sandbox):
     await finish(confined)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def actor():
     """The helpers of this file, since folders of tests are no packages."""
     from types import SimpleNamespace
@@ -152,13 +168,15 @@ def actor():
         start=start,
         path=INSIDE,
         cgroups=our_cgroups,
+        leaving_no_cgroup=leaving_no_cgroup,
+        arena_of=arena_of,
     )
 
 
 KEY = 0x15014A4E
 
 
-@pytest.fixture(params=["root", "user"] if os.geteuid() == 0 else ["user"])
+@pytest.fixture(scope="module", params=["root", "user"] if os.geteuid() == 0 else ["user"])
 def who(request):
     """As whom the runner's side runs: with root, an ordinary user's tests run in a process of that user."""
     return request.param
@@ -185,56 +203,64 @@ async def uncounted(request, who, tmp_path, actor, monkeypatch):
 @pytest.fixture(params=["alone", "warm"])
 async def arena(request, who, sandbox, tmp_path):
     """A host and a sibling with something to lose, from attempts by themselves and from those of a zygote."""
-    warm = request.param == "warm"
+    async with arena_of(sandbox, tmp_path, request.param == "warm") as arena:
+        yield arena
+        await arena.assert_unharmed()
+
+
+@contextlib.asynccontextmanager
+async def arena_of(sandbox, folder, warm):
+    """What `Arena` needs, for as long as the block lasts."""
     if warm:
-        need_zygotes(tmp_path)
-    host = tmp_path / "host"
-    (host / "work").mkdir(parents=True)
+        need_zygotes(folder)
+    host = folder / "host"
+    host.mkdir()
     (host / "canary").write_text("alive")
-    mounts_before = Path("/proc/self/mountinfo").read_text()
-    sibling = await Arena(sandbox, {"host": host}, warm).launch("actor:evaluate")
-    ask = Inside(sibling)
-    assert await ask("write('/tmp/canary', 'alive') and write('/dev/shm/canary', 'alive')") == 1000
-    assert await ask(f"ctypes.CDLL(None).shmget({KEY}, 4096, 0o1666)") >= 0
     with (
         socket.create_server(("127.0.0.1", 0)) as tcp,
         socket.socket(socket.AF_UNIX) as by_path,
         socket.socket(socket.AF_UNIX) as abstract,
     ):
-        folder = os.open(host, os.O_PATH)
-        by_path.bind(f"/proc/self/fd/{folder}/socket")  # since a socket's path must be short
-        os.close(folder)
+        place = os.open(host, os.O_PATH)
+        by_path.bind(f"/proc/self/fd/{place}/socket")  # since a socket's path must be short
+        os.close(place)
         (host / "socket").chmod(0o777)
         name = f"isolane-canary-{os.getpid()}"
         abstract.bind(f"\0{name}")
-        for server in (tcp, by_path, abstract):
+        servers = (tcp, by_path, abstract)
+        for server in servers:
             server.listen()
             server.setblocking(False)
         places = {"host": host, "pid": os.getpid(), "port": tcp.getsockname()[1], "abstract": name, "key": KEY}
-        yield Arena(sandbox, places, warm)
-
-        for server in (tcp, by_path, abstract):
-            with pytest.raises(BlockingIOError):
-                server.accept()
-    assert await ask("Path('/tmp/canary').read_text() + Path('/dev/shm/canary').read_text()") == "alivealive"
-    assert await ask("len(visible_pids())") == 2
-    sibling.kill()
-    await finish(sibling)
-    assert (host / "canary").read_text() == "alive"
-    assert not [path for path in (host / "work", *(host / "work").iterdir()) if path.lstat().st_mode & 0o6000]
-    assert Path("/proc/self/mountinfo").read_text() == mounts_before
-    sandbox.retire_zygotes(lambda _: False)
-    children = Path(f"/proc/{sandbox._link._process.pid}/task/{sandbox._link._process.pid}/children")
-    await eventually_async(lambda: children.read_text() == "")
-    after = await finish(await sandbox.launch(make_spec("nothing")))
-    assert after.outcome.exit_code == 0
+        arena = Arena(sandbox, places, servers, warm)
+        await arena.plant()
+        yield arena
+        arena.sibling.confined.kill()
+        await finish(arena.sibling.confined)
 
 
 class Arena:
-    """Where an attack is made: `places` are what it may aim at."""
+    """Where attacks are made: `places` are what they may aim at."""
 
-    def __init__(self, sandbox, places, warm):
-        self.sandbox, self.places, self.warm = sandbox, places, warm
+    def __init__(self, sandbox, places, servers, warm):
+        self.sandbox, self.places, self.servers, self.warm = sandbox, places, servers, warm
+        self.mounts = Path("/proc/self/mountinfo").read_text()
+        self.work = places["host"] / "work"
+        self.begin()
+
+    def begin(self):
+        """Have an empty folder for the next attack."""
+        if self.work.exists():
+            self.work.rename(self.work.with_name(f"work-{time.monotonic_ns()}"))
+        self.work.mkdir()
+
+    async def plant(self):
+        """Start the sibling, which has something to lose, too."""
+        self.siblings = self.spec("actor:evaluate")
+        self.sibling = Inside(await self.launch("actor:evaluate"))
+        assert await self.sibling("write('/tmp/canary', 'alive') and write('/dev/shm/canary', 'alive')") == 1000
+        assert await self.sibling(f"ctypes.CDLL(None).shmget({KEY}, 4096, 0o1666)") >= 0
+        self.children = self._children_of_launcher()
 
     async def launch(self, entry, unfit_because="", **options):
         """Run an attack; /shared is a writable folder of the host."""
@@ -246,7 +272,7 @@ class Arena:
         return confined
 
     def spec(self, entry, **options):
-        work = Mount(source=str(self.places["host"] / "work"), target="/shared", writable=True)
+        work = Mount(source=str(self.work), target="/shared", writable=True)
         spec = make_spec("nothing", mounts=(work,), **options)
         warm_up = WarmUp(entry="builtins:__import__", arguments=(entry.partition(":")[0],)) if self.warm else None
         return dataclasses.replace(spec, entry=entry, warm_up=warm_up)
@@ -255,3 +281,24 @@ class Arena:
         for key, value in self.places.items():
             expressions = [expression.replace("{" + key + "}", str(value)) for expression in expressions]
         return expressions
+
+    async def assert_unharmed(self):
+        """Nothing of what was planted was reached, nothing of an attack is left, and the next attempt succeeds."""
+        for server in self.servers:
+            with pytest.raises(BlockingIOError):
+                server.accept()
+        assert await self.sibling("Path('/tmp/canary').read_text() + Path('/dev/shm/canary').read_text()") == (
+            "alivealive"
+        )
+        assert await self.sibling("len(visible_pids())") == 2
+        assert (self.places["host"] / "canary").read_text() == "alive"
+        assert not [path for path in (self.work, *self.work.iterdir()) if path.lstat().st_mode & 0o6000]
+        assert Path("/proc/self/mountinfo").read_text() == self.mounts
+        self.sandbox.retire_zygotes(lambda spec: spec == self.siblings)
+        await eventually_async(lambda: self._children_of_launcher() <= self.children)
+        after = await finish(await self.sandbox.launch(make_spec("nothing")))
+        assert after.outcome.exit_code == 0
+
+    def _children_of_launcher(self):
+        process = self.sandbox._link._process.pid
+        return set(Path(f"/proc/{process}/task/{process}/children").read_text().split())

@@ -12,8 +12,12 @@ import asyncio
 import json
 
 import pytest
+import pytest_asyncio
 
+from sandbox import Level
 from support import denied_calls
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 #: row, name, expressions of which each has to raise an OSError. {host} is the folder of the canaries.
 DENIED = [
@@ -283,6 +287,24 @@ def assert_denied(expressions, answers):
         assert answer["errno"] is not None, f"{expression}: {answer['error']}"
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["alone", "warm"])
+async def lasting_arena(request, who, actor, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("arena")
+    async with (
+        actor.leaving_no_cgroup(folder, Level.FULL) as sandbox,
+        actor.arena_of(sandbox, folder, request.param == "warm") as arena,
+    ):
+        yield arena
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def arena(lasting_arena):
+    """One for all rows, looked at after each."""
+    lasting_arena.begin()
+    yield lasting_arena
+    await lasting_arena.assert_unharmed()
+
+
 @pytest.mark.parametrize("row", DENIED, ids=ids(DENIED))
 async def test_while_the_task_runs(arena, actor, row):
     expressions = arena.filled(row[2:])
@@ -314,4 +336,4 @@ async def test_while_the_module_is_imported(arena, actor, row):
 
     if arena.warm and row[0] in CONTAINED_IN_A_ZYGOTE:
         return  # what it reached is looked at after each test
-    assert_denied(expressions, json.loads((arena.places["host"] / "work" / "answers").read_text()))
+    assert_denied(expressions, json.loads((arena.work / "answers").read_text()))

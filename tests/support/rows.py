@@ -116,7 +116,8 @@ class Answers:
         items = {item.nodeid: item for item in session.items}
         for line in self._stream:
             item = items[line.rstrip("\n")]
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+            other = next((other for other in session.items if other is not item), None)  # the module goes on
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=other)
             print(json.dumps(_summary(self._reports)), file=self._stream, flush=True)
             self._reports.clear()
         return True
