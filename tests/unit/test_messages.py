@@ -9,7 +9,7 @@ import pytest
 from runner.domain.messages import MESSAGES, Longest, Message
 from sandbox.protocol.wire import FRAME_LIMIT, SHORT_BYTES
 
-README = Path(__file__).parents[2] / "runner" / "engine" / "README.md"
+README = Path(__file__).parents[2] / "runner" / "engine" / "attempts" / "README.md"
 
 
 def test_the_readme_has_the_table_that_conversations_are_held_to():
