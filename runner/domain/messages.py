@@ -1,8 +1,8 @@
 """Every message of a channel between a task and the runner: from whom, how long, how many. What is not here is refused.
 
-The table is what conversations are held to; the one in `engine/attempts/README.md` is the same. A message's kind is known by how
-it begins, before the rest of it is waited for: `{"type":"log"`. Beyond these bounds all that is done for an attempt is
-done within its share of the event loop (`sandbox.share`), so no kind needs a rate of its own.
+The table is what conversations are held to; the one in `engine/attempts/README.md` is the same. A message's kind is
+known by how it begins, before the rest of it is waited for: `{"type":"log"`. Beyond these bounds all that is done for
+an attempt is done within its share of the event loop (`sandbox.share`), so no kind needs a rate of its own.
 """
 
 from __future__ import annotations
