@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import click
 
+from runner.cli.display.stdout import checked_stdout
 from runner.cli.lazy import LazyGroup
 from runner.cli.server_address import ServerAddress
-from runner.cli.stdout import checked_stdout
 from runner.domain import logformat
 
 _COMMANDS = {
-    "init": ("runner.cli.init", "Start a project in a folder: config, a first task, its test."),
-    "serve": ("runner.cli.serve", "Serve this project's tasks until Ctrl-C."),
-    "run": ("runner.cli.run", "Run one task in the sandbox, here and now, without a server."),
-    "schedule": ("runner.cli.schedule", "Schedule a run of a task."),
-    "runs": ("runner.cli.runs", "Look at runs, wait for them, end them."),
-    "queues": ("runner.cli.queues", "Look at queues, pause and empty them."),
-    "nodes": ("runner.cli.nodes", "Look at the nodes, empty one."),
-    "tasks": ("runner.cli.tasks", "Look at tasks, write a new one."),
-    "store": ("runner.cli.store", "Bring the store up to date, check it, move it."),
-    "doctor": ("runner.cli.doctor", "Say which walls of the sandbox stand on this host."),
-    "config": ("runner.cli.config", "Check the config file, print all its keys."),
+    "init": ("runner.cli.commands.init", "Start a project in a folder: config, a first task, its test."),
+    "serve": ("runner.cli.commands.serve", "Serve this project's tasks until Ctrl-C."),
+    "run": ("runner.cli.commands.run", "Run one task in the sandbox, here and now, without a server."),
+    "schedule": ("runner.cli.commands.schedule", "Schedule a run of a task."),
+    "runs": ("runner.cli.commands.runs", "Look at runs, wait for them, end them."),
+    "queues": ("runner.cli.commands.queues", "Look at queues, pause and empty them."),
+    "nodes": ("runner.cli.commands.nodes", "Look at the nodes, empty one."),
+    "tasks": ("runner.cli.commands.tasks", "Look at tasks, write a new one."),
+    "store": ("runner.cli.commands.store", "Bring the store up to date, check it, move it."),
+    "doctor": ("runner.cli.commands.doctor", "Say which walls of the sandbox stand on this host."),
+    "config": ("runner.cli.commands.config", "Check the config file, print all its keys."),
 }
 
 

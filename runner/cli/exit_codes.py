@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from runner.cli.output import say
-from runner.cli.render import print_json
+from runner.cli.display.output import say
+from runner.cli.display.render import print_json
 from runner.domain.escaping import escaped
 
 SUCCESS, ERROR, NO_RESPONSE = 0, 1, 3

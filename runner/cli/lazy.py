@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import click
 
-from runner.cli.output import say, say_error
+from runner.cli.display.output import say, say_error
 from runner.errors import RunnerError
 
 

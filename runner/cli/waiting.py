@@ -11,7 +11,7 @@ from typing import Any
 from rich.status import Status as Spinner
 from rich.text import Text
 
-from runner.cli.render import console
+from runner.cli.display.render import console
 from runner.domain.escaping import escaped
 from runner.domain.status import FINAL
 from runner.errors import WaitTimeoutError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.cli.output import say
+from runner.cli.display.output import say
 from runner.sdk.client import Client
 from runner.sdk.locate import locate
 from runner.sdk.patience import Lost

@@ -2,8 +2,8 @@
 
 Names of files, errors of modules and lines of logs may hold what a terminal takes as a command (its title, its
 clipboard, its colours), what turns the direction of text, and what looks like a line of its own. Everything that is
-printed or logged goes through here once, at the place where it leaves: `runner.cli.output`, `runner.cli.render` and the
-log's `logformat`.
+printed or logged goes through here once, at the place where it leaves: `output` and `render` in `runner/cli/display/`,
+and the log's `logformat`.
 """
 
 from __future__ import annotations

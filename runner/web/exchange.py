@@ -22,9 +22,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from runner import jsonvalue
 from runner.engine.api.operations import Operations
 from runner.errors import InvalidOptionError
-from runner.web import body_reading
 from runner.web.auth import CALLER
-from runner.web.body_memory import BodyMemory, Place
+from runner.web.http import body_reading
+from runner.web.http.body_memory import BodyMemory, Place
 from sandbox import JsonText, Share
 from sandbox.protocol.wire import PIECE_BYTES, text_of
 

@@ -21,15 +21,15 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from runner.engine.api.operations import Operations
 from runner.errors import ConfigError, StoppingError
-from runner.web import health, logs, nodes, queues, runs, tasks
-from runner.web.admission import Admission
 from runner.web.auth import Authenticate, Tokens
-from runner.web.body_memory import BodyMemory
 from runner.web.exchange import BODY_MEMORY, OPERATIONS, STOPPING
-from runner.web.hosts import Hosts, is_loopback_only
-from runner.web.listener import Listener
-from runner.web.problems import answer_problems
-from runner.web.protocol import Protocol
+from runner.web.http.admission import Admission
+from runner.web.http.body_memory import BodyMemory
+from runner.web.http.hosts import Hosts, is_loopback_only
+from runner.web.http.listener import Listener
+from runner.web.http.problems import answer_problems
+from runner.web.http.protocol import Protocol
+from runner.web.routes import health, logs, nodes, queues, runs, tasks
 
 _FINISH_S = 5.0
 #: How long what a client still sends is thrown away after its answer; one that is silent is cut off before.

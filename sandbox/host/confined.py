@@ -14,9 +14,9 @@ from typing import Any
 from sandbox.endpoint import MOST
 from sandbox.errors import LauncherError, SandboxError, SetupError, WireError, printable
 from sandbox.host.cgroups.cgroup import Group
-from sandbox.host.frame_stream import FrameStream
 from sandbox.host.granted_hosts import GrantedHosts
-from sandbox.host.line import read_pid
+from sandbox.host.links.frame_stream import FrameStream
+from sandbox.host.links.line import read_pid
 from sandbox.host.tree_memory import cpu_time_s
 from sandbox.host.watchdog import Watched
 from sandbox.outcome import Outcome

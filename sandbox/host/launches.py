@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from sandbox.errors import LauncherError, printable
 from sandbox.host.attempt_io import AttemptIO, socket_pair
 from sandbox.host.cgroups import cgroup
-from sandbox.host.line import Line
+from sandbox.host.links.line import Line
 from sandbox.host.warm.standby_pool import StandbyHandle
 from sandbox.host.warm.zygote_handle import ZygoteHandle
 from sandbox.protocol.control_messages import End, Ended

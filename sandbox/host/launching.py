@@ -19,10 +19,10 @@ from sandbox.host import lock, probe, set_id_files, temporary_lock
 from sandbox.host.attempt_io import AttemptIO
 from sandbox.host.cgroups import cgroup
 from sandbox.host.confined import Confined
-from sandbox.host.launcher_link import LauncherLink
 from sandbox.host.launches import AttemptLaunch, WarmLaunch, ZygoteLaunch
+from sandbox.host.links.launcher_link import LauncherLink
+from sandbox.host.links.relay_link import RelayLink
 from sandbox.host.live_launches import LiveLaunches
-from sandbox.host.relay_link import RelayLink
 from sandbox.host.tree_memory import ProcessTree
 from sandbox.host.warm import footprint
 from sandbox.host.warm.standby_pool import StandbyHandle

@@ -7,7 +7,7 @@ import itertools
 
 from sandbox.errors import LauncherError
 from sandbox.host.launches import AttemptLaunch, WarmLaunch, ZygoteLaunch
-from sandbox.host.line import until_readable
+from sandbox.host.links.line import until_readable
 from sandbox.host.warm.zygote_handle import ZygoteHandle
 from sandbox.protocol.control_messages import End
 

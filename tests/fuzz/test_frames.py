@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox import WireError
-from sandbox.host.frame_stream import FrameStream
+from sandbox.host.links.frame_stream import FrameStream
 from sandbox.protocol.channel import Channel
 from sandbox.protocol.wire import FRAME_LIMIT, Decoder
 from support.hostile import Speech, bodies, framed, fuzzed, speeches

@@ -101,7 +101,7 @@ async def test_78_not_now_is_waited_for(who, sandbox, actor, crowd):
 
 
 async def test_78_and_who_waits_in_vain_takes_no_other_along(who, sandbox, actor, inside, request, monkeypatch):
-    monkeypatch.setattr("sandbox.host.line.CROWDED_PATIENCE_S", 0.05)
+    monkeypatch.setattr("sandbox.host.links.line.CROWDED_PATIENCE_S", 0.05)
     request.getfixturevalue("crowd")
 
     with pytest.raises(SetupError, match="on their way") if who == "user" else contextlib.nullcontext():

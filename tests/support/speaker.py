@@ -14,7 +14,7 @@ import socket
 
 from runner.engine.engine import Engine
 from sandbox import Confined, Lease, Spec
-from sandbox.host.frame_stream import FrameStream
+from sandbox.host.links.frame_stream import FrameStream
 from sandbox.protocol.control_messages import End
 from sandbox.protocol.wire import encode
 from support.hostile import Speech

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from runner.catalog.manifest import read_manifest
-from runner.cli.schedule import command
+from runner.cli.commands.schedule import command
 from runner.config import read_settings
 from runner.domain.kinds import RETRY_PARTS
 from runner.domain.options import CALL_OPTIONS, OPTIONS, TASK_OPTIONS, CallKeywords, TaskKeywords

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runner.web.admission import OPEN_PATHS
-from runner.web.paths import is_canonical
+from runner.web.http.admission import OPEN_PATHS
+from runner.web.http.paths import is_canonical
 from support.raw_http import problem, raw, status
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PURGE")

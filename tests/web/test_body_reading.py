@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from runner import jsonvalue
 from runner.errors import InvalidValueError
-from runner.web import body_reading
-from runner.web.body_memory import BodyMemory, Place
+from runner.web.http import body_reading
+from runner.web.http.body_memory import BodyMemory, Place
 
 #: What is at home where texts are cut: escapes, halves of characters, quotes, characters of several bytes.
 _PIECES = st.sampled_from(["\\", '"', "\n", "\x00", "é", "☃", "😀", "\\u00e9", ",", "[", "}", "a" * 20, "\u2028", ":0"])

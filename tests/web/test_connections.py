@@ -26,7 +26,7 @@ HALF = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-"
 
 @pytest.fixture(autouse=True)
 def looked_at_often(monkeypatch):
-    monkeypatch.setattr("runner.web.listener._LOOK_S", 0.02)
+    monkeypatch.setattr("runner.web.http.listener._LOOK_S", 0.02)
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ async def test_what_had_to_be_closed_is_said_once_a_minute(server, caplog):
 
 @pytest.mark.parametrize("piece", [b"a", b"a: b\r\n", b""])
 async def test_a_head_has_its_time_however_it_drips(server, monkeypatch, piece):
-    monkeypatch.setattr("runner.web.connection.HEAD_S", 0.3)
+    monkeypatch.setattr("runner.web.http.connection.HEAD_S", 0.3)
 
     async with connected(server, 1, HALF) as [(reader, writer)], asyncio.timeout(10):
         closed = asyncio.create_task(is_closed(reader))
@@ -132,7 +132,7 @@ async def test_a_head_has_its_time_however_it_drips(server, monkeypatch, piece):
 
 
 async def test_the_second_head_has_a_time_too(server, monkeypatch):
-    monkeypatch.setattr("runner.web.connection.HEAD_S", 0.3)
+    monkeypatch.setattr("runner.web.http.connection.HEAD_S", 0.3)
 
     async with connected(server) as [(reader, writer)]:
         assert await ask(reader, writer, KNOWN) == 200
@@ -141,7 +141,7 @@ async def test_the_second_head_has_a_time_too(server, monkeypatch):
 
 
 async def test_a_connection_that_asks_nothing_more_is_closed(server, monkeypatch):
-    monkeypatch.setattr("runner.web.connection.IDLE_S", 0.2)
+    monkeypatch.setattr("runner.web.http.connection.IDLE_S", 0.2)
 
     async with connected(server) as [(reader, writer)]:
         assert await ask(reader, writer, KNOWN) == 200
@@ -150,7 +150,7 @@ async def test_a_connection_that_asks_nothing_more_is_closed(server, monkeypatch
 
 async def test_waiting_for_an_answer_takes_as_long_as_it_takes(server, monkeypatch):
     for name in ("HEAD_S", "IDLE_S"):
-        monkeypatch.setattr(f"runner.web.connection.{name}", 0.1)
+        monkeypatch.setattr(f"runner.web.http.connection.{name}", 0.1)
     wait = KNOWN.replace("runs", "runs/019aa3d4-0000-7000-8000-000000000000?wait=60s", 1)
 
     async with connected(server) as [(reader, writer)]:
@@ -170,7 +170,7 @@ async def test_a_head_without_end_is_refused(server):
 
 @pytest.mark.parametrize("after", [b"", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"])
 async def test_a_client_that_does_not_read_holds_nothing(server, monkeypatch, after):
-    monkeypatch.setattr("runner.web.connection.STALLED_S", 0.3)
+    monkeypatch.setattr("runner.web.http.connection.STALLED_S", 0.3)
     for _ in range(100):
         server._app[OPERATIONS].write("x" * 300_000)
     logs = KNOWN.replace("runs", "runs/019aa3d4-0000-7000-8000-000000000000/logs", 1).encode()
@@ -181,7 +181,7 @@ async def test_a_client_that_does_not_read_holds_nothing(server, monkeypatch, af
 
 
 async def test_a_slow_reader_gets_all_of_it(server, monkeypatch):
-    monkeypatch.setattr("runner.web.connection.STALLED_S", 1.0)
+    monkeypatch.setattr("runner.web.http.connection.STALLED_S", 1.0)
     for _ in range(100):
         server._app[OPERATIONS].write("x" * 100_000)
     logs = KNOWN.replace("runs", "runs/019aa3d4-0000-7000-8000-000000000000/logs", 1)
@@ -196,7 +196,7 @@ async def test_a_slow_reader_gets_all_of_it(server, monkeypatch):
 
 
 async def test_without_descriptors_clients_wait_and_one_line_is_logged(server, monkeypatch, caplog):
-    monkeypatch.setattr("runner.web.listener._PAUSE_S", 0.01)
+    monkeypatch.setattr("runner.web.http.listener._PAUSE_S", 0.01)
     loop, port = asyncio.get_running_loop(), int(server.url.rpartition(":")[2])
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     clients = [socket.socket() for _ in range(3)]

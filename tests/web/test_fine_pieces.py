@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from yarl import URL
 
-from runner.web.connection import KNOWN_READ_BYTES, STRANGER_READ_BYTES
+from runner.web.http.connection import KNOWN_READ_BYTES, STRANGER_READ_BYTES
 from runner.web.server import Server
 from support.loop_pauses import watched_loop
 from support.raw_http import raw, status

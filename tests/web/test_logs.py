@@ -92,7 +92,7 @@ async def test_a_stopping_server_cuts_followers_so_that_they_can_tell(api):
 
 
 async def test_a_follower_that_leaves_is_forgotten(api, monkeypatch):
-    monkeypatch.setattr("runner.web.logs._LOOK_S", 0.01)
+    monkeypatch.setattr("runner.web.routes.logs._LOOK_S", 0.01)
     api.operations.write("one")
 
     async with api.http.get(f"{LOGS}?follow=1") as response:
@@ -114,8 +114,8 @@ async def test_a_follower_behind_a_proxy_that_buffers_gets_each_line_as_it_comes
 
 
 async def test_a_follower_of_a_silent_run_is_sent_empty_lines_so_that_no_proxy_takes_it_for_dead(api, monkeypatch):
-    monkeypatch.setattr("runner.web.logs._SILENT_S", 0.05)
-    monkeypatch.setattr("runner.web.logs._LOOK_S", 0.01)
+    monkeypatch.setattr("runner.web.routes.logs._SILENT_S", 0.05)
+    monkeypatch.setattr("runner.web.routes.logs._LOOK_S", 0.01)
 
     async with (
         buffering_proxy(api.url, read_timeout_s=5) as url,

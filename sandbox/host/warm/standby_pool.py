@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from sandbox.errors import LauncherError, SandboxError, SetupError
 from sandbox.host.attempt_io import AttemptIO
-from sandbox.host.line import Line
+from sandbox.host.links.line import Line
 from sandbox.protocol.control_messages import End, Ended
 from sandbox.protocol.messages import CrowdedError, Message
 from sandbox.protocol.standby_messages import give_group, hand_over

@@ -14,7 +14,7 @@ from sandbox.errors import SetupError
 from sandbox.host.attempt_io import AttemptIO
 from sandbox.host.cgroups import cgroup
 from sandbox.host.confined import Confined
-from sandbox.host.line import Line
+from sandbox.host.links.line import Line
 from sandbox.host.warm.footprint import Footprint
 from sandbox.host.warm.standby_pool import StandbyPool
 from sandbox.protocol.lease import Lease

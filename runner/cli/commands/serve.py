@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from runner import app
+from runner.cli.display.output import say
+from runner.cli.display.stdout import OutputError
 from runner.cli.options import config_file
-from runner.cli.output import say
-from runner.cli.stdout import OutputError
 from runner.config import load
 from sandbox.loops import new_event_loop
 

@@ -7,8 +7,8 @@ import os
 
 from aiohttp import web
 
-from runner.web.connection import HEAD_BYTES
-from runner.web.problems import problem
+from runner.web.http.connection import HEAD_BYTES
+from runner.web.http.problems import problem
 
 
 class Protocol(web.RequestHandler):

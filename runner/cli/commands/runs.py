@@ -9,14 +9,14 @@ from typing import Any
 import click
 
 from runner.cli import options
+from runner.cli.display.logs import LogPrinter
+from runner.cli.display.output import say, say_error
+from runner.cli.display.render import print_json, print_json_lines
+from runner.cli.display.run_page import print_run
+from runner.cli.display.run_table import print_counts, print_runs
 from runner.cli.exit_codes import NO_RESPONSE, exit_code
 from runner.cli.lazy import Failed
-from runner.cli.logs import LogPrinter
-from runner.cli.output import say, say_error
-from runner.cli.render import print_json, print_json_lines
 from runner.cli.run_ids import run_named
-from runner.cli.run_page import print_run
-from runner.cli.run_table import print_counts, print_runs
 from runner.cli.server_address import ServerAddress, fetch
 from runner.cli.waiting import wait_for
 from runner.domain.escaping import escaped

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from runner.cli import options
+from runner.cli.display.output import say
+from runner.cli.display.render import print_json
 from runner.cli.exit_codes import exit_code, print_ending
-from runner.cli.output import say
-from runner.cli.render import print_json
 from runner.cli.server_address import ServerAddress
 from runner.cli.waiting import wait_for
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from runner.cli.display.output import say
 from runner.cli.lazy import Failed
-from runner.cli.output import say
 from runner.cli.templates import template
 
 _FILES = {"config/isolane.toml": "isolane.toml", "tasks/hello.py": "hello.py.txt", "test_hello.py": "test_hello.py.txt"}

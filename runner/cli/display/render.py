@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from runner.cli.output import say
+from runner.cli.display.output import say
 from runner.domain.escaping import escaped, escaped_json
 from runner.units import describe_seconds
 

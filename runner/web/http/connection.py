@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, cast
 
-from runner.web import problems
+from runner.web.http import problems
 
 #: How long a request's head may take from its first byte, and how much it may take in bytes.
 HEAD_S: Final = 10.0

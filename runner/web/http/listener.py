@@ -16,7 +16,7 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 
-from runner.web.connection import Connection
+from runner.web.http.connection import Connection
 
 #: How many are accepted before something else gets its turn.
 _AT_ONCE = 16

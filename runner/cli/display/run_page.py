@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
-from runner.cli.render import (
+from runner.cli.display.render import (
     ago,
     instant,
     json_block,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from runner.cli.display.output import say
 from runner.cli.options import config_file
-from runner.cli.output import say
 from runner.cli.templates import template
 from runner.config import load
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from sandbox.endpoint import Endpoint
 from sandbox.errors import LauncherError, SetupError
-from sandbox.host import helper_process
+from sandbox.host.links import helper_process
 
 
 class RelayLink:

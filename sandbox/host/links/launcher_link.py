@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 
 from sandbox.errors import LauncherError
-from sandbox.host import helper_process
-from sandbox.host.line import Line
+from sandbox.host.links import helper_process
+from sandbox.host.links.line import Line
 from sandbox.kernel import rlimits
 from sandbox.protocol.messages import Message
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import sandbox
-from sandbox.host.line import until_readable
+from sandbox.host.links.line import until_readable
 
 _BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); from importlib import import_module; "

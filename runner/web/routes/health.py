@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from runner.web.exchange import answer, operations
-from runner.web.problems import problem
+from runner.web.http.problems import problem
 
 
 def routes() -> list[web.RouteDef]:

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from runner import app
 from runner.cli import options
-from runner.cli.output import say
-from runner.cli.render import print_block, print_json, print_table
+from runner.cli.display.output import say
+from runner.cli.display.render import print_block, print_json, print_table
 from runner.config import Settings, load
 from runner.sdk.locate import find_project
 from runner.units import describe_seconds

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runner.cli.output import Styled, say
+from runner.cli.display.output import Styled, say
 from runner.domain.escaping import escaped
 
 _COLOURS = {

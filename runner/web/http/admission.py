@@ -11,8 +11,8 @@ from typing import Final
 from aiohttp import HttpVersion11, hdrs, web
 
 from runner.web.auth import CALLER, Tokens
-from runner.web.hosts import Hosts
-from runner.web.paths import is_canonical
+from runner.web.http.hosts import Hosts
+from runner.web.http.paths import is_canonical
 
 #: All that is answered without a token, to those who only look.
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})

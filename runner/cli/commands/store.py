@@ -12,9 +12,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from runner.cli.display.output import say
+from runner.cli.display.render import console, print_json
 from runner.cli.options import config_file
-from runner.cli.output import say
-from runner.cli.render import console, print_json
 from runner.config import load
 from runner.domain.escaping import escaped
 from runner.domain.queue_rule import QueueRule

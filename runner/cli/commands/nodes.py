@@ -6,8 +6,8 @@ import click
 from rich.text import Text
 
 from runner.cli import options
-from runner.cli.output import say
-from runner.cli.render import ago, name_column, print_json, print_table, short_column, size
+from runner.cli.display.output import say
+from runner.cli.display.render import ago, name_column, print_json, print_table, short_column, size
 from runner.cli.server_address import ServerAddress
 from runner.domain.escaping import escaped
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from runner.cli.output import say
-from runner.cli.render import (
+from runner.cli.display.output import say
+from runner.cli.display.render import (
     ago,
     cut,
     id_column,

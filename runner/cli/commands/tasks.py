@@ -11,9 +11,17 @@ from typing import Any
 import click
 
 from runner.cli import options
+from runner.cli.display.output import say
+from runner.cli.display.render import (
+    json_block,
+    name_column,
+    print_block,
+    print_facts,
+    print_json,
+    print_table,
+    short_column,
+)
 from runner.cli.lazy import Failed
-from runner.cli.output import say
-from runner.cli.render import json_block, name_column, print_block, print_facts, print_json, print_table, short_column
 from runner.cli.server_address import ServerAddress
 from runner.cli.templates import template
 from runner.domain.escaping import escaped

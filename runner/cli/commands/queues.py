@@ -8,8 +8,8 @@ import click
 from rich.text import Text
 
 from runner.cli import options
-from runner.cli.output import say
-from runner.cli.render import (
+from runner.cli.display.output import say
+from runner.cli.display.render import (
     ago,
     id_column,
     instant,

@@ -10,8 +10,8 @@ import click
 
 from runner import app
 from runner.cli import options
+from runner.cli.display.logs import LogPrinter
 from runner.cli.exit_codes import exit_code, print_ending
-from runner.cli.logs import LogPrinter
 from runner.config import load
 from runner.domain.documents import log_document
 from runner.domain.run import LogLine

@@ -1,0 +1,1 @@
+"""The commands and groups of commands, one a file."""

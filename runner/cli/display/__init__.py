@@ -1,0 +1,1 @@
+"""What is written to the terminal: tables, pages, and the only way there."""

@@ -1,0 +1,1 @@
+"""HTTP itself: connections, who may come in, how requests are read."""

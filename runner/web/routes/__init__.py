@@ -1,0 +1,1 @@
+"""What is answered, one resource a file."""
