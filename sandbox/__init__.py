@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sandbox.api.blocking import BlockingSandbox
-    from sandbox.api.completed import Completed, Error, Reason
+    from sandbox.api.completed import Completed
     from sandbox.api.sandbox import Sandbox
     from sandbox.errors import LauncherError, SandboxError, SetupError, WireError
     from sandbox.host.confined import Confined
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sandbox.protocol.wire import JsonText
     from sandbox.share import Share
     from sandbox.spec import Level, Limits, Mount, Spec, WarmUp
+    from sandbox.verdict import Error, Reason
 
 __all__ = [
     "BlockingSandbox",
@@ -52,7 +53,7 @@ _HOMES = {
     "BlockingSandbox": "api.blocking",
     "Completed": "api.completed",
     "Confined": "host.confined",
-    "Error": "api.completed",
+    "Error": "verdict",
     "JsonText": "protocol.wire",
     "LauncherError": "errors",
     "Lease": "protocol.lease",
@@ -60,7 +61,7 @@ _HOMES = {
     "Limits": "spec",
     "Mount": "spec",
     "Outcome": "outcome",
-    "Reason": "api.completed",
+    "Reason": "verdict",
     "Sandbox": "api.sandbox",
     "SandboxError": "errors",
     "SetupError": "errors",

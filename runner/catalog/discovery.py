@@ -29,8 +29,6 @@ ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "TMPDIR":
 _OUTPUT_BYTES = 8 << 10
 #: Type of the error where the sandbox failed, so that the module may be right.
 UNASKED = "SandboxError"
-_LONGEST_MESSAGE = 10_000
-_LONGEST_TRACEBACK = 100_000
 
 
 class Launcher(Protocol):
@@ -92,13 +90,13 @@ def find_modules(snapshot: Snapshot) -> Modules:
         files[module or path] = file
         if module is None:
             message = "its path cannot be imported: use letters, digits and _, and no word that Python keeps for itself"
-            problems[path] = ModuleProblem(module=path, file=file, error=_error("NameError", message))
+            problems[path] = ModuleProblem(module=path, file=file, error=TaskError.bounded("NameError", message))
         else:
             paths[module] = path
     for path, why in snapshot.refused.items():
         module, file = _module_of(path) or path, f"{PACKAGE}/{path}"
         files[module] = file
-        problems[module] = ModuleProblem(module=module, file=file, error=_error("TasksFolderError", why))
+        problems[module] = ModuleProblem(module=module, file=file, error=TaskError.bounded("TasksFolderError", why))
     return Modules(files, paths, problems)
 
 
@@ -138,7 +136,7 @@ async def ask(
     try:
         confined = await launcher.launch(spec)
     except (SandboxError, OSError) as error:
-        return _error(UNASKED, f"it could not be looked at: {error}")
+        return TaskError.bounded(UNASKED, f"it could not be looked at: {error}")
     confined.expect(Longest("module"), MOST_VALUES)
     tail = _Tail()
     reader = OutputReader(confined, tail)
@@ -153,7 +151,7 @@ async def ask(
     except TimeoutError:
         timed_out = True
     except WireError as error:
-        answer = _error("ProtocolError", f"it sent what is no answer: {error}")
+        answer = TaskError.bounded("ProtocolError", f"it sent what is no answer: {error}")
     except ConnectionError:
         pass  # it was dead before it could be asked
     finally:
@@ -163,7 +161,7 @@ async def ask(
         finally:
             await reader.finish()
     if timed_out:
-        return _error("TimeoutError", f"its import took longer than {timeout_s:g} s", tail.text())
+        return TaskError.bounded("TimeoutError", f"its import took longer than {timeout_s:g} s", tail.text())
     return answer if answer is not None else _silence(outcome, limits, tail.text())
 
 
@@ -175,12 +173,12 @@ async def _answer(confined: Confined, module: str) -> tuple[TaskManifest, ...] |
                 # Elsewhere: what hostile code declares may take its time.
                 return await asyncio.to_thread(read_manifest, tasks, module)
             except InvalidError as error:
-                return _error(type(error).__name__, str(error))
-        case {"type": "response", "error": {"type": str(kind), "message": str(message), "traceback": str(lines)}}:
-            return _error(kind, message, lines)
+                return TaskError.bounded(type(error).__name__, str(error))
+        case {"type": "response", "error": document} if (told := TaskError.read(document)) is not None:
+            return told
         case None:
             return None
-    return _error("ProtocolError", "it sent something else than what it declares")
+    return TaskError.bounded("ProtocolError", "it sent something else than what it declares")
 
 
 async def _outcome(confined: Confined) -> Outcome | SandboxError:
@@ -192,14 +190,10 @@ async def _outcome(confined: Confined) -> Outcome | SandboxError:
 
 def _silence(outcome: Outcome | SandboxError, limits: Limits, tail: str) -> TaskError:
     if isinstance(outcome, SandboxError):
-        return _error(UNASKED, f"it could not be looked at: {outcome}", tail)
+        return TaskError.bounded(UNASKED, f"it could not be looked at: {outcome}", tail)
     if outcome.memory_kills:
-        return _error("MemoryError", f"its import needed more than {limits.memory_bytes >> 20} MB", tail)
-    return _error("ImportError", f"its process {outcome.describe_exit()} while it was imported", tail)
-
-
-def _error(kind: str, message: str, traceback: str = "") -> TaskError:
-    return TaskError(type=kind[:200], message=message[:_LONGEST_MESSAGE], traceback=traceback[-_LONGEST_TRACEBACK:])
+        return TaskError.bounded("MemoryError", f"its import needed more than {limits.memory_bytes >> 20} MB", tail)
+    return TaskError.bounded("ImportError", f"its process {outcome.describe_exit()} while it was imported", tail)
 
 
 class _Tail:

@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from runner.domain.queue_rule import QueueRule
 from runner.domain.retry import Retry
 from runner.domain.status import Reason, Status
+from sandbox import Error
+
+#: What a task raised.
+TaskError = Error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,15 +72,6 @@ class NewRun:
             finished_at=None,
             cancel_requested_at=None,
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskError:
-    """What a task raised, bounded in length by the guest and again by the engine."""
-
-    type: str
-    message: str
-    traceback: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

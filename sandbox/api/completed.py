@@ -3,34 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from enum import StrEnum
 from typing import Any
 
 from sandbox.api.output import Texts
 from sandbox.outcome import Outcome
-
-_TYPE_CHARS = 200
-_MESSAGE_CHARS = 8 << 10
-_TRACEBACK_CHARS = 64 << 10
-
-
-class Reason(StrEnum):
-    """Why it ended."""
-
-    SUCCESS = "success"  # the function returned; the program exited with 0
-    ERROR = "error"  # the function raised, or returned what is not JSON; the program exited with another code
-    TIMEOUT = "timeout"
-    OUT_OF_MEMORY = "out_of_memory"  # killed for it, or a MemoryError that nobody caught
-    CRASH = "crash"  # killed by a signal; the function neither returned nor raised
-
-
-@dataclass(frozen=True, slots=True)
-class Error:
-    """An exception that nobody inside caught. All of it is text that foreign code may have chosen."""
-
-    type: str
-    message: str
-    traceback: str
+from sandbox.verdict import Error, Reason, killed_for_memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,13 +61,8 @@ class Answer:
         """The answer in a frame, which is hostile input."""
         if "value" in frame:
             return cls(has_value=True, value=frame["value"])
-        described = frame.get("error")
-        if isinstance(described, dict):
-            texts = [described.get(key) for key in ("type", "message", "traceback")]
-            if all(isinstance(text, str) for text in texts):
-                kind, message, trace = map(str, texts)
-                return cls(error=Error(kind[:_TYPE_CHARS], message[:_MESSAGE_CHARS], trace[-_TRACEBACK_CHARS:]))
-        return cls(fault="answered with neither a value nor an error")
+        error = Error.read(frame.get("error"))
+        return cls(error=error, fault="" if error is not None else "answered with neither a value nor an error")
 
 
 def complete(
@@ -151,19 +123,12 @@ def _judge_kill(outcome: Outcome, timed_out_s: float | None, memory_bytes: int) 
     if timed_out_s is not None:
         return Reason.TIMEOUT, f"it was killed after its timeout of {timed_out_s:g} s"
     if outcome.memory_kills:
-        return Reason.OUT_OF_MEMORY, f"it was killed for using more memory than its limit of {_mb(memory_bytes)}"
+        return Reason.OUT_OF_MEMORY, f"it {killed_for_memory(memory_bytes)}"
     return None
 
 
 def _judge_error(error: Error, memory_bytes: int) -> tuple[Reason, str]:
-    if error.type == "MemoryError":
-        return Reason.OUT_OF_MEMORY, f"it got a MemoryError under its memory limit of {_mb(memory_bytes)}"
-    first_line = error.message.strip().partition("\n")[0]
-    why = f"it raised {error.type}" + (f": {first_line}" if first_line else "")
+    reason, what = error.judge(memory_bytes)
     if error.type == "ModuleNotFoundError":
-        why += ' (modules beside its own are not shown: name them, as in Sandbox(packages=["helpers"]))'
-    return Reason.ERROR, why[:500]
-
-
-def _mb(size: int) -> str:
-    return f"{size / (1 << 20):g} MB"
+        what += ' (modules beside its own are not shown: name them, as in Sandbox(packages=["helpers"]))'
+    return reason, f"it {what}"

@@ -211,6 +211,7 @@ async def test_a_module_beside_the_own_one_is_seen_when_it_is_named(level, monke
     ("name", "arguments", "reason", "why"),
     [
         ("fail", ["not\nthis"], "error", "it raised ValueError: not"),
+        ("fail", ["\x1b[31mred"], "error", r"it raised ValueError: \x1b[31mred"),
         ("fail_in_a_hostile_way", [], "error", "it raised HostileError: (its __str__ raised SystemExit)"),
         ("nothing_of_that_name", [], "error", "has no attribute 'nothing_of_that_name'"),
         ("interrupt_itself", [], "error", "it raised KeyboardInterrupt"),

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from runner.domain.masking import Mask
 from runner.domain.run import TaskError
 from runner.domain.status import Reason
-from runner.engine.attempts.verdict import Decision, Response, judge, read_error
+from runner.engine.attempts.verdict import Decision, Response, judge
 from sandbox import Outcome
 
 MB = 1 << 20
@@ -78,12 +77,19 @@ def test_a_fault_on_the_channel_is_a_crash() -> None:
 
 
 def test_a_reported_error_of_the_wrong_shape_is_none() -> None:
-    assert read_error({"type": 1, "message": "", "traceback": ""}, Mask()) is None
-    assert read_error([], Mask()) is None
+    assert TaskError.read({"type": 1, "message": "", "traceback": ""}) is None
+    assert TaskError.read([]) is None
+
+
+def test_what_is_cleaned_of_a_reported_error_is_cleaned_before_it_is_cut() -> None:
+    read = TaskError.read({"type": "", "message": "m" * 8190 + "secret", "traceback": ""}, lambda text: text[:-6] + "*")
+
+    assert read is not None
+    assert read.message == "m" * 8190 + "*"
 
 
 def test_a_reported_error_is_bounded() -> None:
-    read = read_error({"type": "T" * 10_000, "message": "m" * 100_000, "traceback": "t" * 1_000_000}, Mask())
+    read = TaskError.read({"type": "T" * 10_000, "message": "m" * 100_000, "traceback": "t" * 1_000_000})
 
     assert read is not None
     assert (len(read.type), len(read.message), len(read.traceback)) == (200, 8192, 16384)

@@ -19,7 +19,7 @@ from runner.domain.run import Claim, TaskError
 from runner.engine.attempts.logbook import Logbook
 from runner.engine.attempts.progress import Progress
 from runner.engine.attempts.task_calls import TaskCalls, is_call
-from runner.engine.attempts.verdict import Response, read_error
+from runner.engine.attempts.verdict import Response
 from runner.engine.parts import Parts
 from runner.errors import ExposedSecretError, InvalidError, LimitExceededError
 from sandbox import Confined, SandboxError, WireError
@@ -150,7 +150,7 @@ class Conversation:
         if self._confined.memory_kills():
             return  # what is left of its tree may still answer; the kill is what happened to it
         if "error" in frame:
-            error = read_error(frame["error"], self._mask)
+            error = TaskError.read(frame["error"], self._mask.text)
             if error is None:
                 self.fault = "sent a response of the wrong shape"
             else:

@@ -11,14 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runner.domain.masking import Mask
 from runner.domain.run import TaskError
 from runner.domain.status import Reason
-from sandbox import Outcome
-
-_TYPE_CHARS = 200
-_MESSAGE_CHARS = 8 << 10
-_TRACEBACK_CHARS = 16 << 10  # of the end; each failed attempt keeps its own
+from sandbox import Outcome, verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,17 +30,6 @@ class Decision:
 
     reason: Reason
     why: str
-
-
-def read_error(document: object, mask: Mask) -> TaskError | None:
-    """The error that a guest reported, masked and bounded; `None` where it is none. Hostile input."""
-    if not isinstance(document, dict):
-        return None
-    kind, message, traceback = (document.get(key) for key in ("type", "message", "traceback"))
-    if not (isinstance(kind, str) and isinstance(message, str) and isinstance(traceback, str)):
-        return None
-    kind, message, traceback = mask.text(kind), mask.text(message), mask.text(traceback)
-    return TaskError(type=kind[:_TYPE_CHARS], message=message[:_MESSAGE_CHARS], traceback=traceback[-_TRACEBACK_CHARS:])
 
 
 def judge(
@@ -70,9 +54,8 @@ def judge(
     if response is not None:
         if response.error is None:
             return Reason.SUCCESS, "the task returned"
-        if response.error.type == "MemoryError":
-            return Reason.OUT_OF_MEMORY, f"the task got a MemoryError under its memory limit of {_mb(memory_bytes)}"
-        return Reason.ERROR, f"the task raised {_headline(response.error)}"
+        reason, what = response.error.judge(memory_bytes)
+        return Reason(reason), f"the task {what}"
     if decision is not None:
         return decision.reason, decision.why
     if outcome.lease_over:
@@ -89,17 +72,6 @@ def killed_for_memory(memory_bytes: int, kept_bytes: int = 0) -> str:
     if kept_bytes:
         return (
             f"was killed for taking more memory while it waited for another run: it had given back all but "
-            f"{_mb(kept_bytes)} of {_mb(memory_bytes)}"
+            f"{verdict.megabytes(kept_bytes)} of {verdict.megabytes(memory_bytes)}"
         )
-    return f"was killed for using more memory than its limit of {_mb(memory_bytes)}"
-
-
-def _mb(size: int) -> str:
-    return f"{round(size / (1 << 20), 1):g} MB"
-
-
-def _headline(error: TaskError) -> str:
-    first_line = error.message.strip().split("\n", 1)[0]
-    line = f"{error.type}: {first_line}"[:300] if first_line else error.type
-    # People read it in terminals, which obey control characters, and not every store holds each of them.
-    return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    return verdict.killed_for_memory(memory_bytes)
