@@ -32,8 +32,8 @@ from runner.config import Settings
 from runner.domain import logformat
 from runner.domain.documents import Document
 from runner.domain.escaping import escaped
+from runner.domain.options.run_filter import RunFilter
 from runner.domain.run import LogLine
-from runner.domain.run_filter import RunFilter
 from runner.domain.status import Status
 from runner.engine.engine import Engine
 from runner.errors import ConfigError, StoreUnavailableError

@@ -41,8 +41,8 @@ from runner.catalog.watching import watch
 from runner.config import Settings
 from runner.domain.checks import dotted, nearest, shown
 from runner.domain.names import task_name
+from runner.domain.options.task_options import TaskOptions
 from runner.domain.run import TaskError
-from runner.domain.task_options import TaskOptions
 from runner.errors import ConfigError, InvalidOptionError, SecretError, TasksFolderError, UnknownTaskError
 from runner.store.records import TaskKey
 from sandbox import Level, Limits, Spec, WarmUp

@@ -10,7 +10,7 @@ from typing import Any
 from runner.catalog import schema
 from runner.domain.checks import flag, known_keys, shown, text, whole
 from runner.domain.names import check_task
-from runner.domain.task_options import read_options
+from runner.domain.options.task_options import read_options
 from runner.errors import InvalidError, InvalidValueError
 
 _MOST_BYTES = 1 << 20

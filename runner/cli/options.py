@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from runner import jsonvalue
-from runner.domain.run_filter import FILTERS
+from runner.domain.options.run_filter import FILTERS
 from runner.errors import InvalidValueError
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -14,8 +14,8 @@ from typing import Any
 
 from runner.config.patterns import matches
 from runner.config.sections import BoundsSection
-from runner.domain.options import TASK_OPTIONS
-from runner.domain.task_options import TaskOptions
+from runner.domain.options.table import TASK_OPTIONS
+from runner.domain.options.task_options import TaskOptions
 from runner.errors import InvalidOptionError
 
 #: Options that are numbers, by what holds them. `None` is no limit.

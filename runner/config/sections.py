@@ -16,11 +16,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 
 from runner.config import machine
 from runner.domain.checks import flag, known_keys, one_of, shown, text, whole
-from runner.domain.kinds import optional
 from runner.domain.names import check_queue, check_secret, check_task
-from runner.domain.options import TASK_OPTIONS
-from runner.domain.queue_rule import QueueRule, read_queue_rule
-from runner.domain.task_options import Layer, read_options
+from runner.domain.options.kinds import optional
+from runner.domain.options.queue_rule import QueueRule, read_queue_rule
+from runner.domain.options.table import TASK_OPTIONS
+from runner.domain.options.task_options import Layer, read_options
 from runner.errors import InvalidOptionError
 from runner.store.records import StoreLimits
 from runner.units import seconds, size_bytes

@@ -21,8 +21,8 @@ from runner.config.sections import (
     ServerSection,
     node_name,
 )
-from runner.domain.queue_rule import QueueRule
-from runner.domain.task_options import Layer, TaskOptions, merge_options, read_options
+from runner.domain.options.queue_rule import QueueRule
+from runner.domain.options.task_options import Layer, TaskOptions, merge_options, read_options
 from runner.errors import ConfigError, InvalidOptionError
 from sandbox.spec import Mount
 

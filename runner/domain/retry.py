@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from runner.domain.kinds import RETRY_PARTS
+from runner.domain.options.kinds import RETRY_PARTS
 from runner.units import seconds
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from runner.sdk.schedule_requests import outside_request, outside_requests
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from runner.domain.options import CallKeywords, RunRequest
+    from runner.domain.options.table import CallKeywords, RunRequest
     from runner.sdk.schedule_requests import Task
 
 P = ParamSpec("P")

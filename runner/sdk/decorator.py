@@ -10,14 +10,14 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from runner.domain import kinds
-from runner.domain.options import TASK_OPTIONS, Option, as_json
+from runner.domain.options import kinds
+from runner.domain.options.table import TASK_OPTIONS, Option, as_json
 from runner.errors import InvalidOptionError
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from runner.domain.options import TaskKeywords
+    from runner.domain.options.table import TaskKeywords
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar, Unpack
 from urllib.parse import quote, urlencode
 
 from runner.domain.checks import known_keys
-from runner.domain.run_filter import FILTERS, RunFilters
+from runner.domain.options.run_filter import FILTERS, RunFilters
 from runner.domain.status import FINAL
 from runner.errors import InvalidOptionError
 from runner.sdk.handle import Document, wait_s

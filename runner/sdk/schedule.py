@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from typing import Unpack
 
-    from runner.domain.options import CallKeywords, RunRequest
+    from runner.domain.options.table import CallKeywords, RunRequest
     from runner.sdk.client import Client
     from runner.sdk.schedule_requests import Request, Task
 

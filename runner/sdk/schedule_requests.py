@@ -9,7 +9,7 @@ from typing import Any
 from runner import jsonvalue
 from runner.domain.checks import known_keys
 from runner.domain.names import check_task, task_name
-from runner.domain.options import CALL_OPTIONS, as_json
+from runner.domain.options.table import CALL_OPTIONS, as_json
 from runner.errors import InvalidError, InvalidOptionError, RunnerError
 from runner.sdk.decorator import MARK
 from runner.uuid7 import uuid7

@@ -23,8 +23,8 @@ import builtins
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import ClassVar
 
+from runner.domain.options.run_filter import RunFilter
 from runner.domain.run import Claim, Ending, LogLine, NewRun, QueueState, Run, RunDetail, Verdict
-from runner.domain.run_filter import RunFilter
 from runner.domain.status import Status
 from runner.store.contents import Contents
 from runner.store.records import (

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from runner.domain.queue_rule import QueueRule
+from runner.domain.options.queue_rule import QueueRule
 from runner.domain.retry import Retry
 from runner.domain.run import Attempt, LogLine, NewRun, QueueState, Run, TaskError
 from runner.domain.status import Reason, Status

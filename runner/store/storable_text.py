@@ -6,8 +6,8 @@ it is refused. A sentence that is kept for people has such characters replaced.
 
 from __future__ import annotations
 
+from runner.domain.options.run_filter import FILTERS, RunFilter
 from runner.domain.run import NewRun
-from runner.domain.run_filter import FILTERS, RunFilter
 from runner.errors import InvalidOptionError, NotFoundError
 
 _REPLACED = "\N{REPLACEMENT CHARACTER}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.domain.queue_rule import QueueRule
+from runner.domain.options.queue_rule import QueueRule
 from runner.store import open_store
 from runner.store.contract import Store
 from runner.store.records import StoreLimits

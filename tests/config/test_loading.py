@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from runner.config import load_settings
-from runner.domain.queue_rule import QueueRule
+from runner.domain.options.queue_rule import QueueRule
 from runner.domain.retry import Retry
 from runner.errors import ConfigError
 from sandbox.spec import Mount

@@ -15,10 +15,10 @@ from runner.config.sections import (
     SecretSection,
     Section,
 )
-from runner.domain.options import TASK_OPTIONS
-from runner.domain.queue_rule import QUEUE_KEYS
+from runner.domain.options.queue_rule import QUEUE_KEYS
+from runner.domain.options.table import TASK_OPTIONS
+from runner.domain.options.task_options import TaskOptions
 from runner.domain.retry import Retry
-from runner.domain.task_options import TaskOptions
 
 PROJECT = Path(__file__).parents[2]
 SHIPPED = PROJECT / "config" / "isolane.toml"

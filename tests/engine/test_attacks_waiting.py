@@ -265,6 +265,6 @@ async def _ended(node: Node, runs: list[Document]) -> list[Document]:
 
 
 def _of(task: str):
-    from runner.domain.run_filter import RunFilter
+    from runner.domain.options.run_filter import RunFilter
 
     return RunFilter(app=APP, task=task)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from runner.app import APP
-from runner.domain.run_filter import RunFilter
+from runner.domain.options.run_filter import RunFilter
 from runner.domain.status import Status
 from runner.engine.schedules.pace import Pace
 from support.loop_pauses import watched_loop

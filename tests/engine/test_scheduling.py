@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from runner.app import APP
-from runner.domain.run_filter import RunFilter
+from runner.domain.options.run_filter import RunFilter
 from support.nodes import running_node
 from support.projects import CONFIG, write_project
 

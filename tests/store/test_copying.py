@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from runner.domain.queue_rule import QueueRule
+from runner.domain.options.queue_rule import QueueRule
+from runner.domain.options.run_filter import RunFilter
 from runner.domain.run import Claim, LogLine, TaskError
-from runner.domain.run_filter import RunFilter
 from runner.domain.status import Reason, Status
 from runner.errors import ConflictError, StoreUnavailableError, StoreVersionError
 from runner.store.contents import TABLES

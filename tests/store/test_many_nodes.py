@@ -7,7 +7,7 @@ import collections
 
 import pytest
 
-from runner.domain.queue_rule import QueueRule
+from runner.domain.options.queue_rule import QueueRule
 from runner.domain.run import LogLine
 from runner.domain.status import Reason, Status
 from runner.store.records import Firing, Room, ScheduleState

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from runner.domain.options.run_filter import RunFilter
 from runner.domain.run import LogLine
-from runner.domain.run_filter import RunFilter
 from runner.domain.status import Status
 from runner.errors import ConflictError, NotFoundError
 from support.stores import START, new_run

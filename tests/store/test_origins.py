@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.domain.run_filter import RunFilter
+from runner.domain.options.run_filter import RunFilter
 from runner.domain.status import Status
 from runner.errors import ConflictError, LimitExceededError
 from runner.store.records import StoreLimits

@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 
 import runner.store
+from runner.domain.options.run_filter import RunFilter
 from runner.domain.run import LogLine
-from runner.domain.run_filter import RunFilter
 from runner.domain.status import TRANSITIONS, Reason, Status
 from runner.errors import StoreVersionError
 from runner.store.postgres.migrate import STEPS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.domain.queue_rule import QueueRule
+from runner.domain.options.queue_rule import QueueRule
 from runner.domain.status import Status
 from runner.errors import ConflictError
 from runner.store.postgres import statements as postgres

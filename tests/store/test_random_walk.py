@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from runner.domain.queue_rule import QueueRule
+from runner.domain.options.queue_rule import QueueRule
 from runner.domain.run import Claim
 from runner.domain.status import Status
 from runner.errors import ConflictError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.domain.queue_rule import QueueRule
+from runner.domain.options.queue_rule import QueueRule
 from runner.domain.status import Status
 from support.stores import SECOND
 

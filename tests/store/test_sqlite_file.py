@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.domain.queue_rule import QueueRule
+from runner.domain.options.queue_rule import QueueRule
 from runner.domain.run import LogLine
 from runner.domain.status import Status
 from runner.errors import (

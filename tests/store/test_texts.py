@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from runner.domain.options.run_filter import RunFilter
 from runner.domain.run import Ending, Verdict
-from runner.domain.run_filter import RunFilter
 from runner.domain.status import Reason, Status
 from runner.errors import InvalidOptionError, NotFoundError
 from runner.store.cursors import cursor_at

@@ -13,7 +13,7 @@ from typing import Any
 
 import asyncpg
 
-from runner.domain.queue_rule import QueueRule
+from runner.domain.options.queue_rule import QueueRule
 from runner.domain.run import Claim, Ending, NewRun, Run, RunDetail, Verdict
 from runner.domain.status import Reason, Status
 from runner.store import open_store

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from runner.domain.options.task_options import TaskOptions, merge_options, read_options
 from runner.domain.retry import Retry
-from runner.domain.task_options import TaskOptions, merge_options, read_options
 from runner.errors import InvalidOptionError
 
 

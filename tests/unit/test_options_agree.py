@@ -13,10 +13,10 @@ import pytest
 from runner.catalog.manifest import read_manifest
 from runner.cli.commands.schedule import command
 from runner.config import read_settings
-from runner.domain.kinds import RETRY_PARTS
-from runner.domain.options import CALL_OPTIONS, OPTIONS, TASK_OPTIONS, CallKeywords, TaskKeywords
+from runner.domain.options.kinds import RETRY_PARTS
+from runner.domain.options.table import CALL_OPTIONS, OPTIONS, TASK_OPTIONS, CallKeywords, TaskKeywords
+from runner.domain.options.task_options import TaskOptions, merge_options, read_options
 from runner.domain.retry import Retry
-from runner.domain.task_options import TaskOptions, merge_options, read_options
 from runner.engine.api.submission import Submission
 from runner.errors import ConfigError, InvalidOptionError, UnknownTaskError
 from runner.sdk.decorator import KNOWN, task

@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from runner.domain.queue_rule import QUEUE_KEYS, QueueRule, read_queue_rule
+from runner.domain.options.queue_rule import QUEUE_KEYS, QueueRule, read_queue_rule
 from runner.errors import InvalidOptionError
 
 #: Of each key a value that is not its default.

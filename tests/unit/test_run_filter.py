@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from runner.cli.commands.runs import list_
-from runner.domain.run_filter import FILTERS, RunFilter, RunFilters, read_filters
+from runner.domain.options.run_filter import FILTERS, RunFilter, RunFilters, read_filters
 from runner.errors import InvalidOptionError
 from runner.sdk import http_calls
 

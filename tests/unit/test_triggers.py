@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runner.domain.cron import parse
-from runner.domain.task_options import TaskOptions, merge_options, read_options
+from runner.domain.options.task_options import TaskOptions, merge_options, read_options
 from runner.engine.schedules.triggers import next_fire, trigger_for
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

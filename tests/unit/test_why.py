@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from runner.domain.queue_rule import QueueRule
+from runner.domain.options.queue_rule import QueueRule
 from runner.domain.run import Holder, QueueState, Run
 from runner.domain.status import Status
 from runner.domain.why import NodeView, explain

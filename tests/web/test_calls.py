@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from yarl import URL
 
-from runner.domain.run_filter import RunFilter
+from runner.domain.options.run_filter import RunFilter
 from runner.domain.status import Status
 
 RUN = "019aa3d4-0000-7000-8000-000000000000"

@@ -22,7 +22,7 @@ from runner.cli.display.render import (
 )
 from runner.cli.server_address import ServerAddress, fetch
 from runner.domain.escaping import escaped
-from runner.domain.queue_rule import QUEUE_KEYS
+from runner.domain.options.queue_rule import QUEUE_KEYS
 
 _name = click.argument("name")
 

@@ -14,7 +14,7 @@ from runner.cli.server_address import ServerAddress
 from runner.cli.waiting import wait_for
 
 if TYPE_CHECKING:
-    from runner.domain.options import CallKeywords
+    from runner.domain.options.table import CallKeywords
 
 
 @click.command("schedule")

@@ -17,7 +17,7 @@ from runner.cli.display.render import console, print_json
 from runner.cli.options import config_file
 from runner.config import load
 from runner.domain.escaping import escaped
-from runner.domain.queue_rule import QueueRule
+from runner.domain.options.queue_rule import QueueRule
 from runner.errors import ConflictError
 from runner.store import open_store
 from runner.store.contents import TABLES

@@ -15,8 +15,8 @@ from typing import Any
 from runner.catalog import TaskEntry
 from runner.domain.documents import Document, queue_document
 from runner.domain.names import check_queue
+from runner.domain.options.run_filter import RunFilter
 from runner.domain.run import LogLine, NewRun
-from runner.domain.run_filter import RunFilter
 from runner.domain.status import Status
 from runner.engine.api.node_documents import find_node, node_document
 from runner.engine.api.presenter import Presenter, Value

@@ -13,7 +13,7 @@ from typing import Any
 from runner.catalog import Catalog, TaskEntry
 from runner.config import Settings
 from runner.domain.checks import known_keys, refusal
-from runner.domain.options import CALL_OPTIONS, read
+from runner.domain.options.table import CALL_OPTIONS, read
 from runner.domain.retry import Retry
 from runner.domain.run import NewRun, Run
 from runner.engine.api import stepwise_json

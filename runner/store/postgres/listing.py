@@ -6,8 +6,8 @@ from collections import defaultdict
 
 import asyncpg
 
+from runner.domain.options.run_filter import RunFilter
 from runner.domain.run import Attempt, QueueState, Run, RunDetail
-from runner.domain.run_filter import RunFilter
 from runner.domain.status import Status
 from runner.errors import NotFoundError
 from runner.store.cursors import cursor_at, position_of

@@ -10,8 +10,8 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from runner.domain.options.run_filter import RunFilter
 from runner.domain.run import Claim, Ending, LogLine, NewRun, QueueState, Run, RunDetail, Verdict
-from runner.domain.run_filter import RunFilter
 from runner.domain.status import Status
 from runner.errors import NotFoundError
 from runner.store import storable_text

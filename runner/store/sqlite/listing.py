@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sqlite3
 
+from runner.domain.options.run_filter import RunFilter
 from runner.domain.run import QueueState, Run, RunDetail
-from runner.domain.run_filter import RunFilter
 from runner.domain.status import Status
 from runner.errors import NotFoundError
 from runner.store.cursors import cursor_at, position_of

@@ -20,8 +20,8 @@ import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
+from runner.domain.options.run_filter import RunFilter
 from runner.domain.run import Claim, Ending, LogLine, NewRun, QueueState, Run, RunDetail, Verdict
-from runner.domain.run_filter import RunFilter
 from runner.domain.status import Status
 from runner.errors import ConflictError, NotFoundError, StoreUnavailableError
 from runner.store import storable_text

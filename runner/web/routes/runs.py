@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from runner.domain.run_filter import FILTERS, RunFilter, read_filters
+from runner.domain.options.run_filter import FILTERS, RunFilter, read_filters
 from runner.errors import InvalidValueError
 from runner.units import seconds
 from runner.web.exchange import STOPPING, Query, answer, answer_page, caller, json_body, operations

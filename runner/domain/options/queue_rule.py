@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from runner.domain.checks import known_keys, refusal, text
-from runner.domain.kinds import Kind, whole, word
+from runner.domain.options.kinds import Kind, whole, word
 from runner.errors import InvalidOptionError
 
 _PER_US = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NewType
 
 from runner.domain.checks import known_keys
-from runner.domain.options import TASK_OPTIONS, read
+from runner.domain.options.table import TASK_OPTIONS, read
 from runner.domain.retry import Retry
 
 #: One checked layer: names of options to the values that are held, `retry` still as the table that was written.

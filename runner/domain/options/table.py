@@ -5,7 +5,7 @@
 | `@task`, `scheduleTask` | check it where it is written, and pass it on as JSON (`as_json`) |
 | a manifest, a request to schedule | read it from JSON, which comes from a sandbox or a stranger (`read`) |
 | the config | reads it from TOML, and bounds it |
-| `runner.domain.task_options` | joins what all of them say of a task |
+| `runner.domain.options.task_options` | joins what all of them say of a task |
 
 Light: it is imported wherever a task is declared.
 """
@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from runner.domain import kinds
 from runner.domain.checks import known_keys
-from runner.domain.kinds import Kind, duration, number, optional, size, text, whole, word
+from runner.domain.options import kinds
+from runner.domain.options.kinds import Kind, duration, number, optional, size, text, whole, word
 from runner.errors import InvalidOptionError
 
 if TYPE_CHECKING:
