@@ -62,8 +62,10 @@ def test_what_is_long_is_written_in_steps_and_the_same(name, monkeypatch):
         st.text(),
         st.recursive(
             st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-            lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+            lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=9), inner, max_size=6),
+            max_leaves=30,  # ten times a step
         ),
+        max_size=6,
     )
 )
 def test_steps_of_any_size_give_the_same(value):
