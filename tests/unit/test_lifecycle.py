@@ -52,7 +52,7 @@ def _decide(reason: Reason, policy: Retry = STEADY, **options):
 
 
 def test_a_final_status_is_followed_by_nothing() -> None:
-    assert FINAL == {Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.EXPIRED}
+    assert {Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.EXPIRED} == FINAL
     assert {status for status in Status if status.is_final} == FINAL
     assert set(Status) == FINAL | PENDING | {Status.RUNNING}
 
