@@ -29,9 +29,9 @@ from sandbox.api.completed import Completed
 from sandbox.api.run_to_end import run_to_end
 from sandbox.errors import SandboxError, SetupError, WireError
 from sandbox.host import launching
-from sandbox.protocol import values
 from sandbox.protocol.lease import Lease, boot_clock_ns
-from sandbox.protocol.wire import encode
+from sandbox.protocol.strict_json import dumps
+from sandbox.protocol.wire import FRAME_LIMIT, JsonText, encode
 from sandbox.spec import Level, Limits, Mount, Spec
 
 if TYPE_CHECKING:
@@ -124,15 +124,13 @@ class Sandbox(launching.Sandbox):
             SandboxError: the sandbox itself failed. However the function ends is told in the value that is returned.
         """
         found = target.find(function)
-        values.check(arguments, "arguments")
-        values.check(dict(keywords or {}), "keywords")
         request = {
             "module": found.module,
             "function": found.function,
             "file": found.file,
             "folders": found.folders,
-            "arguments": arguments,
-            "keywords": dict(keywords or {}),
+            "arguments": JsonText(dumps(arguments, "arguments", limit_bytes=FRAME_LIMIT)),
+            "keywords": JsonText(dumps(dict(keywords or {}), "keywords", limit_bytes=FRAME_LIMIT)),
         }
         shown = (*found.mounts(), *mounts)
         spec = _spec(limits, shown, environment, network=network)

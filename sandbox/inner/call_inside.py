@@ -17,8 +17,9 @@ from typing import Any
 
 from sandbox.inner import calling
 from sandbox.inner.failure import describe
-from sandbox.protocol import values
 from sandbox.protocol.channel import Channel
+from sandbox.protocol.strict_json import dumps
+from sandbox.protocol.wire import FRAME_LIMIT, JsonText
 
 #: Whether the module of the function is being loaded: it must not start a sandbox by that.
 loading = False
@@ -75,10 +76,10 @@ def _call(channel: Channel, request: dict[str, Any]) -> None:
     owner = os.getpid()
     try:
         value = calling.call(_load(request), *request["arguments"], **request["keywords"])
-        values.check(value, "what it returned")
+        text = dumps(value, "what it returned", limit_bytes=FRAME_LIMIT - len('{"value":}'))
         if os.getpid() == owner:  # not a process that the function forked: the answer is not its to give
             calling.hand_over()
-            channel.send({"value": value})
+            channel.send({"value": JsonText(text)})
     except SystemExit:
         raise
     except BaseException as error:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any, NoReturn
 
 from sandbox.errors import WireError
+from sandbox.protocol.strict_json import decode
 
 FRAME_LIMIT = 16 << 20
 #: How deep containers may be nested; far below what would use up the stack of a reader.
@@ -202,7 +203,7 @@ def _refuse_other(frame: object) -> NoReturn:
 
 def _value(text: bytes) -> Any:
     """The value of a text. Raises `ValueError` and `RecursionError`."""
-    value = _from_text(text.decode())
+    value = decode(text.decode())
     if b"\\u" in text:  # only an escape can smuggle a lone surrogate through UTF-8
         _to_text(value).encode()
     return value
@@ -220,17 +221,5 @@ def _is_too_deep(value: Any) -> bool:
     return bool(level)
 
 
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if number in (float("inf"), float("-inf")):
-        raise ValueError(f"{digits[:40]} is beyond the range of a float")
-    return number
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-# `json.dumps` and `json.loads` would make one of these for each frame.
+# `json.dumps` would make one of these for each frame.
 _to_text = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_refuse).encode
-_from_text = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse_constant).decode

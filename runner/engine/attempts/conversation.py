@@ -25,6 +25,7 @@ from runner.errors import ExposedSecretError, InvalidError, LimitExceededError
 from sandbox import Confined, SandboxError, WireError
 from sandbox.protocol.long_texts import without_long_texts
 from sandbox.protocol.pieces import check
+from sandbox.protocol.strict_json import loads_shallow
 from sandbox.protocol.wire import PIECE_BYTES
 
 _CALLS_BYTES = 4 << 20  # of those, as they came; what they take up in memory may be twenty times that
@@ -212,7 +213,7 @@ class Conversation:
 
 
 def _read_piece(text: bytes) -> object:
-    return jsonvalue.loads_shallow(text, "its result")
+    return loads_shallow(text, "its result")
 
 
 def _is_full(replies: dict[asyncio.Task[None], int]) -> bool:
