@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Sequence
 from contextlib import aclosing
 from datetime import timedelta
@@ -217,13 +216,7 @@ class AsyncClient:
             self._session = ClientSession(read_bufsize=1 << 22)
             # It would send what HTTP calls idempotent a second time by itself: a run cannot be deleted twice.
             self._session._retry_connection = False  # noqa: SLF001 - there is no other way to say so
-        headers = {"Accept": "application/json"}
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
-        body = None
-        if call.body is not None:
-            body = json.dumps(call.body, ensure_ascii=False, allow_nan=False).encode()
-            headers["Content-Type"] = "application/json"
+        headers, body = call.message(token)
         # Encoded already: a slash in a queue's name must stay encoded.
         place = URL(f"{url}/api/v1{call.path}", encoded=True)
         return self._session.request(call.method, place, data=body, headers=headers, timeout=timeout)

@@ -7,7 +7,6 @@ Connections are kept open and taken from a common heap. A server that is not the
 from __future__ import annotations
 
 import http.client
-import json
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
@@ -255,13 +254,7 @@ def _failed(error: Exception, url: str) -> TransportError:
 def _exchange(
     connection: http.client.HTTPConnection, call: HttpCall[Any], url: str, token: str | None
 ) -> http.client.HTTPResponse:
-    headers = {"Accept": "application/json"}
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
-    body = None
-    if call.body is not None:
-        body = json.dumps(call.body, ensure_ascii=False, allow_nan=False).encode()
-        headers["Content-Type"] = "application/json"
+    headers, body = call.message(token)
     connection.request(call.method, f"{urlsplit(url).path}/api/v1{call.path}", body, headers)
     return connection.getresponse()
 

@@ -6,6 +6,7 @@ they gave, and returns its result. `Client` and `AsyncClient` only differ in how
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,16 @@ class HttpCall(Generic[T]):
     body: Mapping[str, Any] | None = None
     read: Callable[[Any], T]
     repeatable: bool = True
+
+    def message(self, token: str | None) -> tuple[dict[str, str], bytes | None]:
+        """Its headers, and its body in bytes."""
+        headers = {"Accept": "application/json"}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        if self.body is None:
+            return headers, None
+        headers["Content-Type"] = "application/json"
+        return headers, json.dumps(self.body, ensure_ascii=False, allow_nan=False).encode()
 
 
 Conversation = Generator[HttpCall[Any], Any, T]
