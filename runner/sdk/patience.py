@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import errno
 import time
-from random import uniform
 from typing import TYPE_CHECKING
 
+from runner.backoff import pauses
 from runner.units import seconds
 
 if TYPE_CHECKING:
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 #: What a client has unless it is told otherwise.
 PATIENCE = "10s"
-#: The first pause and the longest; each is half as long again as the one before.
-_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5
+_PAUSE_S = (0.05, 0.5)  # first and longest between two tries
 _UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN}
 
 
@@ -46,7 +45,7 @@ class Patience:
     def __init__(self, longest_s: float) -> None:
         self._longest_s = longest_s
         self._ends_at: float | None = None
-        self._pause_s = _PAUSE_S
+        self._pauses = pauses(*_PAUSE_S)
 
     def pause_s(self, lost: Lost, *, repeatable: bool) -> float:
         """How many seconds to pause before the next try.
@@ -63,8 +62,7 @@ class Patience:
                 return 0.0  # a connection that was kept may have been closed meanwhile, with the server well
         if now >= self._ends_at:
             raise lost.error from lost.__cause__
-        pause_s, self._pause_s = self._pause_s, min(self._pause_s * 1.5, _LONGEST_PAUSE_S)
-        return min(pause_s * uniform(0.5, 1), self._ends_at - now)  # not all at once
+        return min(next(self._pauses), self._ends_at - now)
 
 
 def patience_s(value: timedelta | str | float) -> float:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from runner.backoff import pauses
 from runner.engine.parts import Parts
 from runner.errors import StoreUnavailableError
 
@@ -21,7 +22,7 @@ async def patiently(parts: Parts, call: Callable[[], Awaitable[T]]) -> T:
         StoreUnavailableError: the last one, once the config's `store_patience` is over.
     """
     loop = asyncio.get_running_loop()
-    within_s, delay_s = parts.settings.runner.store_patience_s, _DELAY_S[0]
+    within_s, retries = parts.settings.runner.store_patience_s, pauses(*_DELAY_S)
     until = loop.time() + within_s
     while True:
         try:
@@ -33,8 +34,7 @@ async def patiently(parts: Parts, call: Callable[[], Awaitable[T]]) -> T:
                 f"the store did not answer within {within_s:g} s; what was asked may still be done"
             ) from None
         except StoreUnavailableError:
-            pause_s = delay_s * parts.rng.uniform(0.5, 1)
+            pause_s = next(retries)
             if loop.time() + pause_s >= until:
                 raise
         await asyncio.sleep(pause_s)
-        delay_s = min(delay_s * 2, _DELAY_S[1])

@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
+from runner.backoff import pauses
 from runner.domain.run import Claim, Ending, NewRun, Verdict
 from runner.domain.status import Reason
 from runner.engine.api.presenter import Presenter
@@ -88,19 +89,18 @@ class Dispatcher:
         self._unlisten = lambda: None
 
     async def _run(self) -> None:
-        delay_s = _RETRY_S[0]
+        retries = pauses(*_RETRY_S)
         while True:
             self._wake.clear()
             try:
                 if self._sweep_in_s() <= 0:
                     await self._whole(self._sweep())
                 claims = await self._whole(self._claim())
-                delay_s = _RETRY_S[0]
+                retries = pauses(*_RETRY_S)
             except (StoreError, StaleClaimError) as error:
                 _logger.warning("cannot claim: %s", error)
                 self._swept_at = float("-inf")
-                await asyncio.sleep(delay_s * self._parts.rng.uniform(0.5, 1))
-                delay_s = min(delay_s * 2, _RETRY_S[1])
+                await asyncio.sleep(next(retries))
                 continue
             await self._sleep(claims)
 

@@ -22,6 +22,7 @@ import re
 from collections.abc import Callable, Generator, Sequence
 from typing import TypeAlias
 
+from runner.backoff import pauses
 from runner.domain.masking import Mask
 from runner.domain.run import LogLine
 from runner.engine.attempts.lines import LINE_BYTES, Lines, Piece
@@ -209,7 +210,7 @@ class Logbook:
 
     async def _store_in_the_end(self, lines: list[LogLine]) -> bool:
         """Whether the store has taken the lines; `False` where it would keep the run or its end waiting for ever."""
-        delay_s, store_answers = _DELAY_S[0], False
+        retries, store_answers = pauses(*_DELAY_S), False
         while True:
             try:
                 await self._store.append_logs(self._app, self._run, lines)
@@ -219,8 +220,7 @@ class Logbook:
                     return False
                 _logger.warning("%d lines of the log of run %s wait for the store: %s", len(lines), self._run, error)
                 store_answers = not isinstance(error, StoreUnavailableError) or await self._store_answers()
-                await asyncio.sleep(delay_s)
-                delay_s = min(delay_s * 2, _DELAY_S[1])
+                await asyncio.sleep(next(retries))
             else:
                 return True
 

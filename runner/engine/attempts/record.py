@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
+from runner.backoff import pauses
 from runner.domain.lifecycle import decide
 from runner.domain.retry import Retry
 from runner.domain.run import Claim, Ending, NewRun, Run, TaskError, Verdict
@@ -42,7 +43,7 @@ async def record(
 ) -> None:
     """Record the end of an attempt and what follows for its run; `run` is what is known of it by now."""
     finish = finish or parts.store.finish
-    delay_s = _DELAY_S[0]
+    retries = pauses(*_DELAY_S)
     while True:
         try:
             await finish(claim, ending, decide(run, ending, policy, parts.rng), effects)
@@ -53,8 +54,7 @@ async def record(
             continue
         except StoreError as error:
             _logger.warning("the end of run %s is not stored yet: %s", run.id, error)
-            await asyncio.sleep(delay_s * parts.rng.uniform(0.5, 1))
-            delay_s = min(delay_s * 2, _DELAY_S[1])
+            await asyncio.sleep(next(retries))
             continue
         return
 

@@ -14,6 +14,7 @@ import platform
 from collections.abc import Awaitable, Callable
 from importlib.metadata import PackageNotFoundError, version
 
+from runner.backoff import pauses
 from runner.engine.nodes.heartbeat import Heartbeat
 from runner.engine.nodes.node import Identity
 from runner.engine.parts import Parts
@@ -75,14 +76,13 @@ class Membership:
             heartbeat = await self._join_in_the_end()
 
     async def _join_in_the_end(self) -> Heartbeat:
-        delay_s = _DELAY_S[0]
+        retries = pauses(*_DELAY_S)
         while True:
             try:
                 return await self._join()
             except Exception as error:  # whatever it is, the next try may succeed
                 _logger.warning("this node cannot take up work yet: %s", error)
-            await asyncio.sleep(delay_s * self._parts.rng.uniform(0.5, 1))
-            delay_s = min(delay_s * 2, _DELAY_S[1])
+            await asyncio.sleep(next(retries))
 
     async def _join(self) -> Heartbeat:
         parts = self._parts

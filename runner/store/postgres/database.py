@@ -12,12 +12,12 @@ store that was unreachable for a day goes on by itself. Work goes on when its ca
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Literal, TypeVar
 
 import asyncpg
 
+from runner.backoff import pauses
 from runner.domain.run import Run
 from runner.errors import StoreUnavailableError
 from runner.store.postgres.connections import Connections
@@ -31,7 +31,7 @@ PATIENCE_S = 10.0
 #: A transaction that takes longer hangs; less than the patience, so that another connection is tried then.
 _SILENCE_S = 6.0
 _ROLLBACK_S = 2.0
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.02, 1.0
+_WAIT_S = (0.02, 1.0)
 _CONNECTIONS = 8
 #: A plan made while a table was small must not walk through it when it has grown.
 _PLANS = "; SET LOCAL enable_seqscan = off; SET LOCAL jit = off"
@@ -169,12 +169,13 @@ class Database:
         loop = asyncio.get_running_loop()
         await self._take_turn(patience_s)
         try:
-            until, wait_s, repeated = loop.time() + patience_s, _FIRST_WAIT_S, False
+            until, retries, repeated = loop.time() + patience_s, pauses(*_WAIT_S), False
             while True:
                 try:
                     async with asyncio.timeout(silence_s or _SILENCE_S):
                         result, notice = await self._once(work, kind, repeated=repeated)
                 except Exception as error:
+                    wait_s = next(retries)
                     if not is_passing(error) or loop.time() + wait_s > until:
                         raise translated(error, self.url) from error
                 else:
@@ -182,8 +183,8 @@ class Database:
                     if notice != Notice():
                         loop.call_soon(self._tell, notice)
                     return result
-                await asyncio.sleep(wait_s * random.uniform(0.5, 1))
-                wait_s, repeated = min(2 * wait_s, _LONGEST_WAIT_S), True
+                await asyncio.sleep(wait_s)
+                repeated = True
         finally:
             self._turns.release()
 
