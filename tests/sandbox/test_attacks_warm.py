@@ -21,8 +21,8 @@ pytestmark = pytest.mark.usefixtures("who")
 #: Before code that only the zygote runs, when it is imported: an attempt that imports it anew is honest.
 _ZYGOTE = """
 import os, sys, time
-door, inheritance = sys.modules["sandbox.protocol.standby_messages"], sys.modules["sandbox.inner.warm.fork_safety"]
-inheritance.obstacle = lambda *_: ""
+messages, fork_safety = sys.modules["sandbox.protocol.standby_messages"], sys.modules["sandbox.inner.warm.fork_safety"]
+fork_safety.obstacle = lambda *_: ""
 def spin():
     while True: pass
 """
@@ -35,8 +35,8 @@ def in_zygote(actor, code, **options):
 
 
 def replacing(function, body):
-    """Code that has a function of the door do something else; `own` is the function, `peer` what it is called with."""
-    return f"own = door.{function}\ndef other(peer):\n{textwrap.indent(body, ' ')}\ndoor.{function} = other"
+    """Code that has a function of `standby_messages` do something else; `own` is the function, `peer` what it is called with."""
+    return f"own = messages.{function}\ndef other(peer):\n{textwrap.indent(body, ' ')}\nmessages.{function} = other"
 
 
 @pytest.fixture(autouse=True)
@@ -106,14 +106,14 @@ async def test_82_what_a_module_leaves_in_its_zygote_is_seen_from_outside(sandbo
     await assert_next_is_cold(sandbox, actor, spec)
 
 
-#: Has a zygote do something once it has obeyed its cells so many times: each of them says twice what it wants.
+#: Has a zygote do something once it has obeyed its inits so many times: each of them says twice what it wants.
 ON_OBEYING = """
 zygotes = sys.modules["sandbox.inner.warm.zygote"].Zygote
 turns, own = 0, zygotes._obey
-def obey(self, cell):
+def obey(self, init):
     global turns
     turns += 1
-    own(self, cell)
+    own(self, init)
     if turns >= {}: {}
 zygotes._obey = obey
 """
@@ -121,8 +121,8 @@ zygotes._obey = obey
 LATER = {
     "forks beside its attempts": ON_OBEYING.format(2, "os.fork() or spin()"),
     "works on by itself": ON_OBEYING.format(2, "spin()"),
-    "has an inmate work that should wait": replacing("await_call", "spin()"),
-    "has an inmate fork that should wait": replacing(
+    "has a standby work that should wait": replacing("await_call", "spin()"),
+    "has a standby fork that should wait": replacing(
         "await_call", "if os.fork() == 0: time.sleep(3600)\nreturn own(peer)"
     ),
 }
@@ -140,7 +140,7 @@ async def test_82_what_works_with_no_attempt_running_is_found_and_ends(sandbox, 
 
 
 async def test_82_an_attempt_goes_on_when_its_zygote_is_found_at_work(sandbox, actor, looks_often):
-    spec = in_zygote(actor, ON_OBEYING.format(3, "spin()"))  # at the second cell, which is for the next attempt
+    spec = in_zygote(actor, ON_OBEYING.format(3, "spin()"))  # at the second init, which is for the next attempt
     ask = await launch_warm(sandbox, actor, spec)
 
     await eventually_async(lambda: not zygotes(sandbox))
@@ -194,7 +194,7 @@ def held_by(sandbox, spec):
 # --- 84: the fault of one attempt is not the end of its siblings -----------------------------------------------------
 
 
-async def test_84_siblings_go_on_when_an_attempt_cannot_be_buried(sandbox, actor, monkeypatch):
+async def test_84_siblings_go_on_when_an_attempt_cannot_be_reaped(sandbox, actor, monkeypatch):
     """However it came to that: its zygote waits for no child any more."""
     monkeypatch.setattr("sandbox.host.confined._REAP_PATIENCE_S", 0.3)
     spec = in_zygote(actor, "os.wait4 = lambda *_: time.sleep(3600)")
@@ -207,8 +207,8 @@ async def test_84_siblings_go_on_when_an_attempt_cannot_be_buried(sandbox, actor
 
 
 async def test_84_siblings_go_on_when_their_inits_are_told_that_they_are_over(sandbox, actor):
-    """By their zygote, or by who has a copy of the zygote's end: here once it is asked for the fourth cell."""
-    lie = "[door.tell_exit(each.link, 0, 0, 0) for each in self._cells.values() if each is not cell]"
+    """By their zygote, or by a process that has a copy of its link: here once it is asked for the fourth init."""
+    lie = "[messages.tell_exit(each.link, 0, 0, 0) for each in self._inits.values() if each is not init]"
     spec = in_zygote(actor, ON_OBEYING.format(7, lie))
     attempts = [await launch_warm(sandbox, actor, spec) for _ in range(2)]
     [zygote] = sandbox._live.zygotes()
@@ -216,8 +216,9 @@ async def test_84_siblings_go_on_when_their_inits_are_told_that_they_are_over(sa
 
     attempts.append(await launch_warm(sandbox, actor, spec))
 
-    await eventually_async(lambda: zygote.standbys.waiting or not zygote.ready)
+    await eventually_async(lambda: zygote.standbys.waiting)
     assert [await ask("6 * 7") for ask in attempts] == [42] * 3
+    assert zygote.ready  # it has lied, and gone on
     for ask in attempts:
         await end(actor, ask)
 
@@ -288,7 +289,7 @@ async def test_86_what_is_said_before_there_is_an_attempt_has_it_start_anew(sand
 # --- 89: all that an attempt does is counted as its own --------------------------------------------------------------
 
 UNCOUNTED = {
-    "leaves out what joins": "own = door.take_over\ndoor.take_over = lambda near: own(near)[:3]",
+    "leaves out what joins": "own = messages.take_over\ndoor.take_over = lambda near: own(near)[:3]",
     "changes what writes": "os.write = lambda *_: 1",
 }
 

@@ -1,4 +1,4 @@
-"""Cells, which serve one attempt after another: nothing of one is left for the next, and nobody waits for them."""
+"""Inits, which serve one attempt after another: nothing of one is left for the next, and nobody waits for them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def warm(sandbox, actor, spec):
 
 
 async def next_in(init, sandbox, actor, spec):
-    """The next attempt in this cell; those that come up in others, while it is cleared, are ended."""
+    """The next attempt in this init; those that come up in others, while it is cleared, are ended."""
     async with asyncio.timeout(20):
         while True:
             ask = await warm(sandbox, actor, spec)

@@ -353,7 +353,7 @@ async def test_a_stopped_zygote_keeps_no_attempt_from_ending(sandbox, warm, acto
 async def test_with_the_launcher_dies_every_zygote_and_after_a_new_start_they_are_wanted_again(sandbox, warm, actor):
     ask = await warm()
     below = launcher(sandbox).children(recursive=True)
-    assert len(below) >= 3  # the warden, the zygote, the attempt; cells
+    assert len(below) >= 3  # the zygote supervisor, the zygote, the attempt; inits
 
     launcher(sandbox).kill()
 

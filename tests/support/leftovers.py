@@ -51,7 +51,7 @@ def look(sandbox: Sandbox) -> Leftovers:
 
 
 async def settled(sandbox: Sandbox) -> None:
-    """Wait until in every cell that is kept an inmate stands, so that as many processes are there each time."""
+    """Wait until in every init that is kept a standby is ready, so that as many processes are there each time."""
     zygotes = sandbox._zygotes._known.values()
     await eventually_async(lambda: all(len(each.standbys._spare) == len(each.standbys._inits) for each in zygotes))
 

@@ -47,7 +47,7 @@ def _is_database(process: psutil.Process) -> bool:
 
 
 def is_kept_warm(process: psutil.Process) -> bool:
-    """Whether it is the zygote of attempts to come, its warden, or a cell that is empty or was."""
+    """Whether it is the zygote of attempts to come, its zygote supervisor, or an init that is empty or was."""
     try:
         named = process.name().startswith(("isolane-", "zygote "))
         return named and any(parent.name() == "isolane" for parent in process.parents())
