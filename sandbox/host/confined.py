@@ -22,7 +22,6 @@ from sandbox.host.watchdog import Watched
 from sandbox.outcome import Outcome
 from sandbox.protocol.control_messages import MESSAGE_BYTES, TERMINATE, End, Ended, Listening, Standing, read
 from sandbox.protocol.wire import FRAME_LIMIT
-from sandbox.share import Share
 
 #: The kernel gives the alarm before it kills. It kills within this time or, if it finds memory after all, not at all.
 #: Version 2 also gives one each time that it drops cached files at the limit, so kills are looked for once in this
@@ -42,6 +41,9 @@ class Confined:
         stderr: as `stdout`.
         limits_memory: whether the kernel limits the memory of the tree; if not, a watchdog does.
         walls: the level and the walls that stand around it, in one line.
+        share: its share of the event loop, for all work that its messages cause.
+        is_killed: whether it was decided here to kill it.
+        pidfd: of its first process; -1 before it is known and after the end.
         hosts: the single hosts that it may connect to.
         watch: begins to watch the memory of the tree of this pid, and calls back when it passes its limit; set by the
             `Sandbox` where the kernel does not limit it.
@@ -60,13 +62,14 @@ class Confined:
         self._group = group
         self._control = control
         self._stream = FrameStream(channel)
+        self.share = self._stream.share
         self.hosts = GrantedHosts()
         self.watch: Callable[[int, Callable[[], object]], Watched] | None = None
         self._watched: Watched | None = None
         self.last_resort: Callable[[], None] | None = None
         self._resorting: asyncio.TimerHandle | None = None
-        self._pidfd = -1
-        self._killed = False
+        self.pidfd = -1
+        self.is_killed = False
         self._lost: LauncherError | None = None
         self._failure: SetupError | None = None
         self._alarmed = asyncio.Event()
@@ -84,7 +87,7 @@ class Confined:
     @property
     def pid(self) -> int:
         """The pid on the host of its first process (the supervisor, if it has one of its own); 0 once that is gone."""
-        return read_pid(self._pidfd) if self._pidfd >= 0 else 0
+        return read_pid(self.pidfd) if self.pidfd >= 0 else 0
 
     async def send(self, frame: Mapping[str, Any]) -> None:
         """Send one frame; waits while the process does not read.
@@ -121,11 +124,6 @@ class Confined:
         self._stream.longest_text = longest_text
 
     @property
-    def share(self) -> Share:
-        """Its share of the event loop, for all work that its messages cause."""
-        return self._stream.share
-
-    @property
     def frame_bytes(self) -> int:
         """The size of the frame that was received last."""
         return self._stream.frame_bytes
@@ -135,19 +133,19 @@ class Confined:
         try:
             if self._is_supervised:
                 self._control.send(TERMINATE, socket.MSG_DONTWAIT)
-            elif self._pidfd >= 0:
-                signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)
+            elif self.pidfd >= 0:
+                signal.pidfd_send_signal(self.pidfd, signal.SIGTERM)
         except OSError:
             pass  # it has ended, or so many were sent already that one more says nothing
 
     def kill(self) -> None:
         """Kill the whole tree, now, by the kernel's means."""
-        self._killed = True
+        self.is_killed = True
         if self._watched is not None:  # processes that are killed together are not awaited, so the kernel sums up none
             self._watched.see_cpu_time(cpu_time_s(self.pid))
-        if self._pidfd >= 0:
+        if self.pidfd >= 0:
             try:
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
             except ProcessLookupError:
                 pass
             if self.last_resort is not None and self._resorting is None:
@@ -221,11 +219,6 @@ class Confined:
         self.hosts.watch(told)
 
     @property
-    def is_killed(self) -> bool:
-        """Whether it was decided here to kill it."""
-        return self._killed
-
-    @property
     def is_dead(self) -> bool:
         """Whether everything of it is dead; what it sent before may still be received."""
         return self._outcome.done()
@@ -241,24 +234,19 @@ class Confined:
 
     # --- for the Sandbox ---------------------------------------------------------------------------------------------
 
-    @property
-    def pidfd(self) -> int:
-        """Of its first process; -1 before it is known and after the end."""
-        return self._pidfd
-
     async def stands(self) -> None:
         """Return when all steps of the confinement are done. Raises the error of a step that failed."""
         await asyncio.shield(self._standing)
 
     def lose(self, why: str) -> None:
         """Kill the whole tree through no fault of its own: `wait` raises, unless its end was known or caused before."""
-        if not self._killed:
+        if not self.is_killed:
             self._lost = LauncherError(why)
         self.kill()
 
     def started(self, pidfd: int) -> None:
         """It has been forked. A `pidfd` of -1 means that this process had no descriptor left for it, so it must end."""
-        self._pidfd = pidfd
+        self.pidfd = pidfd
         if pidfd < 0:
             self._lost = LauncherError("too many open files in this process")
             self._control.shutdown(socket.SHUT_RDWR)  # on which its supervisor ends, as when this process is no more
@@ -267,7 +255,7 @@ class Confined:
                 # On the loop: in another thread the kill could use a descriptor that belongs to somebody else by then.
                 tell = asyncio.get_running_loop().call_soon_threadsafe
                 self._watched = self.watch(self.pid, partial(tell, self.kill_for_memory))
-            if self._killed:
+            if self.is_killed:
                 self.kill()
         asyncio.get_running_loop().add_reader(self._control.fileno(), self._hear)
         self._is_heard = True
@@ -277,7 +265,7 @@ class Confined:
 
         `listeners` are of its granted hosts. They are closed.
         """
-        self._pidfd, self._is_supervised = pidfd, False
+        self.pidfd, self._is_supervised = pidfd, False
         try:
             if listeners:
                 self._have_relayed(listeners)
@@ -350,7 +338,7 @@ class Confined:
 
     def report(self, report: Ended) -> None:
         """Take in how its task ended, as another process than its supervisor knows it."""
-        if not (self._killed and report.signal == signal.SIGKILL):  # that was the kill from here
+        if not (self.is_killed and report.signal == signal.SIGKILL):  # that was the kill from here
             self._report = report
 
     def ended(self, end: End) -> None:
@@ -377,10 +365,10 @@ class Confined:
         self._control.close()
         if self._resorting is not None:
             self._resorting.cancel()
-        if self._pidfd >= 0:
-            os.close(self._pidfd)
-            self._pidfd = -1
-        is_known = self._report is not None or (self._killed and self._lost is None)
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
+        is_known = self._report is not None or (self.is_killed and self._lost is None)
         error = self._failure or (None if is_known else end.error or self._lost)
         if error is not None:
             self._outcome.set_exception(error)
