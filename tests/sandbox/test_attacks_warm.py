@@ -35,7 +35,7 @@ def in_zygote(actor, code, **options):
 
 
 def replacing(function, body):
-    """Code that has a function of `standby_messages` do something else; `own` is the function, `peer` what it is called with."""
+    """Code that replaces a function of `standby_messages`; `own` is the function, `peer` what it is called with."""
     return f"own = messages.{function}\ndef other(peer):\n{textwrap.indent(body, ' ')}\nmessages.{function} = other"
 
 
@@ -277,7 +277,7 @@ async def test_86_an_attempt_that_speaks_for_its_confinement_has_crashed_and_the
 
 @pytest.mark.parametrize("what", SAID)
 async def test_86_what_is_said_before_there_is_an_attempt_has_it_start_anew(sandbox, actor, what, caplog):
-    spec = in_zygote(actor, f"door.STANDING = {SAID[what].encode()!r}")
+    spec = in_zygote(actor, f"messages.STANDING = {SAID[what].encode()!r}")
     caplog.set_level("INFO", "sandbox.host.warm.zygote_pool")
     await sandbox.warm_up(spec)
 
@@ -289,7 +289,7 @@ async def test_86_what_is_said_before_there_is_an_attempt_has_it_start_anew(sand
 # --- 89: all that an attempt does is counted as its own --------------------------------------------------------------
 
 UNCOUNTED = {
-    "leaves out what joins": "own = messages.take_over\ndoor.take_over = lambda near: own(near)[:3]",
+    "leaves out what joins": "own = messages.take_over\nmessages.take_over = lambda near: own(near)[:3]",
     "changes what writes": "os.write = lambda *_: 1",
 }
 
@@ -309,7 +309,7 @@ async def test_89_an_attempt_is_in_its_own_cgroup_whatever_its_module_changed(sa
     assert (await actor.finish(ask.confined)).outcome.memory_kills > 0
 
 
-#: What an inmate does before it says that it stands.
+#: What a standby does before it says that it stands.
 BEFOREHAND = {
     "forks a process": "if own() == 0: time.sleep(3600)",
     "starts a thread": "import threading; threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()",
@@ -318,7 +318,7 @@ BEFOREHAND = {
 
 
 @pytest.mark.parametrize("what", BEFOREHAND)
-async def test_89_an_standby_that_is_not_alone_becomes_no_attempt(sandbox, actor, what):
+async def test_89_a_standby_that_is_not_alone_becomes_no_attempt(sandbox, actor, what):
     fork = f"own = os.fork\ndef fork():\n if pid := own(): return pid\n {BEFOREHAND[what]}\n return 0\nos.fork = fork"
     spec = in_zygote(actor, fork)
     await sandbox.warm_up(spec)
