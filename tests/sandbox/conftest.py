@@ -9,6 +9,7 @@ import dataclasses
 import gc
 import os
 import socket
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import Confined, Level, Limits, Mount, Outcome, Sandbox, Spec, WarmUp
+from sandbox.host import temporary_lock
 from support.rows import RowAsUser
 from support.waiting import eventually_async
 from support.warm import need_zygotes
@@ -302,3 +304,28 @@ class Arena:
     def _children_of_launcher(self):
         process = self.sandbox._link._process.pid
         return set(Path(f"/proc/{process}/task/{process}/children").read_text().split())
+
+
+@pytest.fixture
+def nothing_temporary_is_left(tmp_path, monkeypatch, actor):
+    """Of temporary files and cgroups; processes and descriptors are looked at for every test."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    locks, make = [], temporary_lock.make
+    monkeypatch.setattr(temporary_lock, "make", lambda: locks.append(make()) or locks[-1])
+    yield
+    assert list(temporary.iterdir()) == []
+    assert not [group for lock in locks for group in actor.cgroups(lock)]
+
+
+@pytest.fixture
+async def box():
+    async with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def box_at_each_level(level, tmp_path):
+    async with Sandbox(level=level) as sandbox:
+        yield sandbox

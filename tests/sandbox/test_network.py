@@ -9,35 +9,16 @@ import os
 import signal
 import socket
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
-from sandbox import Level, Limits, Sandbox, SetupError, Spec, WarmUp
-from sandbox.endpoint import Endpoint, parse, parse_all
-from sandbox.network import listeners
+from sandbox import Limits, Sandbox, WarmUp
 from support.tls import AUTHORITY, server_context
 from support.waiting import eventually_async
 from support.warm import need_zygotes
 
-RUNNER = """
-import asyncio, sys
-from pathlib import Path
-from sandbox import Level, Mount, Sandbox, Spec
-
-async def main(lock, inside):
-    sandbox = Sandbox(lock_file=Path(lock), level=Level.FULL)
-    await sandbox.start()
-    mounts = (Mount(source=inside, target="/code"),)
-    await sandbox.launch(Spec(entry="actor:sleep", mounts=mounts, path=("/code",), network=("localhost:1",)))
-    print(sandbox._relay._process.pid, flush=True)
-    await asyncio.Event().wait()
-
-asyncio.run(main(*sys.argv[1:]))
-"""
 #: What the task's side of a conversation is made of.
 SAY = "(lambda s: (s.sendall(b'{text}'), s.shutdown(1), s.makefile('rb').read().decode())[2])(open_to({to}, {port}))"
 FLOOD_BYTES = 64 << 20
@@ -359,14 +340,6 @@ async def test_a_connection_in_which_nobody_reads_ends_with_its_attempt_too(gran
         await eventually_async(lambda: server_side.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET)
 
 
-async def test_the_hosts_own_hosts_file_holds_where_its_network_is_shared(sandbox, actor):
-    confined = await sandbox.launch(actor.spec("evaluate", network=True))
-
-    assert await actor.Inside(confined)("Path('/etc/hosts').read_text()") == Path("/etc/hosts").read_text()
-    confined.kill()
-    await actor.finish(confined)
-
-
 async def test_a_relay_that_died_is_told_and_replaced(granted, sandbox):
     async with served(echo) as port:
         ask = await granted(f"localhost:{port}")
@@ -378,19 +351,6 @@ async def test_a_relay_that_died_is_told_and_replaced(granted, sandbox):
         ask.confined.kill()
         await ask.confined.wait()
         assert len(ask.notes) == 1
-
-
-async def test_a_killed_runner_takes_its_relay_along(tmp_path, actor):
-    runner = subprocess.Popen(
-        [sys.executable, "-c", RUNNER, str(tmp_path / "lock"), str(actor.path)],
-        env={"PYTHONPATH": str(Path(listeners.__file__).parents[2])},
-        stdout=subprocess.PIPE,
-    )
-    with runner:
-        relay = psutil.Process(int(await asyncio.to_thread(runner.stdout.readline)))
-        runner.kill()
-
-    await eventually_async(lambda: not relay.is_running() or relay.status() == psutil.STATUS_ZOMBIE)
 
 
 async def test_a_relay_that_is_stopped_holds_up_no_other_attempt(granted, sandbox, actor):
@@ -414,19 +374,6 @@ async def test_a_sandbox_by_itself_grants_hosts_too(tmp_path):
         assert completed.value == "welcome"
 
 
-@pytest.mark.parametrize("level", [Level.RESTRICTED, Level.BASIC])
-async def test_below_level_full_nothing_is_run(tmp_path, actor, level):
-    try:
-        sandbox = await actor.start(tmp_path, level)
-    except SetupError as error:
-        pytest.skip(str(error))
-    try:
-        with pytest.raises(SetupError, match=f"network: single hosts can be granted at level full only, .* {level}"):
-            await sandbox.launch(actor.spec("nothing", network=("localhost:80",)))
-    finally:
-        await sandbox.close()
-
-
 async def test_the_hosts_file_holds_the_names_that_are_granted(granted):
     ask = await granted("db:5432", "DB:5433", "10.0.0.5:5432", "127.64.0.1:80", "mail.example.com:25")
 
@@ -435,82 +382,3 @@ async def test_the_hosts_file_holds_the_names_that_are_granted(granted):
     )
     assert (await ask("write('/etc/hosts')")).errno == errno.EROFS
     assert not Path("/etc/hosts").read_text().count("127.64.0.2")
-
-
-def test_one_name_has_one_address_and_a_granted_localhost_no_other():
-    endpoints = parse_all(("localhost:80", "localhost:81", "[::1]:80"))
-
-    assert listeners.hosts_file(endpoints) == "127.64.0.1 localhost\n"
-    assert listeners.hosts_file(()) == "127.0.0.1 localhost\n::1 localhost\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "endpoint"),
-    [
-        ("smtp.example.com:587", Endpoint("smtp.example.com", 587)),
-        ("SMTP.Example.com:1", Endpoint("smtp.example.com", 1)),
-        ("bücher.example:443", Endpoint("xn--bcher-kva.example", 443)),
-        ("my_db:65535", Endpoint("my_db", 65535)),
-        ("10.0.0.5:5432", Endpoint("10.0.0.5", 5432, socket.AF_INET)),
-        ("[2001:DB8:0::5]:443", Endpoint("2001:db8::5", 443, socket.AF_INET6)),
-    ],
-)
-def test_an_endpoint_is_read_and_written_back(text, endpoint):
-    assert parse(text) == endpoint
-    assert parse(str(endpoint)) == endpoint
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("*.example.com:443", "wildcard"),
-        ("*:443", "wildcard"),
-        ("https://example.com:443", 'without "https://"'),
-        ("https://example.com", 'without "https://"'),
-        ("user@example.com:443", 'without "https://"'),
-        ("example.com", "the port is a number and cannot be left out"),
-        ("example.com:", "the port is a number"),
-        ("example.com:https", "the port is a number"),
-        ("example.com:0", "a port from 1 to 65535"),
-        ("example.com:65536", "a port from 1 to 65535"),
-        ("example.com:٣", "the port is a number"),
-        (":443", "a host is letters"),
-        ("2001:db8::5:443", "goes in brackets"),
-        ("[2001:db8::5]", "the port is a number"),
-        ("[fe80::1%eth0]:80", "no zone"),
-        ("[fe80::1]:80", "link-local"),
-        ("[ff02::1]:80", "TCP can connect to"),
-        ("[::]:80", "TCP can connect to"),
-        ("[::ffff:10.0.0.5]:80", "write it as IPv4"),
-        ("[10.0.0.5]:80", "IPv6 address in its brackets"),
-        ("0.0.0.0:80", "TCP can connect to"),
-        ("224.0.0.1:80", "TCP can connect to"),
-        ("255.255.255.255:80", "TCP can connect to"),
-        ("127.1:80", "a whole address"),
-        ("2130706433:80", "a whole address"),
-        ("0x7f000001:80", "a whole address"),
-        ("1.2.3.4.5:80", "a whole address"),
-        ("example.com.:80", "a host is letters"),
-        ("exa mple.com:80", "a host is letters"),
-        ("a\n127.0.0.1 b:80", "a host is letters"),
-        ("-a.example:80", "a host is letters"),
-        ("a" * 64 + ".example:80", "a host is letters"),
-        ("ü" * 100 + ":80", "DNS can name"),
-        ("\ud800:80", "DNS can name"),
-        (443, "must be text"),
-    ],
-)
-def test_what_is_no_endpoint_is_refused_with_the_reason(text, why):
-    with pytest.raises(ValueError, match=why):
-        parse(text)
-
-
-def test_a_list_names_the_place_of_what_is_wrong():
-    with pytest.raises(ValueError, match=r"network\[1\] must be .*: got 'b'"):
-        Spec(entry="a:b", network=("a:1", "b"))
-    with pytest.raises(ValueError, match=r"network\[2\] stands there twice: a:1"):
-        Spec(entry="a:b", network=("a:1", "b:1", "A:1"))
-    with pytest.raises(ValueError, match="network may name at most 32 hosts and ports: got 33"):
-        Spec(entry="a:b", network=tuple(f"a:{port}" for port in range(1, 34)))
-    spec = Spec(entry="a:b", network=("a:1", "b:1"))
-    assert Spec.from_document(spec.to_document()) == spec

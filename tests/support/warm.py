@@ -73,3 +73,12 @@ def named(processes: list[psutil.Process], prefix: str) -> list[psutil.Process]:
             if each.name().startswith(prefix):
                 found.append(each)
     return found
+
+
+async def run(sandbox, actor, spec):
+    """One attempt from beginning to end; whether it was warm."""
+    confined = await sandbox.launch(spec)
+    assert await actor.Inside(confined)("6 * 7") == 42
+    confined.kill()
+    await actor.finish(confined)
+    return is_warm(confined)
