@@ -1,134 +1,46 @@
 """The sections of `isolane.toml`: their keys, defaults and ranges. Values are held parsed, in the units they name.
 
-A reader raises `InvalidOptionError` with a message that begins where the key's path ends (" must be …", ".key is …"):
-`runner.config.loading` puts the path before it. A key that the file calls `memory` and that is held as `memory_bytes`
-has the former as its alias.
+A key that the file calls `memory` and that is held as `memory_bytes` has the former as its alias.
 """
 
 from __future__ import annotations
 
-import keyword
-import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, field_validator, model_validator
 
-from runner.config import machine
-from runner.domain.checks import flag, known_keys, one_of, shown, text, whole
+from runner.config import machine, readers
+from runner.domain.checks import flag, known_keys, shown, text
 from runner.domain.names import check_queue, check_secret, check_task
-from runner.domain.options.kinds import optional
+from runner.domain.options.kinds import Kind, Reader, duration, optional, size, whole, word
 from runner.domain.options.queue_rule import QueueRule, read_queue_rule
 from runner.domain.options.table import TASK_OPTIONS
 from runner.domain.options.task_options import Layer, read_options
 from runner.errors import InvalidOptionError
 from runner.store.records import StoreLimits
-from runner.units import seconds, size_bytes
 from sandbox.spec import Level
 
 _MOST_PACKAGES = 50
 _STORE_LIMITS = StoreLimits()
 
 
-def _whole(low: int, high: int) -> BeforeValidator:
-    return BeforeValidator(lambda value: whole(value, "", low, high))
+def _read(read: Reader) -> BeforeValidator:
+    """What this reads at a key. `runner.config.loading` puts the key's path before the error."""
+    return BeforeValidator(lambda value: read(value, ""))
 
 
-def _duration(shortest: str, longest: str) -> BeforeValidator:
-    def read(value: Any) -> float:
-        length_s = seconds(value, "")
-        if not seconds(shortest, "") <= length_s <= seconds(longest, ""):
-            raise InvalidOptionError(f" must be from {shortest} to {longest}: got {shown(value)}")
-        return length_s
-
-    return BeforeValidator(read)
-
-
-def _size(smallest: str, largest: str) -> BeforeValidator:
-    def read(value: Any) -> int:
-        size = size_bytes(value, "")
-        if not size_bytes(smallest, "") <= size <= size_bytes(largest, ""):
-            raise InvalidOptionError(f" must be from {smallest} to {largest}: got {shown(value)}")
-        return size
-
-    return BeforeValidator(read)
-
-
-def _word(*allowed: str) -> BeforeValidator:
-    return BeforeValidator(lambda value: one_of(value, "", allowed))
+def _kind(kind: Kind) -> BeforeValidator:
+    return _read(kind.read)
 
 
 def _text(longest: int) -> BeforeValidator:
-    return BeforeValidator(lambda value: text(value, "", longest))
+    return _read(lambda value, place: text(value, place, longest))
 
 
-def _store(value: Any) -> str:
-    url = text(value, "", 4096)
-    if url.startswith("postgresql://") and "\0" not in url:
-        return url
-    if not url.startswith("sqlite:") or not url.removeprefix("sqlite:").strip() or "\0" in url:
-        raise InvalidOptionError(
-            f' must begin with "sqlite:" and name a file after it, or be "postgresql://…": got {shown(url)}'
-        )
-    return url
-
-
-def _listen_url(value: Any) -> str | None:
-    url = text(value, "", 4096)
-    if url and not url.startswith("postgresql://"):
-        raise InvalidOptionError(f' must be "postgresql://…", or "" for none: got {shown(url)}')
-    return url or None
-
-
-def node_name(value: Any) -> str:
-    """A name that a node may have; the error begins after the place."""
-    name = text(value, "", 100)
-    if re.search(r"[^\w.:@-]", name):
-        raise InvalidOptionError(f" may hold letters, digits and the characters _ . : @ -: got {shown(name)}")
-    return name
-
-
-def _host(value: Any) -> str:
-    name = text(value, "", 253)
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", name):
-        raise InvalidOptionError(f' must be a name or an address without a port, such as "::1": got {shown(name)}')
-    return name
-
-
-def _modules(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise InvalidOptionError(f' must be a list of modules such as ["numpy"]: got {shown(value)}')
-    for index, name in enumerate(value):
-        words = name.split(".") if isinstance(name, str) else [""]
-        if not all(word.isidentifier() and not keyword.iskeyword(word) for word in words):
-            raise InvalidOptionError(f'[{index}] must be a module\'s dotted name such as "numpy": got {shown(name)}')
-        if words[0] == "tasks":
-            raise InvalidOptionError(
-                f"[{index}] must be an installed module; tasks are loaded by themselves: got {name}"
-            )
-    return tuple(dict.fromkeys(value))
-
-
-def _patterns(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(each, str) and 0 < len(each) <= 300 for each in value):
-        raise InvalidOptionError(f' must be a list of names and patterns such as ["reports.*"]: got {shown(value)}')
-    return tuple(dict.fromkeys(value))
-
-
-def _reachable(value: Any) -> tuple[str, ...] | None:
-    if isinstance(value, bool):
-        return None if value else ()
-    if not isinstance(value, list) or not all(isinstance(each, str) and ":" in each for each in value):
-        raise InvalidOptionError(
-            f' must be true, false or a list of hosts with ports such as ["*.example.com:443"]: got {shown(value)}'
-        )
-    return tuple(dict.fromkeys(each.lower() for each in value))
-
-
-def _option(name: str) -> BeforeValidator:
-    """As the task option of this name is read; "none" bounds nothing."""
-    kind = optional(TASK_OPTIONS[name].kind)
-    return BeforeValidator(lambda value: kind.read(value, ""))
+def _auto(kind: Kind, found: Callable[[], int]) -> BeforeValidator:
+    """As the kind, or "auto" for what the machine has."""
+    return _read(lambda value, place: found() if value == "auto" else kind.read(value, place))
 
 
 def _task_options(value: Any) -> Layer:
@@ -140,11 +52,6 @@ def _task_options(value: Any) -> Layer:
                 f'.{key} is not a known task option; the name of a task with dots is quoted: [tasks."billing.invoice"]'
             )
     return read_options(value, ".")
-
-
-def _auto(read: BeforeValidator, found: Callable[[], int]) -> BeforeValidator:
-    """As `read`, or "auto" for what the machine has."""
-    return BeforeValidator(lambda value: found() if value == "auto" else read.func(value))  # type: ignore[call-arg]
 
 
 class Section(BaseModel):
@@ -165,28 +72,28 @@ class Section(BaseModel):
 class RunnerSection(Section):
     """`[runner]`: this node."""
 
-    store: Annotated[str, BeforeValidator(_store)] = "sqlite:.isolane/isolane.db"
-    listen_url: Annotated[str | None, BeforeValidator(_listen_url)] = None
+    store: Annotated[str, _read(readers.store)] = "sqlite:.isolane/isolane.db"
+    listen_url: Annotated[str | None, _read(readers.listen_url)] = None
     host: Annotated[str, _text(255)] = "127.0.0.1"
-    port: Annotated[int, _whole(0, 65535)] = 8420
-    name: Annotated[str, BeforeValidator(node_name)] = ""
-    concurrency: Annotated[int, _auto(_whole(1, 10_000), machine.concurrency)] = Field(
+    port: Annotated[int, _kind(whole(0, 65535))] = 8420
+    name: Annotated[str, _read(readers.node_name)] = ""
+    concurrency: Annotated[int, _auto(whole(1, 10_000), machine.concurrency)] = Field(
         default_factory=machine.concurrency
     )
-    memory_bytes: Annotated[int, _auto(_size("16MB", "1024TB"), machine.memory_bytes)] = Field(
+    memory_bytes: Annotated[int, _auto(size("16MB", "1024TB"), machine.memory_bytes)] = Field(
         default_factory=machine.memory_bytes, alias="memory"
     )
-    waiting_parents: Annotated[int, _whole(0, 10_000)] = 100
-    lease_s: Annotated[float, _duration("1s", "10m")] = Field(default=15.0, alias="lease")
-    store_patience_s: Annotated[float, _duration("0s", "10m")] = Field(default=10.0, alias="store_patience")
-    stop_grace_s: Annotated[float, _duration("0s", "10m")] = Field(default=5.0, alias="stop_grace")
+    waiting_parents: Annotated[int, _kind(whole(0, 10_000))] = 100
+    lease_s: Annotated[float, _kind(duration("1s", "10m"))] = Field(default=15.0, alias="lease")
+    store_patience_s: Annotated[float, _kind(duration("0s", "10m"))] = Field(default=10.0, alias="store_patience")
+    stop_grace_s: Annotated[float, _kind(duration("0s", "10m"))] = Field(default=5.0, alias="stop_grace")
 
 
 class ServerSection(Section):
     """`[server]`: HTTP."""
 
-    connections: Annotated[int, _whole(16, 100_000)] = 1024
-    hosts: tuple[Annotated[str, BeforeValidator(_host)], ...] = Field(default=())
+    connections: Annotated[int, _kind(whole(16, 100_000))] = 1024
+    hosts: tuple[Annotated[str, _read(readers.host)], ...] = Field(default=())
 
     @field_validator("hosts", mode="before")
     @classmethod
@@ -201,7 +108,7 @@ class MountSection(Section):
 
     source: Annotated[str, _text(4096)]
     target: Annotated[str, _text(4096)]
-    writable: Annotated[bool, BeforeValidator(lambda value: flag(value, ""))] = False
+    writable: Annotated[bool, _read(flag)] = False
     tasks: list[Annotated[str, _text(200)]] = Field(default=["*"])
 
 
@@ -223,16 +130,20 @@ class CodeSection(Section):
 class BoundsSection(Section):
     """One of `[[bounds]]`: what the tasks of these patterns may have at most; `None` bounds nothing."""
 
-    tasks: Annotated[tuple[str, ...], BeforeValidator(_patterns)]
-    network: Annotated[tuple[str, ...] | None, BeforeValidator(_reachable)] = None
-    secrets: Annotated[tuple[str, ...] | None, BeforeValidator(_patterns)] = None
-    queues: Annotated[tuple[str, ...] | None, BeforeValidator(_patterns)] = None
-    may_schedule: Annotated[tuple[str, ...] | None, BeforeValidator(_patterns)] = None
-    timeout_s: Annotated[float | None, _option("timeout")] = Field(default=None, alias="timeout")
-    memory_bytes: Annotated[int | None, _option("memory")] = Field(default=None, alias="memory")
-    cpus: Annotated[float | None, _option("cpus")] = None
-    processes: Annotated[int | None, _option("processes")] = None
-    disk_bytes: Annotated[int | None, _option("disk")] = Field(default=None, alias="disk")
+    tasks: Annotated[tuple[str, ...], _read(readers.patterns)]
+    network: Annotated[tuple[str, ...] | None, _read(readers.reachable)] = None
+    secrets: Annotated[tuple[str, ...] | None, _read(readers.patterns)] = None
+    queues: Annotated[tuple[str, ...] | None, _read(readers.patterns)] = None
+    may_schedule: Annotated[tuple[str, ...] | None, _read(readers.patterns)] = None
+    timeout_s: Annotated[float | None, _kind(optional(TASK_OPTIONS["timeout"].kind))] = Field(
+        default=None, alias="timeout"
+    )
+    memory_bytes: Annotated[int | None, _kind(optional(TASK_OPTIONS["memory"].kind))] = Field(
+        default=None, alias="memory"
+    )
+    cpus: Annotated[float | None, _kind(optional(TASK_OPTIONS["cpus"].kind))] = None
+    processes: Annotated[int | None, _kind(optional(TASK_OPTIONS["processes"].kind))] = None
+    disk_bytes: Annotated[int | None, _kind(optional(TASK_OPTIONS["disk"].kind))] = Field(default=None, alias="disk")
 
     def written(self, key: str) -> object:
         """One key as it could be written in the file."""
@@ -287,28 +198,28 @@ class SecretsSection(Section):
 class SandboxSection(Section):
     """`[sandbox]`."""
 
-    level: Annotated[str, _word("auto", *Level)] = "auto"
-    require: Annotated[str, _word(*Level)] | None = None
-    keep_warm_s: Annotated[float, _duration("0s", "1d")] = Field(default=60.0, alias="keep_warm")
-    preload: Annotated[tuple[str, ...], BeforeValidator(_modules)] = ()
+    level: Annotated[str, _kind(word("auto", *Level))] = "auto"
+    require: Annotated[str, _kind(word(*Level))] | None = None
+    keep_warm_s: Annotated[float, _kind(duration("0s", "1d"))] = Field(default=60.0, alias="keep_warm")
+    preload: Annotated[tuple[str, ...], _read(readers.modules)] = ()
 
 
 class LimitsSection(Section):
     """`[limits]`. Parameters and results travel in one frame of at most 16 MB, with something around them."""
 
-    parameters_bytes: Annotated[int, _size("1KB", "15MB")] = Field(default=5 << 20, alias="parameters")
-    result_bytes: Annotated[int, _size("1KB", "15MB")] = Field(default=1 << 20, alias="result")
-    log_bytes: Annotated[int, _size("1KB", "1TB")] = Field(default=10 << 20, alias="log")
-    waiting_per_app: Annotated[int, _whole(1, 10**9)] = _STORE_LIMITS.waiting_per_app
-    waiting_per_queue: Annotated[int, _whole(1, 10**9)] = _STORE_LIMITS.waiting_per_queue
-    children_per_run: Annotated[int, _whole(1, 10**9)] = _STORE_LIMITS.children_per_run
+    parameters_bytes: Annotated[int, _kind(size("1KB", "15MB"))] = Field(default=5 << 20, alias="parameters")
+    result_bytes: Annotated[int, _kind(size("1KB", "15MB"))] = Field(default=1 << 20, alias="result")
+    log_bytes: Annotated[int, _kind(size("1KB", "1TB"))] = Field(default=10 << 20, alias="log")
+    waiting_per_app: Annotated[int, _kind(whole(1, 10**9))] = _STORE_LIMITS.waiting_per_app
+    waiting_per_queue: Annotated[int, _kind(whole(1, 10**9))] = _STORE_LIMITS.waiting_per_queue
+    children_per_run: Annotated[int, _kind(whole(1, 10**9))] = _STORE_LIMITS.children_per_run
 
 
 class RetentionSection(Section):
     """`[retention]`."""
 
-    runs_s: Annotated[float, _duration("1m", "36500d")] = Field(default=30 * 86400.0, alias="runs")
-    logs_s: Annotated[float, _duration("1m", "36500d")] = Field(default=7 * 86400.0, alias="logs")
+    runs_s: Annotated[float, _kind(duration("1m", "36500d"))] = Field(default=30 * 86400.0, alias="runs")
+    logs_s: Annotated[float, _kind(duration("1m", "36500d"))] = Field(default=7 * 86400.0, alias="logs")
 
 
 _QueueRule = Annotated[QueueRule, PlainValidator(lambda written: read_queue_rule(written, ""))]
@@ -321,8 +232,8 @@ class ConfigFile(Section):
     runner: RunnerSection = RunnerSection()
     server: ServerSection = ServerSection()
     defaults: _TaskOptions = Layer({})
-    queues: dict[Annotated[str, BeforeValidator(lambda name: check_queue(name, ""))], _QueueRule] = {}
-    tasks: dict[Annotated[str, BeforeValidator(lambda name: check_task(name, ""))], _TaskOptions] = {}
+    queues: dict[Annotated[str, _read(check_queue)], _QueueRule] = {}
+    tasks: dict[Annotated[str, _read(check_task)], _TaskOptions] = {}
     code: CodeSection = CodeSection()
     bounds: list[BoundsSection] = []
     mounts: list[MountSection] = []

@@ -11,6 +11,7 @@ from typing import Any
 from runner.config.bounds import Bounds
 from runner.config.mounts import TaskMount, check_places
 from runner.config.patterns import is_pattern, matches
+from runner.config.readers import node_name
 from runner.config.secrets import SecretValues
 from runner.config.sections import (
     ConfigFile,
@@ -19,7 +20,6 @@ from runner.config.sections import (
     RunnerSection,
     SandboxSection,
     ServerSection,
-    node_name,
 )
 from runner.domain.options.queue_rule import QueueRule
 from runner.domain.options.task_options import Layer, TaskOptions, merge_options, read_options
@@ -61,9 +61,9 @@ class Settings:
             ConfigError: no node may be called so.
         """
         try:
-            runner = self.runner.model_copy(update={"name": node_name(name)})
+            runner = self.runner.model_copy(update={"name": node_name(name, "--name")})
         except InvalidOptionError as error:
-            raise ConfigError(f"--name{error}") from None
+            raise ConfigError(str(error)) from None
         return replace(self, document=self.document.model_copy(update={"runner": runner}))
 
     @property

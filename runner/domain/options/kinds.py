@@ -71,25 +71,25 @@ def word(*allowed: str) -> Kind:
     return Kind(lambda value, place: checks.one_of(value, place, allowed))
 
 
-def duration(shortest: str) -> Kind:
-    """A duration of at least so long."""
+def duration(shortest: str, longest: str = "36500d") -> Kind:
+    """A duration within the range."""
 
     def read(value: Any, place: str) -> float:
         length_s = seconds(value, place)
-        if length_s < seconds(shortest, place):
-            raise InvalidOptionError(f"{place} must be at least {shortest}: got {value}")
+        if not seconds(shortest, place) <= length_s <= seconds(longest, place):
+            raise refusal(place, f"must be from {shortest} to {longest}", str(value))
         return length_s
 
     return Kind(read, written_duration, "s")
 
 
-def size(smallest: str) -> Kind:
-    """A size of at least so much."""
+def size(smallest: str, largest: str = "1024TB") -> Kind:
+    """A size within the range."""
 
     def read(value: Any, place: str) -> int:
         size = size_bytes(value, place)
-        if size < size_bytes(smallest, place):
-            raise refusal(place, f"must be at least {smallest}", value)
+        if not size_bytes(smallest, place) <= size <= size_bytes(largest, place):
+            raise refusal(place, f"must be from {smallest} to {largest}", value)
         return size
 
     return Kind(read, written_size, "bytes")
