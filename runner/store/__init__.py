@@ -8,9 +8,8 @@ from pathlib import Path
 from runner.domain.options.queue_rule import QueueRule
 from runner.errors import ConfigError
 from runner.store.contract import Store
-from runner.store.policy import Policy
 from runner.store.postgres.store import PostgresStore
-from runner.store.records import StoreLimits
+from runner.store.records import Policy, StoreLimits
 from runner.store.sqlite.store import SqliteStore
 
 

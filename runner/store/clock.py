@@ -59,3 +59,34 @@ class SteadyClock:
         """The instant that an instant of the boot clock is, by what was seen last."""
         assert self._ahead_us is not None, "asked before the clock was seen"
         return boot_us + self._ahead_us
+
+
+_machine = SteadyClock()
+
+
+def machine_now() -> int:
+    """The present instant by this machine's clock, in microseconds since 1970."""
+    return _machine.saw(*both_us())
+
+
+class DatabaseClock:
+    """The clock of a database that nodes share, who may disagree about the time.
+
+    What it answered last is believed, plus what has passed since on a clock that nobody sets. Before it was asked, what
+    this machine says counts.
+    """
+
+    def __init__(self) -> None:
+        wall, boot = both_us()
+        self._machine_ahead_us = wall - boot
+        self._clock: SteadyClock | None = None
+
+    def now(self) -> int:
+        """The present instant, in microseconds since 1970."""
+        return boot_us() + self._machine_ahead_us if self._clock is None else self._clock.at(boot_us())
+
+    def saw(self, database_us: int, *, asked_at: int) -> None:
+        """Take over what the database answered to a question asked at this instant of `boot_us`."""
+        clock = self._clock or SteadyClock()
+        clock.saw(database_us, (asked_at + boot_us()) // 2)
+        self._clock = clock

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from runner.errors import ConflictError
+
 #: The values of a row, in the order of `Table.columns`: int, float, str, bytes or `None`.
 Row = tuple[Any, ...]
 _RUN_COLUMNS = """
@@ -116,3 +118,16 @@ def page_is_full(rows: Sequence[Row], size: int, limit: int) -> bool:
 def size_of(values: Iterable[Any]) -> int:
     """What a row weighs, in bytes or characters."""
     return sum(len(value) if isinstance(value, str | bytes) else 8 for value in values)
+
+
+def begins_anew(source: str, earlier: str | None, *, holds_runs: bool) -> bool:
+    """Whether a copy of `source` begins; one that goes on has `earlier` named the same store.
+
+    Raises:
+        ConflictError: as `Contents.begin_copy`.
+    """
+    if earlier is not None and earlier != source:
+        raise ConflictError(f"it is the unfinished copy of {earlier}: finish that copy, or choose another place")
+    if earlier is None and holds_runs:
+        raise ConflictError("it holds runs already: a copy is made into a store without runs")
+    return earlier is None

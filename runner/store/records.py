@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
-from runner.domain.run import Claim, LogLine, NewRun, Run
+from runner.domain.options.queue_rule import QueueRule
+from runner.domain.run import Claim, LogLine, NewRun, QueueState, Run
 
 Item = TypeVar("Item")
 
@@ -28,6 +29,22 @@ class StoreLimits:
     waiting_per_app: int = 2_000_000
     waiting_per_queue: int = 100_000  # and per task, for runs without a queue
     children_per_run: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the config says: the rule of each queue, by app and name, and how much may wait.
+
+    `queue_rule` is called in the writer's thread: it must be pure.
+    """
+
+    queue_rule: Callable[[str, str], QueueRule]
+    limits: StoreLimits
+
+    def empty_queue(self, app: str, name: str) -> QueueState:
+        """A queue that nothing waits in or holds."""
+        rule = self.queue_rule(app, name)
+        return QueueState(app=app, name=name, rule=rule, waiting=0, scheduled=0, paused_at=None, opens_at=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,3 +157,23 @@ class Notice:
     ended: tuple[RunKey, ...] = field(default=())  # runs that reached a final status
     cancelling: tuple[RunKey, ...] = field(default=())  # running runs whose cancellation was asked for
     logged: tuple[str, ...] = field(default=())  # ids of runs whose log grew
+
+
+class Changes:
+    """What one transaction has changed that others wait for; told once it is committed."""
+
+    def __init__(self) -> None:
+        self.ready = False  # there may be something to claim
+        self.ended: list[Run] = []
+        self.cancelling: list[Run] = []
+        self.logged: list[str] = []
+
+
+def notice_of(changes: Collection[Changes]) -> Notice:
+    """What to tell of these, committed together."""
+    return Notice(
+        ready=any(each.ready for each in changes),
+        ended=tuple(RunKey.of(run) for each in changes for run in each.ended),
+        cancelling=tuple(RunKey.of(run) for each in changes for run in each.cancelling),
+        logged=tuple(dict.fromkeys(run for each in changes for run in each.logged)),
+    )

@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from runner.domain.options.queue_rule import QueueRule
 from runner.domain.retry import Retry
-from runner.domain.run import Attempt, LogLine, NewRun, QueueState, Run, TaskError
+from runner.domain.run import Attempt, Claim, Ending, Holder, LogLine, NewRun, QueueState, Run, RunDetail, TaskError
 from runner.domain.status import Reason, Status
-from runner.store.records import ScheduleState
+from runner.store.records import LogPage, NodeInfo, NodeState, ScheduleState
+from runner.store.storable_text import check_new, sentence
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Record = TypeVar("Record", bound="DataclassInstance")
 #: Of how many attempts of a run the errors are kept: its newest.
 ERRORS_KEPT = 100
 
@@ -22,10 +27,6 @@ class Row(Protocol):
     """A row of a result, such as `sqlite3.Row` or `asyncpg.Record`."""
 
     def __getitem__(self, name: str, /) -> Any: ...
-
-    def keys(self) -> Iterable[str]:
-        """The names of its columns."""
-        ...
 
 
 def run_of(row: Row) -> Run:
@@ -89,24 +90,62 @@ def values_of(new: NewRun) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A new run and the values of its row."""
+
+    new: NewRun
+    values: dict[str, Any]
+
+
+def entries_of(runs: Iterable[NewRun]) -> list[Entry]:
+    """Of new runs, made before a database is asked for its time.
+
+    Raises:
+        InvalidOptionError: one has text that no store could keep.
+    """
+    runs = list(runs)
+    for new in runs:
+        check_new(new)
+    return [Entry(new, values_of(new)) for new in runs]
+
+
+def detail_of(row: Row, attempts: Iterable[Attempt]) -> RunDetail:
+    """A row of `runs` with what belongs to the run once."""
+    return RunDetail(
+        run=run_of(row),
+        parameters=row["parameters"],
+        result=row["result"],
+        error=error_of(row["error"]),
+        attempts=tuple(attempts),
+        progress=row["progress"],
+    )
+
+
+def orphan_of(row: Row) -> Claim:
+    """A row of `runs` with its open attempt."""
+    return Claim(run=run_of(row), parameters="", attempt=row["number"], token=row["token"], fence=row["fence"])
+
+
 def attempt_of(row: Row) -> Attempt:
     """A row of `attempts`."""
-    return Attempt(
-        number=row["number"],
-        node=row["node"],
-        fence=row["fence"],
-        started_at=row["started_at"],
-        finished_at=row["finished_at"],
-        reason=Reason(row["reason"]) if row["reason"] else None,
-        why=row["why"],
-        error=error_of(row["error"]),
-        exit_code=row["exit_code"],
-        signal=row["signal"],
-        peak_memory_bytes=row["peak_memory_bytes"],
-        cpu_time_s=row["cpu_time_s"],
-        sandbox=row["sandbox"],
-        code=row["code"],
-    )
+    return _record(Attempt, row, reason=Reason(row["reason"]) if row["reason"] else None, error=error_of(row["error"]))
+
+
+def ending_values(ending: Ending) -> dict[str, Any]:
+    """What is kept of the end of an attempt, by the columns of `attempts`."""
+    return {
+        "finished_at": ending.finished_at,
+        "reason": ending.reason.value,
+        "why": sentence(ending.why),
+        "error": error_text(ending.error),
+        "exit_code": ending.exit_code,
+        "signal": ending.signal,
+        "peak_memory_bytes": ending.peak_memory_bytes,
+        "cpu_time_s": ending.cpu_time_s,
+        "sandbox": ending.sandbox,
+        "code": ending.code,
+    }
 
 
 def error_of(text: str | None) -> TaskError | None:
@@ -121,20 +160,28 @@ def error_text(error: TaskError | None) -> str | None:
 
 def schedule_of(row: Row) -> ScheduleState:
     """A row of `schedules`."""
-    return ScheduleState(**{name: row[name] for name in row.keys()})  # noqa: SIM118 - rows iterate over values
+    return _record(ScheduleState, row)
 
 
-def line_of(row: Row) -> LogLine:
-    """A row of `log_lines`."""
-    return LogLine(
-        attempt=row["attempt"],
-        at=row["at"],
-        stream=row["stream"],
-        text=row["text"],
-        level=row["level"],
+def log_page(rows: Iterable[Row], after: int) -> LogPage:
+    """Rows of `log_lines`, read after this cursor."""
+    lines = tuple(map(_line_of, rows))
+    return LogPage(lines=lines, cursor=lines[-1].number if lines else after)
+
+
+def _line_of(row: Row) -> LogLine:
+    text = row["text"]
+    return _record(
+        LogLine,
+        row,
+        text=text.decode() if isinstance(text, bytes) else text,
         continuation=bool(row["continuation"]),
-        number=row["number"],
     )
+
+
+def node_of(row: Row) -> NodeState:
+    """A row of `nodes` with what was counted beside it."""
+    return _record(NodeState, row, info=_record(NodeInfo, row))
 
 
 def has_rule(row: Row, rule: QueueRule) -> bool:
@@ -142,16 +189,24 @@ def has_rule(row: Row, rule: QueueRule) -> bool:
     return all(row[column] == value for column, value in rule.columns().items())
 
 
-def queue_of(row: Row, rule: QueueRule, **rest: Any) -> QueueState:
-    """A row of `queues` with its rule, and with what was counted beside it."""
-    return QueueState(
-        app=row["app"],
-        name=row["name"],
+def queue_of(row: Row, rule: QueueRule, *, waiting: int, scheduled: int, holders: Iterable[Row]) -> QueueState:
+    """A row of `queues` with its rule, what was counted beside it, and rows of `holders` with their runs."""
+    return _record(
+        QueueState,
+        row,
         rule=rule,
-        paused_at=row["paused_at"],
-        opens_at=row["opens_at"],
-        **rest,
+        waiting=waiting,
+        scheduled=scheduled,
+        holders=tuple(
+            Holder(run=holder["id"], task=holder["task"], slot=holder["slot"], since=holder["since"])
+            for holder in holders
+        ),
     )
+
+
+def _record(kind: type[Record], row: Row, **made: Any) -> Record:
+    """A record whose fields have the names of columns, but for those that are `made`."""
+    return kind(**{field.name: row[field.name] for field in fields(kind) if field.name not in made}, **made)
 
 
 def _tags_of(text: str) -> tuple[str, ...]:

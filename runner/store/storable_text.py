@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from runner.domain.options.run_filter import FILTERS, RunFilter
 from runner.domain.run import NewRun
-from runner.errors import InvalidOptionError, NotFoundError
+from runner.errors import InvalidOptionError
+from runner.store.refusals import no_node, no_run
 
 _REPLACED = "\N{REPLACEMENT CHARACTER}"
 
@@ -28,7 +29,13 @@ def sentence(text: str) -> str:
 def check_run(app: str, run: str) -> None:
     """Raise `NotFoundError` for a run that cannot exist."""
     if not is_kept(app) or not is_kept(run):
-        raise NotFoundError(f"no run {run!a} in app {app!a}")
+        raise no_run(app, run)
+
+
+def check_node(name: str) -> None:
+    """Raise `NotFoundError` for a node that cannot exist."""
+    if not is_kept(name):
+        raise no_node(name)
 
 
 def check_name(name: str, what: str) -> None:

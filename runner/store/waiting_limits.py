@@ -1,49 +1,39 @@
-"""What tasks may have waiting, so that no task fills what all share.
+"""What may wait, of all and of what one task schedules, so that no task fills what all share.
 
 Of each limit on what waits ([limits] of the config) a quarter is kept for runs from outside, and what one task
-scheduled may be half of it. PostgreSQL counts by the same rule, in its function `share_refused`.
+scheduled may be half of it. PostgreSQL counts by the same rule, in its functions `enqueue` and `share_refused`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from runner.errors import ConflictError, LimitExceededError
+from runner.store.refusals import rest_is_for_outside, share_is_full, too_many_wait
 
 
-def check_share(by: str, whose: str, waiting: int, limit: int, has_more: Callable[[int], bool]) -> None:
-    """Refuse what the task `by` adds to what waits, if that takes more than its share.
+def check_waiting(by: str, whose: str, waiting: int, limit: int, has_more: Callable[[int], bool]) -> None:
+    """Refuse what is added to what waits somewhere, if that is too much in all, or more than the share of its task.
 
     Args:
-        by: the task that schedules.
-        whose: what the limit is on, such as "in queue 'mail'".
+        by: the task that schedules, '' for outside.
+        whose: where it waits, such as "in queue 'mail'".
         waiting: what waits there, with what is added.
         limit: how much may wait there.
         has_more: whether more than a number wait there that `by` scheduled; asked only where it may matter.
     """
+    if waiting > limit:
+        raise too_many_wait(limit, whose)
+    if not by:
+        return
     if waiting > limit - limit // 4:
-        raise outside_only(by, whose, limit)
+        raise rest_is_for_outside(by, limit, whose)
     half = max(limit // 2, 1)
     if waiting > half and has_more(half):
-        raise own_share(by, whose, limit)
+        raise share_is_full(by, limit, whose)
 
 
-def outside_only(by: str, whose: str, limit: int) -> LimitExceededError:
-    """The rest is for runs from outside."""
-    return LimitExceededError(
-        f"task {by!r} cannot schedule more: {limit - limit // 4} runs {whose} wait, and the rest of the limit of "
-        f"{limit} is kept for runs from outside ([limits] of the config)"
-    )
-
-
-def own_share(by: str, whose: str, limit: int) -> LimitExceededError:
-    """The task fills its share by itself."""
-    return LimitExceededError(
-        f"task {by!r} cannot schedule more: {max(limit // 2, 1)} runs {whose} wait that it scheduled, and one task may "
-        f"have half of the limit of {limit} ([limits] of the config)"
-    )
-
-
-def taken(run: str) -> ConflictError:
-    """The id is that of a run of another task, or that somebody else scheduled."""
-    return ConflictError(f"id {run} is taken by another run: make a new one for each run (a UUIDv7)")
+def where(app: str, queue: str | None, task: str | None) -> str:
+    """Whose limit it is: that of a queue, of a task without one, or of an app."""
+    if queue:
+        return f"in queue {queue!r}"
+    return f"of task {task!r} without a queue" if task else f"of app {app!r}"

@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 
 from runner.errors import InvariantError, StoreVersionError
-from runner.store.migrations import steps
 from runner.store.postgres import migrate as postgres
 from runner.store.postgres.database import Database
+from runner.store.sql_files import load_steps
 from runner.store.sqlite import migrate as sqlite
 from support.postgres import create_database, drop_database, shared_server, sql
 from support.schemas import FOLDER, described_postgres, described_sqlite
@@ -71,7 +71,7 @@ def test_migrations_are_numbered_one_after_the_other(dialect, folder) -> None:
     names = sorted(path.name for path in (FOLDER / dialect / folder).iterdir())
 
     assert [int(name.split("_")[0]) for name in names] == list(range(1, len(names) + 1))
-    assert len(steps(dialect, folder)) == len(names)
+    assert len(load_steps(dialect, folder)) == len(names)
 
 
 def test_a_file_of_an_older_version_is_brought_up_to_date_and_keeps_its_rows(file) -> None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from runner.store.postgres import connections
-from runner.store.postgres.connections import Connections
+from runner.store.postgres.connections import Connections, Timing
 from support.stores import PostgresBackend
 from support.waiting import eventually_async
 
 
 @pytest.fixture
-async def kept(tmp_path):
-    backend = PostgresBackend(tmp_path)
-    kept = Connections(backend.url, is_pooled=False)
+def backend(tmp_path):
+    made = PostgresBackend(tmp_path)
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+async def kept(backend):
+    kept = Connections(backend.url, is_pooled=False, timing=Timing())
     yield kept
     await kept.close()
-    backend.remove()
 
 
 async def test_the_connection_that_was_used_last_goes_first(kept) -> None:
@@ -42,12 +46,13 @@ async def test_one_that_the_server_has_closed_is_not_handed_out(kept) -> None:
     kept.give_back(other)
 
 
-async def test_one_that_nobody_needed_for_long_is_closed(kept, monkeypatch) -> None:
-    busy, idle = await kept.take(), await kept.take()
-    kept.give_back(idle)
-    monkeypatch.setattr(connections, "_IDLE_S", 0.0)
+async def test_one_that_nobody_needed_for_long_is_closed(backend) -> None:
+    impatient = Connections(backend.url, is_pooled=False, timing=Timing(idle_s=0.0))
+    busy, idle = await impatient.take(), await impatient.take()
+    impatient.give_back(idle)
 
-    kept.give_back(busy)
+    impatient.give_back(busy)
 
     assert idle.is_closed()
     assert not busy.is_closed()
+    await impatient.close()

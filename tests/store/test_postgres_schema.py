@@ -14,8 +14,8 @@ from runner.domain.options.run_filter import RunFilter
 from runner.domain.run import LogLine
 from runner.domain.status import TRANSITIONS, Reason, Status
 from runner.errors import StoreVersionError
+from runner.store.postgres.database import SQL
 from runner.store.postgres.migrate import STEPS
-from runner.store.postgres.statements import SQL
 from support.stores import START, PostgresBackend, desk_at, new_run, open_postgres
 
 FOLDER = Path(runner.store.__file__).parent

@@ -7,7 +7,7 @@ import pytest
 from runner.domain.options.queue_rule import QueueRule
 from runner.domain.status import Status
 from runner.errors import ConflictError
-from runner.store.postgres import statements as postgres
+from runner.store.postgres import database as postgres
 from runner.store.sqlite import statements as sqlite
 from support.stores import SECOND, START, new_run
 

@@ -207,14 +207,14 @@ async def test_a_database_at_its_largest_size_refuses_and_goes_on_with_room(back
     try:
         desk = await desk_at(store)
         run = await desk.enqueue()
-        pages = await store._writer.run(lambda tx: tx.value("PRAGMA page_count"))
-        await store._writer.run(lambda tx: tx.value(f"PRAGMA max_page_count = {pages + 5}"))
+        pages = await store._writer.run(lambda tx: tx.connection.execute("PRAGMA page_count").fetchone()[0])
+        await store._writer.run(lambda tx: tx.connection.execute(f"PRAGMA max_page_count = {pages + 5}").fetchone())
 
         with pytest.raises(StoreFullError, match=re.escape(str(backend.path))):
             await desk.enqueue(parameters='{"x": "' + "x" * 100_000 + '"}')
         assert await desk.status(run) is Status.QUEUED
 
-        await store._writer.run(lambda tx: tx.value("PRAGMA max_page_count = 1000000"))
+        await store._writer.run(lambda tx: tx.connection.execute("PRAGMA max_page_count = 1000000").fetchone())
         await desk.enqueue(parameters='{"x": "' + "x" * 100_000 + '"}')
         await desk.end(await desk.claim_one())
     finally:

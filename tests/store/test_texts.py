@@ -8,7 +8,7 @@ from runner.domain.options.run_filter import RunFilter
 from runner.domain.run import Ending, Verdict
 from runner.domain.status import Reason, Status
 from runner.errors import InvalidOptionError, NotFoundError
-from runner.store.cursors import cursor_at
+from runner.store.listing import cursor_after
 from support.stores import new_run
 
 ODD = pytest.mark.parametrize("odd", ["a\0", "\0", "a\ud800", "\udfff\0"], ids=ascii)
@@ -67,7 +67,7 @@ async def test_a_run_that_holds_it_is_refused_by_the_place(desk, odd, field) -> 
 
 async def test_a_cursor_that_holds_it_is_not_one_that_a_list_gave(desk) -> None:
     with pytest.raises(InvalidOptionError, match="begin anew"):
-        await desk.store.queues("main", cursor_at("queue", "a\0"))
+        await desk.store.queues("main", cursor_after("queue", ["a\0", "b"], 1))
 
 
 @ODD

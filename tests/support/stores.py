@@ -18,7 +18,9 @@ from runner.domain.run import Claim, Ending, NewRun, Run, RunDetail, Verdict
 from runner.domain.status import Reason, Status
 from runner.store import open_store
 from runner.store.contract import Store
-from runner.store.records import Claims, NodeInfo, Notice, Room, StoreLimits, TaskKey
+from runner.store.postgres.connections import USUAL, Timing
+from runner.store.postgres.store import PostgresStore
+from runner.store.records import Claims, NodeInfo, Notice, Policy, Room, StoreLimits, TaskKey
 from support.postgres import Shell, create_database, drop_database, shared_server
 
 SECOND = 1_000_000
@@ -92,15 +94,10 @@ class PostgresBackend:
         drop_database(self.server, self.url)
 
 
-def open_postgres(url: str, listen_url: str | None = None) -> Store:
+def open_postgres(url: str, listen_url: str | None = None, timing: Timing = USUAL) -> Store:
     """A store at a database, not open yet."""
-    return open_store(
-        url,
-        project=Path(),
-        limits=StoreLimits(),
-        queue_rule=lambda _app, _queue: QueueRule(),
-        listen_url=listen_url,
-    )
+    policy = Policy(lambda _app, _queue: QueueRule(), StoreLimits())
+    return PostgresStore(url, policy, listen_url=listen_url, timing=timing)
 
 
 def _opened(url: str, folder: Path, rules: Mapping[str, QueueRule] | None, limits: StoreLimits | None) -> Store:

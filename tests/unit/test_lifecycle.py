@@ -70,6 +70,26 @@ def _reached_from(status: Status) -> set[Status]:
     return reached
 
 
+def _before(status: Status) -> set[Status]:
+    return {old for old, following in TRANSITIONS.items() if status in following}
+
+
+def test_only_a_run_that_runs_succeeds_fails_sleeps_or_is_retried() -> None:
+    for status in (Status.SUCCEEDED, Status.FAILED, Status.WAITING, Status.RETRYING):
+        assert _before(status) == {Status.RUNNING}, status
+
+
+def test_a_run_that_runs_has_waited_and_whatever_has_not_ended_can_be_cancelled() -> None:
+    assert _before(Status.RUNNING) == {Status.QUEUED, Status.RETRYING, Status.WAITING}
+    assert _before(Status.CANCELLED) == set(Status) - FINAL
+
+
+def test_a_run_expires_only_before_it_was_started_and_none_goes_back_to_its_beginning() -> None:
+    assert _before(Status.EXPIRED) == {Status.SCHEDULED, Status.QUEUED}
+    assert _before(Status.SCHEDULED) == set()
+    assert _before(Status.QUEUED) == {Status.SCHEDULED, Status.RUNNING}
+
+
 def test_a_success_ends_the_run() -> None:
     assert _decide(Reason.SUCCESS).status is Status.SUCCEEDED
 

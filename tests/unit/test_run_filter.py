@@ -27,9 +27,7 @@ def test_a_filter_goes_from_the_client_to_the_stores_condition(name, each):
     wanted = RunFilter(app="main", **read_filters(lambda asked: query.get(asked, [])))
 
     assert getattr(wanted, name) == (frozenset(written) if each.choices else written)
-    assert wanted.conditions(lambda _, value: f"<{value}>") == (
-        [each.condition.format("<x>")] if each.condition else []
-    )
+    assert wanted.conditions(lambda value: f"<{value}>") == ([each.condition.format("<x>")] if each.condition else [])
 
 
 def test_what_is_no_filter_is_refused():

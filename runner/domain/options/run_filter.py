@@ -61,10 +61,10 @@ class RunFilter:
     cursor: str | None = None
     limit: int = 50
 
-    def conditions(self, place: Callable[[str, object], str]) -> list[str]:
-        """What a run has to meet, in SQL; `place` takes a filter's name and its value and gives a placeholder."""
+    def conditions(self, place: Callable[[object], str]) -> list[str]:
+        """What a run has to meet, in SQL; `place` takes a value and gives its placeholder."""
         given = ((name, getattr(self, name)) for name, each in FILTERS.items() if each.condition)
-        return [FILTERS[name].condition.format(place(name, value)) for name, value in given if value is not None]
+        return [FILTERS[name].condition.format(place(value)) for name, value in given if value is not None]
 
 
 def read_filters(texts: Callable[[str], Sequence[str]]) -> dict[str, Any]:

@@ -14,18 +14,16 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import asyncpg
-
 from runner.domain.run import Claim
-from runner.errors import StaleClaimError
 from runner.store.file_turns import FileTurns
 from runner.store.memory_turns import MemoryTurns
 from runner.store.postgres.database import Database, Transaction
 from runner.store.records import Claims, Room, TaskKey
-from runner.store.rows import run_of
+from runner.store.refusals import node_is_dead
+from runner.store.rows import orphan_of, run_of
 
 #: Runs that one claim makes due at most.
 _RIPEN_AT_ONCE = 500
@@ -98,23 +96,14 @@ async def claim(
         await database.write(lambda tx: _ripen(tx, now))
         got = await database.write_at_once(lambda tx: work(tx, ripens=False))
     if got["outcome"] == "buried":
-        raise StaleClaimError(f"node {node} was declared dead or never registered: it may come under a fresh id")
+        raise node_is_dead(node)
     return asking.answered(got)
 
 
 async def orphans(database: Database, node: str | None) -> list[Claim]:
     """The claims whose attempts have not ended."""
-    if node is None:
-        return claims_of(await database.single("open_attempts"))
-    return claims_of(await database.single("open_attempts_of_node", node))
-
-
-def claims_of(rows: Sequence[asyncpg.Record]) -> list[Claim]:
-    """What `open_attempts…` found."""
-    return [
-        Claim(run=run_of(row), parameters="", attempt=row["number"], token=row["token"], fence=row["fence"])
-        for row in rows
-    ]
+    of_node = ("open_attempts",) if node is None else ("open_attempts_of_node", node)
+    return list(map(orphan_of, await database.single(*of_node)))
 
 
 async def _ripen(tx: Transaction, now: int) -> None:

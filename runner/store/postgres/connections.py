@@ -2,6 +2,10 @@
 
 So a node that does one thing after another keeps to one connection, whose plans are made. What is idle for long is
 closed.
+
+asyncpg's own pool is not used: its bookkeeping (a task, a timer and a proxy for each statement, and a statement that
+resets the connection) costs as much as the statement itself. A connection is given back here only with no transaction
+open on it, so there is nothing to reset.
 """
 
 from __future__ import annotations
@@ -9,27 +13,39 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import asyncpg
 
-CONNECT_S = 5.0
-_IDLE_S = 300.0
 _CLOSE_S = 2.0
 
 
-async def connect(url: str, *, is_pooled: bool) -> Any:
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long to wait for a database, in seconds."""
+
+    patience_s: float = 10.0  # a call tries for so long before it tells its caller
+    silence_s: float = 6.0  # a transaction that takes longer hangs; less than the patience, so that it is tried again
+    connect_s: float = 5.0
+    idle_s: float = 300.0  # a connection that nobody needed for longer is closed
+
+
+USUAL: Final = Timing()
+
+
+async def connect(url: str, *, is_pooled: bool, within_s: float) -> Any:
     """A connection to the server that takes writes."""
     # Behind a pooler of transactions a prepared statement would be another's.
     options = {"statement_cache_size": 0} if is_pooled else {}
-    return await asyncpg.connect(url, target_session_attrs="read-write", timeout=CONNECT_S, **options)
+    return await asyncpg.connect(url, target_session_attrs="read-write", timeout=within_s, **options)
 
 
 class Connections:
     """Those that nobody works on."""
 
-    def __init__(self, url: str, *, is_pooled: bool) -> None:
-        self._url, self._is_pooled = url, is_pooled
+    def __init__(self, url: str, *, is_pooled: bool, timing: Timing) -> None:
+        self._url, self._is_pooled, self._timing = url, is_pooled, timing
         self._idle: deque[tuple[Any, float]] = deque()  # since when, the latest last
 
     async def take(self) -> Any:
@@ -38,13 +54,13 @@ class Connections:
             connection, _ = self._idle.pop()
             if not connection.is_closed():
                 return connection
-        return await connect(self._url, is_pooled=self._is_pooled)
+        return await connect(self._url, is_pooled=self._is_pooled, within_s=self._timing.connect_s)
 
     def give_back(self, connection: Any) -> None:
         """No transaction is open on it; it may be closed."""
         now = time.monotonic()
         self._idle.append((connection, now))
-        while self._idle[0][1] < now - _IDLE_S:
+        while self._idle[0][1] < now - self._timing.idle_s:
             self._idle.popleft()[0].terminate()
 
     async def close(self) -> None:

@@ -7,17 +7,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from runner.errors import ConflictError, StoreUnavailableError
-from runner.store.contents import Contents, Numbers, Row, Table, page_is_full, size_of
+from runner.errors import ConflictError
+from runner.store.contents import Contents, Numbers, Row, Table, begins_anew, page_is_full, size_of
+from runner.store.parts import AT_ONCE
 from runner.store.postgres.database import Database, Transaction
-from runner.store.statements import load
+from runner.store.refusals import copy_is_unfinished
+from runner.store.sql_files import load_statements
 
-_CHECKS: Final = load("checks")
-_QUEUES_AT_ONCE = 200
+_CHECKS: Final = load_statements("checks")
 _ROWS_AHEAD = 20
-# Columns that are of another name here; and what the shared columns do not say, and these tables want.
-_NAMES = {"log_lines": {"text": "line"}}
 _FLAGS = {"queues": ("strict",), "log_lines": ("continuation",)}
+# What the shared columns do not say, and these tables want.
 _DEFAULTS = {"attempts": {"token": "''"}, "logs": {"last_batch": "''"}}
 
 
@@ -49,7 +49,7 @@ class PostgresContents(Contents):
 
     async def end_copy(self, numbers: Numbers) -> None:
         after = ("", "")
-        while rows := await self._database.single("queues_in_order", *after, _QUEUES_AT_ONCE):
+        while rows := await self._database.single("queues_in_order", *after, AT_ONCE):
             after = (rows[-1]["app"], rows[-1]["name"])
             await self._database.single("refresh_queues", [row["app"] for row in rows], [row["name"] for row in rows])
         await self._database.write(lambda tx: _end(tx, numbers))
@@ -65,7 +65,7 @@ async def refuse_unfinished(tx: Transaction) -> None:
         StoreUnavailableError: it is one.
     """
     if source := await tx.value("copy_source"):
-        raise StoreUnavailableError(f"the store is the unfinished copy of {source}: make the copy again, to its end")
+        raise copy_is_unfinished(source)
 
 
 async def _page(tx: Transaction, table: Table, after: Row | None, limit: int) -> list[Row]:
@@ -114,16 +114,10 @@ def _check_text(table: Table, row: Row) -> None:
 
 
 async def _begin(tx: Transaction, source: str) -> None:
-    earlier = await tx.value("copy_source")
-    if earlier == source:
-        return
-    if earlier is not None:
-        raise ConflictError(f"it is the unfinished copy of {earlier}: finish that copy, or choose another place")
-    if await tx.value("newest_seq"):
-        raise ConflictError("it holds runs already: a copy is made into a store without runs")
-    await tx.rows("forget_schedules")
-    await tx.rows("forget_queues")
-    await tx.rows("begin_copy", source)
+    if begins_anew(source, await tx.value("copy_source"), holds_runs=bool(await tx.value("newest_seq"))):
+        await tx.rows("forget_schedules")
+        await tx.rows("forget_queues")
+        await tx.rows("begin_copy", source)
 
 
 async def _put(tx: Transaction, table: Table, rows: Sequence[Row]) -> None:
@@ -148,13 +142,12 @@ async def _end(tx: Transaction, numbers: Numbers) -> None:
 async def _problems(tx: Transaction) -> list[str]:
     problems = [row["problem"] for statement in _CHECKS.values() for row in await tx.connection.fetch(statement)]
     if source := await tx.value("copy_source"):
-        problems.append(f"it is the unfinished copy of {source}: make the copy again, to its end")
+        problems.append(str(copy_is_unfinished(source)))
     return problems
 
 
 def _columns(table: Table) -> str:
-    names = _NAMES.get(table.name, {})
-    return ", ".join(names.get(name, name) for name in table.columns)
+    return ", ".join(table.columns)
 
 
 def _places(columns: Sequence[str]) -> str:

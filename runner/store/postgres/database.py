@@ -13,23 +13,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import asyncpg
 
 from runner.backoff import pauses
-from runner.domain.run import Run
 from runner.errors import StoreUnavailableError
-from runner.store.postgres.connections import Connections
+from runner.store.postgres.connections import USUAL, Connections, Timing
 from runner.store.postgres.faults import described, is_passing, leaves_connection, translated
-from runner.store.postgres.statements import SQL
-from runner.store.records import Notice, RunKey
+from runner.store.records import Changes, Notice, notice_of
+from runner.store.sql_files import load_statements
 
 Result = TypeVar("Result")
-#: How long a call tries before it tells its caller.
-PATIENCE_S = 10.0
-#: A transaction that takes longer hangs; less than the patience, so that another connection is tried then.
-_SILENCE_S = 6.0
+SQL: Final = load_statements("postgres")
 _ROLLBACK_S = 2.0
 _WAIT_S = (0.02, 1.0)
 _CONNECTIONS = 8
@@ -41,17 +37,14 @@ _BEGIN = {
 }
 
 
-class Transaction:
+class Transaction(Changes):
     """What work is done on: a connection, and what to tell the listeners if it is committed."""
 
     def __init__(self, connection: Any, *, repeated: bool) -> None:
+        super().__init__()
         self.connection = connection
         #: An earlier try was lost, and may have been committed.
         self.repeated = repeated
-        self.ready = False
-        self.ended: list[Run] = []
-        self.cancelling: list[Run] = []
-        self.logged: list[str] = []
 
     async def rows(self, name: str, *values: object) -> list[asyncpg.Record]:
         """All rows of the statement of this name."""
@@ -68,16 +61,6 @@ class Transaction:
         row = await self.row(name, *values)
         return row[0] if row else None
 
-    @property
-    def notice(self) -> Notice:
-        """What to tell."""
-        return Notice(
-            ready=self.ready,
-            ended=tuple(map(RunKey.of, self.ended)),
-            cancelling=tuple(map(RunKey.of, self.cancelling)),
-            logged=tuple(dict.fromkeys(self.logged)),
-        )
-
 
 Work = Callable[[Transaction], Awaitable[Result]]
 
@@ -85,11 +68,12 @@ Work = Callable[[Transaction], Awaitable[Result]]
 class Database:
     """Connections to `url`; `is_pooled` where a pooler of transactions stands before the database."""
 
-    def __init__(self, url: str, tell: Callable[[Notice], None], *, is_pooled: bool) -> None:
+    def __init__(self, url: str, tell: Callable[[Notice], None], *, is_pooled: bool, timing: Timing = USUAL) -> None:
         self.url = url
         self._tell = tell
         self._is_pooled = is_pooled
-        self._connections = Connections(url, is_pooled=is_pooled)
+        self._timing = timing
+        self._connections = Connections(url, is_pooled=is_pooled, timing=timing)
         self._under_way: set[asyncio.Future[Any]] = set()
         self._is_open = False
         self._turns = asyncio.Semaphore(_CONNECTIONS)
@@ -112,24 +96,24 @@ class Database:
 
     async def write(self, work: Work[Result], *, silence_s: float | None = None) -> Result:
         """The result of `work`, once it is committed; `silence_s` for work that may take long."""
-        return await self.finish(self._try(work, "write", PATIENCE_S, silence_s))
+        return await self.finish(self._try(work, "write", silence_s=silence_s))
 
     async def write_at_once(self, work: Work[Result]) -> Result:
         """As `write`, for work that writes with one statement only: then that is the transaction."""
         # Behind a pooler the parts of a statement may go different ways, unless a transaction holds them together.
-        return await self.finish(self._try(work, "write" if self._is_pooled else None, PATIENCE_S))
+        return await self.finish(self._try(work, "write" if self._is_pooled else None))
 
     async def read(self, work: Work[Result]) -> Result:
         """The result of `work`, within one snapshot of the database."""
-        return await self.finish(self._try(work, "read", PATIENCE_S))
+        return await self.finish(self._try(work, "read"))
 
     async def single(self, name: str, *values: object) -> list[asyncpg.Record]:
         """The rows of one statement that may be done twice, in a transaction of its own."""
-        return await self.finish(self._try(lambda tx: tx.rows(name, *values), None, PATIENCE_S))
+        return await self.finish(self._try(lambda tx: tx.rows(name, *values), None))
 
     async def single_last(self, name: str, *values: object, patience_s: float) -> list[asyncpg.Record]:
         """The same also once nothing more is accepted."""
-        return await self._try(lambda tx: tx.rows(name, *values), None, patience_s)
+        return await self._try(lambda tx: tx.rows(name, *values), None, patience_s=patience_s)
 
     async def finish(self, call: Coroutine[Any, Any, Result]) -> Result:
         """Do this to its end, also when the caller stops waiting; `close` waits for it."""
@@ -163,16 +147,18 @@ class Database:
         self,
         work: Work[Result],
         kind: Literal["write", "read"] | None,
-        patience_s: float,
+        *,
+        patience_s: float | None = None,
         silence_s: float | None = None,
     ) -> Result:
         loop = asyncio.get_running_loop()
+        patience_s = patience_s or self._timing.patience_s
         await self._take_turn(patience_s)
         try:
             until, retries, repeated = loop.time() + patience_s, pauses(*_WAIT_S), False
             while True:
                 try:
-                    async with asyncio.timeout(silence_s or _SILENCE_S):
+                    async with asyncio.timeout(silence_s or self._timing.silence_s):
                         result, notice = await self._once(work, kind, repeated=repeated)
                 except Exception as error:
                     wait_s = next(retries)
@@ -221,7 +207,7 @@ class Database:
             await _take_back(connection, error)
             raise
         else:
-            return result, transaction.notice
+            return result, notice_of([transaction])
         finally:
             self._connections.give_back(connection)
 

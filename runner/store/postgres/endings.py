@@ -9,12 +9,12 @@ import asyncpg
 
 from runner.domain.run import Claim, Ending, Run, Verdict
 from runner.domain.status import Status
-from runner.errors import ConflictError, NotFoundError, StaleClaimError
-from runner.store.policy import Policy
 from runner.store.postgres.claiming import Asking, found_again
 from runner.store.postgres.database import Transaction
-from runner.store.postgres.enqueueing import Entry, insert, lock_queues
-from runner.store.rows import error_text, run_of
+from runner.store.postgres.enqueueing import insert, lock_queues
+from runner.store.records import Policy
+from runner.store.refusals import ended_already, is_running, no_run
+from runner.store.rows import Entry, ending_values, run_of
 from runner.store.storable_text import sentence
 
 
@@ -55,24 +55,8 @@ async def finish_and_claim(
 
 def _arguments(claim: Claim, ending: Ending, verdict: Verdict) -> tuple[object, ...]:
     """Of the function `finish`."""
-    return (
-        *_key(claim),
-        verdict.status.value,
-        verdict.failures,
-        verdict.losses,
-        verdict.due_at,
-        ending.finished_at,
-        ending.reason.value,
-        sentence(ending.why),
-        ending.result,
-        error_text(ending.error),
-        ending.exit_code,
-        ending.signal,
-        ending.peak_memory_bytes,
-        ending.cpu_time_s,
-        ending.sandbox,
-        ending.code,
-    )
+    what_follows = (verdict.status.value, verdict.failures, verdict.losses, verdict.due_at)
+    return *_key(claim), *what_follows, ending.result, *ending_values(ending).values()
 
 
 def _key(claim: Claim) -> tuple[object, ...]:
@@ -83,7 +67,7 @@ async def _finished_before(tx: Transaction, claim: Claim, ending: Ending) -> asy
     """The run, if this very call was done before and its answer was lost; perhaps also what it had to tell."""
     row = await tx.row("finished_so", *_key(claim), ending.finished_at, ending.reason.value, sentence(ending.why))
     if row is None:
-        raise StaleClaimError(f"attempt {claim.attempt} of run {claim.run.id} has ended already; nothing was changed")
+        raise ended_already(claim)
     return row
 
 
@@ -105,7 +89,7 @@ async def cancel(tx: Transaction, app: str, run: str, now: int) -> Run:
     """Cancel a run, or ask its attempt to end."""
     row = await tx.row("cancel", app, run, now, "it was cancelled while it was ", False)
     if row is None:
-        raise NotFoundError(f"no run {run} in app {app!r}")
+        raise no_run(app, run)
     cancelled = run_of(row)
     if cancelled.cancel_requested_at == now:
         _tell_cancelled(tx, cancelled)
@@ -126,9 +110,9 @@ async def delete(tx: Transaction, app: str, run: str, now: int) -> None:
     if row is None:
         if tx.repeated:
             return
-        raise NotFoundError(f"no run {run} in app {app!r}")
+        raise no_run(app, run)
     if row["status"] == Status.RUNNING:
-        raise ConflictError(f"run {run} is running: cancel it, and delete it when it has ended")
+        raise is_running(run)
     deleted = run_of(row)
     if deleted.cancel_requested_at == now:
         _tell_cancelled(tx, deleted)

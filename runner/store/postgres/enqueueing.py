@@ -19,43 +19,24 @@ import orjson
 
 from runner.domain.run import NewRun, Run
 from runner.errors import ConflictError, InvariantError, LimitExceededError, RunnerError
-from runner.store.policy import Policy
 from runner.store.postgres.database import Database, Transaction
-from runner.store.records import StoreLimits
-from runner.store.rows import run_of, values_of
-from runner.store.storable_text import check_new
-from runner.store.waiting_limits import outside_only, own_share, taken
+from runner.store.records import Policy, StoreLimits
+from runner.store.refusals import (
+    id_is_taken,
+    key_is_taken,
+    rest_is_for_outside,
+    share_is_full,
+    too_many_children,
+    too_many_wait,
+)
+from runner.store.rows import Entry, run_of
+from runner.store.waiting_limits import where
 
 #: SQLSTATE of a call that the database refused.
 _REFUSED = "IS001"
 _NO_RULES = (None,) * 6
 _RUNS_AT_ONCE = 5000
 _BYTES_AT_ONCE = 16 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A new run and the values of its row."""
-
-    new: NewRun
-    values: dict[str, Any]
-
-
-def prepared(runs: Sequence[NewRun]) -> list[Entry]:
-    """The rows of new runs."""
-    for new in runs:
-        check_new(new)
-    return [Entry(new, _row_of(new)) for new in runs]
-
-
-def _row_of(new: NewRun) -> dict[str, Any]:
-    """The values of its row, as JSON can carry them to the database."""
-    values = values_of(new)
-    if new.timeout_s is not None:
-        values["timeout_s"] = str(new.timeout_s)  # it may be without end
-    if (digest := values["parameters_digest"]) is not None:
-        values["parameters_digest"] = f"\\x{digest.hex()}"
-    return values
 
 
 class Enqueuer:
@@ -140,7 +121,7 @@ async def insert(tx: Transaction, entries: Sequence[Entry], policy: Policy) -> l
     try:
         row = await tx.row(
             "enqueue",
-            orjson.dumps([entry.values for entry in entries]).decode(),
+            orjson.dumps([_as_json(entry) for entry in entries]).decode(),
             [entry.new.parameters for entry in entries],
             *(_rules(queues, policy) if queues else _NO_RULES),
             policy.limits.waiting_per_queue,
@@ -149,7 +130,7 @@ async def insert(tx: Transaction, entries: Sequence[Entry], policy: Policy) -> l
         )
     except asyncpg.PostgresError as error:
         if error.sqlstate == _REFUSED:
-            raise _refusal(json.loads(error.detail or ""), entries, policy) from None
+            raise _refusal(json.loads(error.detail or ""), entries, policy.limits) from None
         raise
     assert row is not None, "enqueue always answers"
     places = frozenset(range(1, len(entries) + 1) if row["places"] is None else row["places"])
@@ -167,6 +148,16 @@ async def insert(tx: Transaction, entries: Sequence[Entry], policy: Policy) -> l
         entry.new.stored() if place in places else run_of(await _earlier(tx, entry.new))
         for place, entry in enumerate(entries, start=1)
     ]
+
+
+def _as_json(entry: Entry) -> dict[str, Any]:
+    """The values of its row, as JSON can carry them to the database."""
+    values = dict(entry.values)
+    if entry.new.timeout_s is not None:
+        values["timeout_s"] = str(entry.new.timeout_s)  # it may be without end
+    if (digest := values["parameters_digest"]) is not None:
+        values["parameters_digest"] = f"\\x{digest.hex()}"
+    return values
 
 
 async def lock_queues(tx: Transaction, queues: Iterable[tuple[str, str]], policy: Policy) -> None:
@@ -197,38 +188,20 @@ async def _earlier(tx: Transaction, new: NewRun) -> asyncpg.Record:
     return row
 
 
-def _refusal(facts: dict[str, Any], entries: Sequence[Entry], policy: Policy) -> RunnerError:
+def _refusal(facts: dict[str, Any], entries: Sequence[Entry], limits: StoreLimits) -> RunnerError:
     """What the database says about a call that it refused, for the caller."""
-    limits = policy.limits
     match facts:
         case {"place": place, "run": run}:
-            new = entries[place - 1].new
-            return ConflictError(
-                f"idempotency key {new.idempotency_key!r} of task {new.task!r} was used by run {run} "
-                "with other parameters: use another key, or the same parameters"
-            )
+            return key_is_taken(entries[place - 1].new, run)
         case {"taken": run}:
-            return taken(run)
-        case {"share": share, "by": by, **where}:
-            refused = own_share if share == "own" else outside_only
-            return refused(by, *_crowd(where, limits))
-        case {"queue": queue}:
-            broken = f"more than {limits.waiting_per_queue} runs in queue {queue!r} would wait"
-        case {"task": task}:
-            broken = f"more than {limits.waiting_per_queue} runs of task {task!r} without a queue would wait"
-        case {"app": app}:
-            broken = f"more than {limits.waiting_per_app} runs of app {app!r} would wait"
+            return id_is_taken(run)
         case {"parent": parent}:
-            broken = f"run {parent} would schedule more than {limits.children_per_run} runs"
-        case _:
-            return InvariantError(f"the store refused new runs without saying why: {facts}")
-    return LimitExceededError(f"{broken} ([limits] of the config)")
-
-
-def _crowd(where: dict[str, Any], limits: StoreLimits) -> tuple[str, int]:
-    """What a limit is on, as an error says it, and how much that is."""
-    if where["queue"]:
-        return f"in queue {where['queue']!r}", limits.waiting_per_queue
-    if where["task"]:
-        return f"of task {where['task']!r} without a queue", limits.waiting_per_queue
-    return f"of app {where['app']!r}", limits.waiting_per_app
+            return too_many_children(limits.children_per_run, parent)
+        case {"app": app}:
+            queue, task, by = facts.get("queue"), facts.get("task"), facts.get("by")
+            limit = limits.waiting_per_queue if queue or task else limits.waiting_per_app
+            if by is None:
+                return too_many_wait(limit, where(app, queue, task))
+            refused = share_is_full if facts["share"] == "own" else rest_is_for_outside
+            return refused(by, limit, where(app, queue, task))
+    return InvariantError(f"the store refused new runs without saying why: {facts}")

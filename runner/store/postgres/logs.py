@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from runner.domain.run import LogLine
 from runner.store.postgres.database import Database, Transaction
 from runner.store.records import LogPage
+from runner.store.rows import log_page
 
 _LINES_AT_ONCE = 2000
 _LOGS_AT_ONCE = 200
@@ -53,19 +54,7 @@ def _batch(lines: Sequence[LogLine]) -> str:
 
 async def page(tx: Transaction, app: str, run: str, after: int, limit: int) -> LogPage:
     """Lines after the cursor `after`."""
-    lines = tuple(
-        LogLine(
-            attempt=row["attempt"],
-            at=row["at"],
-            stream=row["stream"],
-            text=row["line"].decode(),
-            level=row["level"],
-            continuation=row["continuation"],
-            number=row["number"],
-        )
-        for row in await tx.rows("lines_after", app, run, after, limit)
-    )
-    return LogPage(lines=lines, cursor=lines[-1].number if lines else after)
+    return log_page(await tx.rows("lines_after", app, run, after, limit), after)
 
 
 async def delete(database: Database, runs: Sequence[tuple[str, str]]) -> None:

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from runner.errors import StoreVersionError
-from runner.store.migrations import check_version, steps
 from runner.store.postgres.database import Database, Transaction
 from runner.store.postgres.faults import described
+from runner.store.sql_files import check_version, load_steps
 
-STEPS: Final = steps("postgres")
+STEPS: Final = load_steps("postgres")
 #: Of the advisory lock: "isol".
 _LOCK = 0x69736F6C
 _AHEAD = 1

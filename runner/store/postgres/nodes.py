@@ -7,56 +7,26 @@ claims of that node: those that came before are among what it returns, those tha
 from __future__ import annotations
 
 import asyncio
+from dataclasses import astuple
 from typing import Any
 
 import asyncpg
 
 from runner.domain.run import Claim
-from runner.errors import ConflictError, NotFoundError
 from runner.store.contract import Lease
-from runner.store.postgres.claiming import claims_of
 from runner.store.postgres.connections import connect
 from runner.store.postgres.contents import refuse_unfinished
-from runner.store.postgres.database import Transaction
+from runner.store.postgres.database import SQL, Transaction
 from runner.store.postgres.faults import is_passing, leaves_connection, translated
-from runner.store.postgres.statements import SQL
-from runner.store.records import NodeInfo, NodeState
+from runner.store.records import NodeInfo
+from runner.store.refusals import no_node, node_is_busy
+from runner.store.rows import orphan_of
 
 
 async def register(tx: Transaction, node: NodeInfo) -> None:
     """Make a node known."""
     await refuse_unfinished(tx)
-    await tx.rows(
-        "register_node",
-        node.id,
-        node.name,
-        node.lease_s,
-        node.capacity,
-        node.memory_bytes,
-        node.version,
-        node.sandbox,
-    )
-
-
-def state_of(row: asyncpg.Record) -> NodeState:
-    """A row of `nodes`, with what was counted beside it."""
-    return NodeState(
-        info=NodeInfo(
-            id=row["id"],
-            name=row["name"],
-            lease_s=row["lease_s"],
-            capacity=row["capacity"],
-            memory_bytes=row["memory_bytes"],
-            version=row["version"],
-            sandbox=row["sandbox"],
-        ),
-        beat=row["beat"],
-        draining=row["draining"],
-        buried=row["buried"],
-        running=row["running"],
-        started_at=row["started_at"],
-        last_seen=row["last_seen"],
-    )
+    await tx.rows("register_node", *astuple(node))
 
 
 async def bury(tx: Transaction, node: str, beat: int) -> list[Claim] | None:
@@ -67,7 +37,7 @@ async def bury(tx: Transaction, node: str, beat: int) -> list[Claim] | None:
     if not row["buried"]:
         await tx.rows("bury_node", node)
         await tx.rows("withdraw_tasks", node, [], [])
-    return claims_of(await tx.rows("open_attempts_of_node", node))
+    return list(map(orphan_of, await tx.rows("open_attempts_of_node", node)))
 
 
 async def leave(tx: Transaction, node: str) -> None:
@@ -76,7 +46,7 @@ async def leave(tx: Transaction, node: str) -> None:
         return
     running = len(await tx.rows("open_attempts_of_node", node))
     if running:
-        raise ConflictError(f"node {node} has {running} attempts that have not ended: end them first")
+        raise node_is_busy(node, running)
     await tx.rows("withdraw_tasks", node, [], [])
     await tx.rows("delete_node", node)
 
@@ -85,7 +55,7 @@ async def drain(tx: Transaction, name: str, *, draining: bool) -> int:
     """Mark the nodes of this name or id."""
     named = len(await tx.rows("drain_nodes", name, draining))
     if not named:
-        raise NotFoundError(f"no node is named {name!r}")
+        raise no_node(name)
     return named
 
 
@@ -104,7 +74,7 @@ class ConnectionLease(Lease):
         try:
             async with asyncio.timeout(self._within_s):
                 if self._connection is None or self._connection.is_closed():
-                    self._connection = await connect(self._url, is_pooled=self._is_pooled)
+                    self._connection = await connect(self._url, is_pooled=self._is_pooled, within_s=self._within_s)
                 return await self._connection.fetchval(SQL["renew_node"], self._node) is not None
         except Exception as error:
             if is_passing(error) or not leaves_connection(error):

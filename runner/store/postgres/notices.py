@@ -21,12 +21,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from runner.errors import StoreError
-from runner.store.clock import boot_us
-from runner.store.postgres.clock import DatabaseClock
-from runner.store.postgres.connections import CONNECT_S, connect
-from runner.store.postgres.database import Database
+from runner.store.clock import DatabaseClock, boot_us
+from runner.store.postgres.connections import Timing, connect
+from runner.store.postgres.database import SQL, Database
 from runner.store.postgres.faults import is_passing
-from runner.store.postgres.statements import SQL
 from runner.store.records import Notice, RunKey
 
 _CHANNEL = "isolane"
@@ -42,9 +40,9 @@ _KEYS_AT_ONCE = 60  # a payload has at most 8,000 bytes
 class Notices:
     """The listeners of this node, and its ear on the database."""
 
-    def __init__(self, listen_url: str, clock: DatabaseClock, *, is_pooled: bool) -> None:
+    def __init__(self, listen_url: str, clock: DatabaseClock, timing: Timing) -> None:
         self._url = listen_url
-        self._is_pooled = is_pooled
+        self._timing = timing
         self._clock = clock
         self._self = secrets.token_hex(6)
         self._listeners: list[Callable[[Notice], None]] = []
@@ -76,7 +74,7 @@ class Notices:
             for name, work in (("send", self._send(database)), ("hear", self._hear()))
         ]
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CONNECT_S):
+            async with asyncio.timeout(self._timing.connect_s):
                 await self._hears.wait()
 
     async def close(self, database: Database) -> None:
@@ -123,9 +121,9 @@ class Notices:
             await asyncio.sleep(random.uniform(0.1, 0.2) if lasted_s > _SWEEP_S else random.uniform(0.2, 2.0))
 
     async def _hear_until_lost(self) -> None:
-        connection = await connect(self._url, is_pooled=self._is_pooled)
+        connection = await connect(self._url, is_pooled=False, within_s=self._timing.connect_s)
         try:
-            async with asyncio.timeout(CONNECT_S):
+            async with asyncio.timeout(self._timing.connect_s):
                 await connection.add_listener(_CHANNEL, self._on_payload)
             self._hears.set()
             was_deaf = True

@@ -6,22 +6,20 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from runner.domain.run import Holder, QueueState
+from runner.domain.run import QueueState
 from runner.domain.status import Status
-from runner.errors import ConflictError
-from runner.store.policy import Policy
+from runner.store.parts import AT_ONCE
 from runner.store.postgres.database import Database, Transaction
 from runner.store.postgres.enqueueing import lock_queues
-from runner.store.records import TaskKey
+from runner.store.records import Policy, TaskKey
+from runner.store.refusals import queue_is_held
 from runner.store.rows import has_rule, queue_of
-
-_AT_ONCE = 200
 
 
 async def apply_rules(database: Database, policy: Policy) -> None:
     """Take over what the config says now about the queues that are stored."""
     after = ("", "")
-    while rows := await database.read(lambda tx, after=after: tx.rows("queues_in_order", *after, _AT_ONCE)):  # type: ignore[misc]
+    while rows := await database.read(lambda tx, after=after: tx.rows("queues_in_order", *after, AT_ONCE)):  # type: ignore[misc]
         after = (rows[-1]["app"], rows[-1]["name"])
         changed = [
             (row["app"], row["name"]) for row in rows if not has_rule(row, policy.queue_rule(row["app"], row["name"]))
@@ -55,7 +53,7 @@ async def announce(database: Database, node: str, needs: Mapping[TaskKey, int]) 
 
 
 async def _settle(tx: Transaction) -> bool:
-    row = await tx.row("settle_announced", _AT_ONCE)
+    row = await tx.row("settle_announced", AT_ONCE)
     assert row is not None, "a function returns"
     tx.ready |= row["opened"]
     return bool(row["done"])
@@ -82,9 +80,7 @@ async def release(tx: Transaction, app: str, queue: str) -> int:
     await tx.rows("lock_queue", app, queue)
     for holder in await tx.rows("holders_of_queues", app, [queue]):
         if holder["status"] == Status.RUNNING:
-            raise ConflictError(
-                f"queue {queue!r} is held by run {holder['id']}, which is running: cancel the run, or wait for its end"
-            )
+            raise queue_is_held(queue, holder["id"])
     released = len(await tx.rows("release_retrying", app, queue))
     await _refresh(tx, app, queue)
     return released
@@ -100,17 +96,16 @@ async def states_of(tx: Transaction, policy: Policy, app: str, rows: Sequence[An
     """The queues of these rows of one app, with what waits in them and who holds them."""
     names = [row["name"] for row in rows]
     counts = {row["queue"]: row for row in await tx.rows("waiting_and_scheduled", app, names)}
-    holders: defaultdict[str, list[Holder]] = defaultdict(list)
+    holders: defaultdict[str, list[Any]] = defaultdict(list)
     for row in await tx.rows("holders_of_queues", app, names):
-        holder = Holder(run=row["id"], task=row["task"], slot=row["slot"], since=row["since"])
-        holders[row["queue"]].append(holder)
+        holders[row["queue"]].append(row)
     return [
         queue_of(
             row,
             policy.queue_rule(app, row["name"]),
             waiting=counts[row["name"]]["waiting"] if row["name"] in counts else 0,
             scheduled=counts[row["name"]]["scheduled"] if row["name"] in counts else 0,
-            holders=tuple(holders[row["name"]]),
+            holders=holders[row["name"]],
         )
         for row in rows
     ]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runner.domain.run import Run
-from runner.store.policy import Policy
 from runner.store.postgres.database import Transaction
-from runner.store.postgres.enqueueing import insert, prepared
-from runner.store.records import Firing, ScheduleState
-from runner.store.rows import run_of
+from runner.store.postgres.enqueueing import insert
+from runner.store.records import Firing, Policy, ScheduleState
+from runner.store.rows import entries_of, run_of
 
 #: No other rule stands, since whoever declared it did so earlier.
 AT_ONCE = -1
@@ -51,4 +50,4 @@ async def fire(tx: Transaction, firing: Firing, policy: Policy) -> Run | None:
     moved = await tx.row("fire_schedule", *name, firing.next_at, run.id if run else None)
     if moved is None or run is None:
         return None
-    return (await insert(tx, prepared([run]), policy))[0]
+    return (await insert(tx, entries_of([run]), policy))[0]

@@ -1,7 +1,4 @@
-"""The store of many nodes: which operation each method is.
-
-Work without a bound (purging a queue, announcing tasks, pruning) is done in parts, each a transaction of its own.
-"""
+"""The store of many nodes: which operation each method is."""
 
 # ruff: noqa: D102 - the contract documents its methods
 
@@ -13,19 +10,18 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from runner.domain.options.run_filter import RunFilter
 from runner.domain.run import Claim, Ending, LogLine, NewRun, QueueState, Run, RunDetail, Verdict
 from runner.domain.status import Status
-from runner.errors import NotFoundError
 from runner.store import storable_text
-from runner.store.clock import boot_us
+from runner.store.clock import DatabaseClock, boot_us
 from runner.store.contents import Contents
 from runner.store.contract import Lease, Store
 from runner.store.file_turns import FileTurns
 from runner.store.memory_turns import MemoryTurns
-from runner.store.policy import Policy
+from runner.store.parts import do_in_parts
 from runner.store.postgres import claiming, endings, listing, logs, nodes, queues, schedules
-from runner.store.postgres.clock import DatabaseClock
+from runner.store.postgres.connections import USUAL, Timing
 from runner.store.postgres.contents import PostgresContents
 from runner.store.postgres.database import Database
-from runner.store.postgres.enqueueing import Enqueuer, prepared
+from runner.store.postgres.enqueueing import Enqueuer
 from runner.store.postgres.migrate import migrate
 from runner.store.postgres.nodes import ConnectionLease
 from runner.store.postgres.notices import Notices
@@ -37,13 +33,12 @@ from runner.store.records import (
     NodeState,
     Notice,
     Page,
+    Policy,
     Room,
     ScheduleState,
     TaskKey,
 )
-from runner.store.rows import schedule_of
-
-_AT_ONCE = 200
+from runner.store.rows import entries_of, node_of, schedule_of
 
 
 class PostgresStore(Store):
@@ -52,14 +47,14 @@ class PostgresStore(Store):
     `listen_url` is a direct way to the same database, for where `url` leads through a pooler of transactions.
     """
 
-    def __init__(self, url: str, policy: Policy, *, listen_url: str | None = None) -> None:
+    def __init__(self, url: str, policy: Policy, *, listen_url: str | None = None, timing: Timing = USUAL) -> None:
         self._url = url
         self._policy = policy
         self._is_pooled = listen_url is not None
         self._clock = DatabaseClock()
-        self._notices = Notices(listen_url or url, self._clock, is_pooled=False)
-        self._database = Database(url, self._notices.tell, is_pooled=self._is_pooled)
-        self._logs = Database(url, self._notices.tell, is_pooled=self._is_pooled)
+        self._notices = Notices(listen_url or url, self._clock, timing)
+        self._database = Database(url, self._notices.tell, is_pooled=self._is_pooled, timing=timing)
+        self._logs = Database(url, self._notices.tell, is_pooled=self._is_pooled, timing=timing)
         self._enqueuer = Enqueuer(self._database, policy)
         self._memory_turns = MemoryTurns()
         self._file_turns = FileTurns()
@@ -120,7 +115,7 @@ class PostgresStore(Store):
         return ConnectionLease(self._url, node, within_s=within_s, is_pooled=self._is_pooled)
 
     async def nodes(self) -> list[NodeState]:
-        return [nodes.state_of(row) for row in await self._database.single("all_nodes")]
+        return list(map(node_of, await self._database.single("all_nodes")))
 
     async def bury(self, node: str, beat: int) -> list[Claim] | None:
         return await self._database.write(lambda tx: nodes.bury(tx, node, beat))
@@ -129,14 +124,13 @@ class PostgresStore(Store):
         await self._database.write(lambda tx: nodes.leave(tx, node))
 
     async def drain_node(self, name: str, *, draining: bool = True) -> int:
-        if not storable_text.is_kept(name):
-            raise NotFoundError(f"no node is named {name!a}")
+        storable_text.check_node(name)
         return await self._database.write(lambda tx: nodes.drain(tx, name, draining=draining))
 
     # --- scheduling ---------------------------------------------------------------------------------------------
 
     async def enqueue(self, runs: Sequence[NewRun]) -> list[Run]:
-        return await self._enqueuer.enqueue(prepared(runs))
+        return await self._enqueuer.enqueue(entries_of(runs))
 
     async def claim(self, node: str, room: Room, now: int) -> Claims:
         return await self._database.finish(
@@ -150,7 +144,7 @@ class PostgresStore(Store):
         verdict: Verdict,
         children: Sequence[NewRun] = (),
     ) -> Run:
-        entries = prepared(children)
+        entries = entries_of(children)
         write = self._database.write if entries else self._database.write_at_once
         return await write(lambda tx: endings.finish(tx, claim, ending, verdict, children=entries, policy=self._policy))
 
@@ -194,14 +188,13 @@ class PostgresStore(Store):
     async def purge(self, app: str, queue: str, now: int) -> int:
         storable_text.check_name(queue, "queue")
         newest: int = (await self._database.single("newest_seq"))[0][0]
-        purged = 0
-        while part := await self._database.write(
-            lambda tx: endings.purge(tx, app, queue, now=now, newest=newest, limit=_AT_ONCE)
-        ):
-            purged += part
-            if part < _AT_ONCE:
-                break
-        return purged
+
+        async def purge(limit: int) -> int:
+            return await self._database.write(
+                lambda tx: endings.purge(tx, app, queue, now=now, newest=newest, limit=limit)
+            )
+
+        return await do_in_parts(purge)
 
     async def release(self, app: str, queue: str) -> int:
         storable_text.check_name(queue, "queue")
@@ -211,14 +204,12 @@ class PostgresStore(Store):
         await queues.announce(self._database, self._node, needs)
 
     async def prune(self, *, finished_before: int, logs_before: int, limit: int = 1000) -> int:
-        pruned = 0
-        while pruned < limit:
-            part = min(_AT_ONCE, limit - pruned)
-            gone = await self._database.write(lambda tx, part=part: endings.prune(tx, finished_before, part))  # type: ignore[misc]
+        async def prune(limit: int) -> int:
+            gone = await self._database.write(lambda tx: endings.prune(tx, finished_before, limit))
             await logs.delete(self._logs, gone)
-            pruned += len(gone)
-            if len(gone) < part:
-                break
+            return len(gone)
+
+        pruned = await do_in_parts(prune, most=limit)
         await logs.prune(self._logs, logs_before)
         await self._database.single("forget_buried", finished_before)
         return pruned
@@ -263,7 +254,7 @@ class PostgresStore(Store):
     # --- schedules ----------------------------------------------------------------------------------------------
 
     async def schedules(self, app: str | None = None) -> builtins.list[ScheduleState]:
-        return [schedule_of(row) for row in await self._database.single("all_schedules", app)]
+        return list(map(schedule_of, await self._database.single("all_schedules", app)))
 
     async def schedule(self, app: str, name: str) -> ScheduleState | None:
         rows = await self._database.single("one_schedule", app, name)

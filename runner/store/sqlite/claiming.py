@@ -16,9 +16,8 @@ from runner.domain.run import Claim
 from runner.store.file_turns import FileTurns
 from runner.store.memory_turns import MemoryTurns
 from runner.store.records import Claims, Room, TaskKey
-from runner.store.rows import run_of
+from runner.store.rows import orphan_of, run_of
 from runner.store.sqlite.queues import refresh, refresh_all
-from runner.store.sqlite.statements import SQL
 from runner.store.sqlite.writer import Transaction
 
 #: Runs that one claim makes due at most, so that a crowd falling due does not hold up the writer.
@@ -66,7 +65,7 @@ def claim(
         _take_turn(tx, task, queue)
         for changed in {task, TaskKey(task.app, following or task.task)} - passed:
             _look_up_head(tx, heads, changed, room)
-    wake_at: int | None = tx.value(SQL["next_instant"]) if is_all_ripe else now
+    wake_at: int | None = tx.value("next_instant") if is_all_ripe else now
     if reserved is not None or passed:
         switch_at = memory_turns.switches_at(now)
         wake_at = switch_at if wake_at is None else min(wake_at, switch_at)
@@ -78,30 +77,27 @@ def claim(
 
 def wait_anew(tx: Transaction, now: int) -> None:
     """Let what waits for a while that began later than `now`, by a clock that was ahead, wait from now on."""
-    tx.execute(SQL["open_queues_anew"], {"now": now})
-    tx.execute(SQL["begin_backoffs_anew"], {"now": now})
-    tx.execute(SQL["begin_delays_anew"], {"now": now})
+    tx.execute("open_queues_anew", {"now": now})
+    tx.execute("begin_backoffs_anew", {"now": now})
+    tx.execute("begin_delays_anew", {"now": now})
     tx.ready = True  # there is a new instant to wait for
 
 
 def orphans(tx: Transaction, node: str | None) -> list[Claim]:
     """The claims of attempts that have not ended."""
-    return [
-        Claim(run=run_of(row), parameters="", attempt=row["number"], token=row["token"], fence=row["fence"])
-        for row in tx.rows(SQL["open_attempts"], {"node": node})
-    ]
+    return list(map(orphan_of, tx.rows("open_attempts", {"node": node})))
 
 
 def _ripen(tx: Transaction, now: int) -> bool:
     """Do what is due; returns whether all of it is done."""
-    instant = tx.value(SQL["next_instant"])
+    instant = tx.value("next_instant")
     if instant is None or instant > now:
         return True  # mostly so, and to look takes a sixth of what it takes to change nothing
     bound = {"now": now, "limit": _RIPEN_AT_ONCE}
-    expired = tx.rows(SQL["expire_runs"], bound)
+    expired = tx.rows("expire_runs", bound)
     tx.ended += map(run_of, expired)
-    due = tx.rows(SQL["ripen_runs"], bound)
-    reopened = tx.rows(SQL["reopen_queues"], bound)
+    due = tx.rows("ripen_runs", bound)
+    reopened = tx.rows("reopen_queues", bound)
     refresh_all(tx, ((row["app"], row["queue"]) for row in (*expired, *due)))
     refresh_all(tx, map(tuple, reopened))
     return max(map(len, (expired, due, reopened))) < _RIPEN_AT_ONCE
@@ -110,7 +106,7 @@ def _ripen(tx: Transaction, now: int) -> bool:
 def _heads(tx: Transaction, room: Room) -> dict[TaskKey, _Head]:
     heads: dict[TaskKey, _Head] = {}
     task = TaskKey("", "")
-    while row := tx.row(SQL["next_task_head"], task) or tx.row(SQL["next_app_head"], (task.app,)):
+    while row := tx.row("next_task_head", task) or tx.row("next_app_head", (task.app,)):
         task = TaskKey(row["app"], row["task"])
         if _runs_here(task, room):
             heads[task] = _Head(row["turn"], row["queue"], task)
@@ -118,7 +114,7 @@ def _heads(tx: Transaction, room: Room) -> dict[TaskKey, _Head]:
 
 
 def _look_up_head(tx: Transaction, heads: dict[TaskKey, _Head], task: TaskKey, room: Room) -> None:
-    row = tx.row(SQL["task_head"], task) if _runs_here(task, room) else None
+    row = tx.row("task_head", task) if _runs_here(task, room) else None
     if row is None:
         heads.pop(task, None)
     else:
@@ -132,26 +128,26 @@ def _runs_here(task: TaskKey, room: Room) -> bool:
 
 def _start(tx: Transaction, node: str, task: TaskKey, queue: str, now: int) -> Claim:
     """Begin an attempt of the best run of this lane."""
-    holder = tx.row(SQL["ready_holder"], (task.app, queue)) if queue else None
-    seq: int = holder["seq"] if holder else tx.value(SQL["best_run"], (task.app, queue, task.task))
+    holder = tx.row("ready_holder", (task.app, queue)) if queue else None
+    seq: int = holder["seq"] if holder else tx.value("best_run", (task.app, queue, task.task))
     if queue and not holder:
-        taken = {row["slot"] for row in tx.rows(SQL["taken_slots"], (task.app, queue))}
+        taken = {row["slot"] for row in tx.rows("taken_slots", (task.app, queue))}
         slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
-        tx.execute(SQL["take_slot"], (task.app, queue, slot, seq, now))
-    (row,) = tx.rows(SQL["start_run"], {"run": seq, "now": now})
+        tx.execute("take_slot", (task.app, queue, slot, seq, now))
+    (row,) = tx.rows("start_run", {"run": seq, "now": now})
     run = run_of(row)
     token = secrets.token_hex(16)
-    fence: int = tx.value(SQL["insert_attempt"], (seq, run.attempt_count, token, node, now))
+    fence: int = tx.value("insert_attempt", (seq, run.attempt_count, token, node, now))
     if queue:
-        tx.execute(SQL["shut_by_rate"], {"app": task.app, "name": queue, "now": now})
-    parameters: str = tx.value(SQL["parameters_of"], (seq,))
+        tx.execute("shut_by_rate", {"app": task.app, "name": queue, "now": now})
+    parameters: str = tx.value("parameters_of", (seq,))
     return Claim(run=run, parameters=parameters, attempt=run.attempt_count, token=token, fence=fence)
 
 
 def _take_turn(tx: Transaction, task: TaskKey, queue: str) -> None:
     """Send the queue, or the task without one, to the end of the turns."""
-    tx.execute(SQL["advance_clock"])
+    tx.execute("advance_clock")
     if queue:
-        tx.execute(SQL["queue_had_its_turn"], (task.app, queue))
+        tx.execute("queue_had_its_turn", (task.app, queue))
     else:
-        tx.execute(SQL["task_had_its_turn"], task)
+        tx.execute("task_had_its_turn", task)

@@ -10,20 +10,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from runner.errors import ConflictError
-from runner.store.contents import Contents, Numbers, Row, Table, page_is_full, size_of
+from runner.store.contents import Contents, Numbers, Row, Table, begins_anew, page_is_full, size_of
+from runner.store.parts import AT_ONCE
+from runner.store.refusals import copy_is_unfinished
+from runner.store.sql_files import load_statements
 from runner.store.sqlite.lock import backup_command
 from runner.store.sqlite.logs import Logs
 from runner.store.sqlite.migrate import LOGS, STORE, migrate
 from runner.store.sqlite.queues import refresh_all
 from runner.store.sqlite.read_only_file import ReadOnlyFile
 from runner.store.sqlite.readers import Readers
-from runner.store.sqlite.statements import SQL
+from runner.store.sqlite.statements import Statements
 from runner.store.sqlite.writer import Transaction, Writer
-from runner.store.statements import load
 
-_CHECKS: Final = (*load("checks").values(), *load("checks/sqlite").values())
-_QUEUES_AT_ONCE = 200
+_CHECKS: Final = (*load_statements("checks").values(), *load_statements("checks/sqlite").values())
 # What the shared columns do not say, and these tables want.
 _DEFAULTS = {"attempts": {"token": "''"}}
 
@@ -38,14 +38,14 @@ class SqliteContents(Contents):
 
     async def count(self, table: Table) -> int:
         statement = f"SELECT count(*) FROM {table.name}"  # noqa: S608 - one of TABLES
-        count: int = await self._of(table).run(lambda connection: connection.execute(statement).fetchone()[0])
+        count: int = await self._of(table).run(lambda tx: tx.connection.execute(statement).fetchone()[0])
         return count
 
     async def page(self, table: Table, after: Row | None, limit: int) -> list[Row]:
-        return await self._of(table).run(lambda connection: _page(connection, table, after, limit))
+        return await self._of(table).run(lambda tx: _page(tx, table, after, limit))
 
     async def numbers(self) -> Numbers:
-        rows = await self._readers.run(lambda connection: connection.execute(SQL["last_numbers"]).fetchall())
+        rows = await self._readers.run(lambda tx: tx.rows("last_numbers"))
         last = {row["name"]: row["seq"] for row in rows}
         return Numbers(seq=last.get("runs", 0), fence=last.get("attempts", 0))
 
@@ -57,11 +57,9 @@ class SqliteContents(Contents):
         await writer.run(lambda tx: _put(tx, table, rows))
 
     async def end_copy(self, numbers: Numbers) -> None:
-        queues = await self._readers.run(
-            lambda connection: [(row["app"], row["name"]) for row in connection.execute(SQL["all_queues"])]
-        )
-        for begin in range(0, len(queues), _QUEUES_AT_ONCE):
-            part = queues[begin : begin + _QUEUES_AT_ONCE]
+        queues = await self._readers.run(lambda tx: [(row["app"], row["name"]) for row in tx.rows("all_queues")])
+        for begin in range(0, len(queues), AT_ONCE):
+            part = queues[begin : begin + AT_ONCE]
             await self._writer.run(lambda tx, part=part: refresh_all(tx, part))  # type: ignore[misc]
         await self._writer.run(lambda tx: _end(tx, numbers))
 
@@ -91,30 +89,30 @@ def check(path: Path, logs: Path) -> list[str]:
 
 
 def _examine(
-    files: ReadOnlyFile, path: Path, steps: Sequence[str], problems: Callable[[sqlite3.Connection], list[str]]
+    files: ReadOnlyFile, path: Path, steps: Sequence[str], problems: Callable[[Statements], list[str]]
 ) -> list[str]:
     with contextlib.closing(files.connect(path)) as connection:
         migrate(connection, path, steps, migrating=False)
         connection.execute("BEGIN")
         try:
-            return problems(connection)
+            return problems(Statements(connection))
         except sqlite3.DatabaseError as error:
             return [f"the file is damaged: {error}"]
 
 
-def copy_source(connection: sqlite3.Connection) -> str | None:
+def copy_source(tx: Statements) -> str | None:
     """Of which store this one is the unfinished copy."""
-    row = connection.execute(SQL["copy_source"]).fetchone()
+    row = tx.row("copy_source")
     return row["source"] if row else None
 
 
-def _page(connection: sqlite3.Connection, table: Table, after: Row | None, limit: int) -> list[Row]:
+def _page(tx: Statements, table: Table, after: Row | None, limit: int) -> list[Row]:
     key = ", ".join(table.key)
     test = f"WHERE ({key}) > ({_places(table.key)})" if after is not None else ""
     statement = f"SELECT {', '.join(table.columns)} FROM {table.name} {test} ORDER BY {key} LIMIT {limit}"  # noqa: S608 - as above
     rows: list[Row] = []
     size = 0
-    for row in connection.execute(statement, after or ()):
+    for row in tx.connection.execute(statement, after or ()):
         rows.append(tuple(row))
         size += size_of(row)
         if page_is_full(rows, size, limit):
@@ -123,21 +121,15 @@ def _page(connection: sqlite3.Connection, table: Table, after: Row | None, limit
 
 
 def _begin(tx: Transaction, source: str) -> None:
-    earlier = copy_source(tx.connection)
-    if earlier == source:
-        return
-    if earlier is not None:
-        raise ConflictError(f"it is the unfinished copy of {earlier}: finish that copy, or choose another place")
-    if tx.value(SQL["newest_seq"]):
-        raise ConflictError("it holds runs already: a copy is made into a store without runs")
-    tx.execute(SQL["forget_schedules"])
-    tx.execute(SQL["forget_queues"])
-    tx.execute(SQL["begin_copy"], (source,))
+    if begins_anew(source, copy_source(tx), holds_runs=bool(tx.value("newest_seq"))):
+        tx.execute("forget_schedules")
+        tx.execute("forget_queues")
+        tx.execute("begin_copy", (source,))
 
 
 def _put(tx: Transaction, table: Table, rows: Sequence[Row]) -> None:
     if not table.is_log:
-        tx.execute(SQL["advance_clock"])
+        tx.execute("advance_clock")
     more = _DEFAULTS.get(table.name, {})
     columns, places = ", ".join([*table.columns, *more]), ", ".join([_places(table.columns), *more.values()])
     key = ", ".join(table.key)
@@ -147,26 +139,26 @@ def _put(tx: Transaction, table: Table, rows: Sequence[Row]) -> None:
 
 def _end(tx: Transaction, numbers: Numbers) -> None:
     for name, number in (("runs", numbers.seq), ("attempts", numbers.fence)):
-        tx.execute(SQL["forget_number"], (name,))
-        tx.execute(SQL["put_number"], (name, number))
-    tx.execute(SQL["end_copy"])
+        tx.execute("forget_number", (name,))
+        tx.execute("put_number", (name, number))
+    tx.execute("end_copy")
 
 
-def _problems(connection: sqlite3.Connection) -> list[str]:
-    problems = _damage(connection)
+def _problems(tx: Statements) -> list[str]:
+    problems = _damage(tx)
     if not problems:
         problems += (
             f"a row of {row['table']} names a row of {row['parent']} that there is not"
-            for row in connection.execute("PRAGMA foreign_key_check")
+            for row in tx.connection.execute("PRAGMA foreign_key_check")
         )
-        problems += (row["problem"] for statement in _CHECKS for row in connection.execute(statement))
-    if source := copy_source(connection):
-        problems.append(f"it is the unfinished copy of {source}: make the copy again, to its end")
+        problems += (row["problem"] for statement in _CHECKS for row in tx.connection.execute(statement))
+    if source := copy_source(tx):
+        problems.append(str(copy_is_unfinished(source)))
     return problems
 
 
-def _damage(connection: sqlite3.Connection) -> list[str]:
-    said = [row[0] for row in connection.execute("PRAGMA integrity_check")]
+def _damage(tx: Statements) -> list[str]:
+    said = [row[0] for row in tx.connection.execute("PRAGMA integrity_check")]
     return [] if said == ["ok"] else [f"the file is damaged: {each}" for each in said]
 
 

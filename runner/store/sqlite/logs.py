@@ -14,11 +14,9 @@ from pathlib import Path
 
 from runner.domain.run import LogLine
 from runner.store.records import LogPage, Notice
-from runner.store.rows import line_of
-from runner.store.sqlite.connection import connect_writer
-from runner.store.sqlite.migrate import LOGS, migrate
+from runner.store.rows import log_page
+from runner.store.sqlite.migrate import LOGS, connect_migrated
 from runner.store.sqlite.readers import Readers
-from runner.store.sqlite.statements import SQL
 from runner.store.sqlite.writer import Transaction, Writer
 
 _CACHE_BYTES = 16 << 20
@@ -53,12 +51,8 @@ class Logs:
 
     async def page(self, app: str, run: str, after: int, limit: int) -> LogPage:
         """Lines after the cursor `after`."""
-
-        def read(connection: sqlite3.Connection) -> LogPage:
-            lines = tuple(map(line_of, connection.execute(SQL["lines_after"], (app, run, after, limit))))
-            return LogPage(lines=lines, cursor=lines[-1].number if lines else after)
-
-        return await self.readers.run(read)
+        rows = await self.readers.run(lambda tx: tx.rows("lines_after", (app, run, after, limit)))
+        return log_page(rows, after)
 
     async def delete(self, app: str, run: str) -> None:
         """Delete a run's log, in parts, so that others can write between them."""
@@ -67,37 +61,31 @@ class Logs:
 
     async def prune(self, before: int) -> None:
         """Delete the logs whose last line is older."""
-        while old := await self.readers.run(
-            lambda connection: connection.execute(SQL["old_logs"], (before, _LOGS_AT_ONCE)).fetchall()
-        ):
+        while old := await self.readers.run(lambda tx: tx.rows("old_logs", (before, _LOGS_AT_ONCE))):
             await asyncio.gather(*(self.delete(row["app"], row["run"]) for row in old))
 
     def _connect(self) -> sqlite3.Connection:
-        connection = connect_writer(self.path, synchronous="NORMAL", cache_bytes=_CACHE_BYTES)
-        try:
-            migrate(connection, self.path, LOGS, migrating=self._migrates)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        return connect_migrated(
+            self.path, LOGS, migrating=self._migrates, synchronous="NORMAL", cache_bytes=_CACHE_BYTES
+        )
 
 
 def _append(tx: Transaction, app: str, run: str, lines: Sequence[LogLine]) -> None:
-    number: int = tx.value(SQL["last_line"], (app, run)) or 0
-    tx.connection.executemany(
-        SQL["insert_line"],
+    number: int = tx.value("last_line", (app, run)) or 0
+    tx.many(
+        "insert_line",
         (
             (app, run, number + place, line.attempt, line.at, line.stream, line.level, line.text, line.continuation)
             for place, line in enumerate(lines, start=1)
         ),
     )
     last_at = max(line.at for line in lines)
-    tx.execute(SQL["put_log"], {"app": app, "run": run, "last_number": number + len(lines), "last_at": last_at})
+    tx.execute("put_log", {"app": app, "run": run, "last_number": number + len(lines), "last_at": last_at})
     tx.logged.append(run)
 
 
 def _delete_part(tx: Transaction, app: str, run: str) -> bool:
-    if tx.execute(SQL["delete_lines"], {"app": app, "run": run, "limit": _LINES_AT_ONCE}).rowcount == _LINES_AT_ONCE:
+    if tx.execute("delete_lines", {"app": app, "run": run, "limit": _LINES_AT_ONCE}) == _LINES_AT_ONCE:
         return True
-    tx.execute(SQL["delete_log"], (app, run))
+    tx.execute("delete_log", (app, run))
     return False

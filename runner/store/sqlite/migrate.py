@@ -5,16 +5,30 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from runner.errors import StoreUnavailableError
-from runner.store.migrations import check_version, steps
+from runner.store.sql_files import check_version, load_steps
+from runner.store.sqlite.connection import connect_writer
 
 #: The steps of the store's file, and of the one of its logs.
-STORE: Final = steps("sqlite")
-LOGS: Final = steps("sqlite", "log_migrations")
+STORE: Final = load_steps("sqlite")
+LOGS: Final = load_steps("sqlite", "log_migrations")
 #: SQLite's mark of whose file it is: "isol".
 APPLICATION_ID = 0x69736F6C
+
+
+def connect_migrated(
+    path: Path, steps: Sequence[str], *, migrating: bool, synchronous: Literal["FULL", "NORMAL"], cache_bytes: int
+) -> sqlite3.Connection:
+    """The connection that writes this file, at the newest schema; raises as `connect_writer` and `migrate` do."""
+    connection = connect_writer(path, synchronous=synchronous, cache_bytes=cache_bytes)
+    try:
+        migrate(connection, path, steps, migrating=migrating)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[str], *, migrating: bool = True) -> None:

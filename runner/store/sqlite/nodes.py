@@ -10,10 +10,10 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from runner.errors import NotFoundError, StaleClaimError
+from runner.store.clock import machine_now
 from runner.store.contract import Lease
 from runner.store.records import NodeInfo, NodeState
-from runner.store.sqlite.clock import now
+from runner.store.refusals import no_node, node_is_dead
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class Nodes:
     def register(self, info: NodeInfo) -> None:
         """Make a node known."""
         with self._mutex:
-            self._nodes.setdefault(info.id, _Node(info, started_at=now(), last_seen=now()))
+            self._nodes.setdefault(info.id, _Node(info, started_at=machine_now(), last_seen=machine_now()))
 
     def renew(self, node: str) -> bool:
         """Count a beat; `False` where the node is buried or unknown."""
@@ -45,7 +45,7 @@ class Nodes:
             if known is None or known.buried:
                 return False
             known.beat += 1
-            known.last_seen = now()
+            known.last_seen = machine_now()
             return True
 
     def states(self, running: Mapping[str, int]) -> list[NodeState]:
@@ -79,7 +79,7 @@ class Nodes:
         with self._mutex:
             known = self._nodes.get(node)
         if known is not None and known.buried:
-            raise StaleClaimError(f"node {node} was declared dead: it may come back under a fresh id")
+            raise node_is_dead(node)
 
     def may_claim(self, node: str) -> bool:
         """Whether it is alive, and not draining."""
@@ -100,7 +100,7 @@ class Nodes:
             for node in named:
                 node.draining = draining
         if not named:
-            raise NotFoundError(f"no node is named {name!r}")
+            raise no_node(name)
         return len(named)
 
     def forget_buried(self, before: int, running: Mapping[str, int]) -> None:

@@ -15,32 +15,31 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from runner.domain.run import Holder, QueueState
+from runner.domain.run import QueueState
 from runner.domain.status import Status
-from runner.errors import ConflictError
-from runner.store.policy import Policy
-from runner.store.records import TaskKey
+from runner.store.records import Policy, TaskKey
+from runner.store.refusals import queue_is_held
 from runner.store.rows import has_rule, queue_of
-from runner.store.sqlite.statements import SQL
+from runner.store.sqlite.statements import Statements
 from runner.store.sqlite.writer import Transaction
 
 
 def refresh(tx: Transaction, app: str, queue: str) -> str | None:
     """Open the lane of the queue's next run and shut its others; returns the task of the open lane."""
-    gate = tx.row(SQL["queue_gate"], (app, queue)) if queue else None
+    gate = tx.row("queue_gate", (app, queue)) if queue else None
     if gate is None:
         return None
     task: str | None = None
     if gate["admits"] and gate["held"] < gate["concurrency"]:
-        task = tx.value(SQL["queue_head"], {"app": app, "queue": queue, "strict": gate["strict"]})
+        task = tx.value("queue_head", {"app": app, "queue": queue, "strict": gate["strict"]})
     elif gate["admits"] and gate["strict"]:
-        holder = tx.row(SQL["ready_holder"], (app, queue))
+        holder = tx.row("ready_holder", (app, queue))
         task = holder["task"] if holder else None
-    tx.execute(SQL["open_lane"], {"app": app, "queue": queue, "task": task})
+    tx.execute("open_lane", {"app": app, "queue": queue, "task": task})
     if task is not None:
         tx.ready = True
     elif not gate["held"]:
-        tx.execute(SQL["delete_idle_queue"], {"app": app, "name": queue})
+        tx.execute("delete_idle_queue", {"app": app, "name": queue})
     return task
 
 
@@ -52,82 +51,76 @@ def refresh_all(tx: Transaction, queues: Iterable[tuple[str, str]]) -> None:
 
 def ensure(tx: Transaction, policy: Policy, app: str, queue: str) -> None:
     """Give the queue its row, with the rule of the config."""
-    if not tx.value(SQL["has_queue"], (app, queue)):
-        tx.execute(SQL["insert_queue"], {"app": app, "name": queue, **policy.queue_rule(app, queue).columns()})
+    if not tx.value("has_queue", (app, queue)):
+        tx.execute("insert_queue", {"app": app, "name": queue, **policy.queue_rule(app, queue).columns()})
 
 
 def apply_rules(tx: Transaction, policy: Policy) -> None:
     """Take over what the config says now about the queues that are stored."""
-    for row in tx.rows(SQL["all_queues"]):
+    for row in tx.rows("all_queues"):
         app, name = row["app"], row["name"]
         rule = policy.queue_rule(app, name)
         if has_rule(row, rule):
             continue
-        tx.execute(SQL["update_queue_rule"], {"app": app, "name": name, **rule.columns()})
+        tx.execute("update_queue_rule", {"app": app, "name": name, **rule.columns()})
         if not rule.is_strict:
-            tx.execute(SQL["release_retrying"], (app, name))
+            tx.execute("release_retrying", (app, name))
         refresh(tx, app, name)
 
 
 def announce(tx: Transaction, wanted: frozenset[TaskKey], limit: int) -> bool:
     """Mark the lanes of these tasks loadable, and no others, at most `limit` lanes; returns whether all is done."""
-    stored = {TaskKey(*row) for row in tx.rows(SQL["announced_tasks"])}
+    stored = {TaskKey(*row) for row in tx.rows("announced_tasks")}
     for task, loadable in [(task, 1) for task in wanted - stored] + [(task, 0) for task in stored - wanted]:
         if limit <= 0:
             return False
-        marked = tx.rows(
-            SQL["mark_loadable"], {"app": task.app, "task": task.task, "loadable": loadable, "limit": limit}
-        )
+        marked = tx.rows("mark_loadable", {"app": task.app, "task": task.task, "loadable": loadable, "limit": limit})
         tx.ready |= bool(marked)
         refresh_all(tx, ((task.app, row["queue"]) for row in marked))
         limit -= len(marked)
         if limit > 0:
             # Last, so that a task that was interrupted half-way is found again.
-            tx.execute(SQL["announce_task" if loadable else "withdraw_task"], task)
+            tx.execute("announce_task" if loadable else "withdraw_task", task)
     return limit > 0
 
 
 def pause(tx: Transaction, policy: Policy, app: str, queue: str, now: int) -> QueueState:
     """Start no more runs of the queue."""
     ensure(tx, policy, app, queue)
-    tx.execute(SQL["pause_queue"], {"app": app, "name": queue, "now": now})
+    tx.execute("pause_queue", {"app": app, "name": queue, "now": now})
     refresh(tx, app, queue)
-    return state(tx.connection, policy, app, queue)
+    return state(tx, policy, app, queue)
 
 
 def resume(tx: Transaction, policy: Policy, app: str, queue: str) -> QueueState:
     """Take back a pause."""
-    tx.execute(SQL["resume_queue"], (app, queue))
+    tx.execute("resume_queue", (app, queue))
     refresh(tx, app, queue)
-    return state(tx.connection, policy, app, queue)
+    return state(tx, policy, app, queue)
 
 
 def release(tx: Transaction, app: str, queue: str) -> int:
     """Free the slots that retrying runs hold; returns how many."""
-    for holder in tx.rows(SQL["holders_of_queue"], (app, queue)):
+    for holder in tx.rows("holders_of_queue", (app, queue)):
         if holder["status"] == Status.RUNNING:
-            raise ConflictError(
-                f"queue {queue!r} is held by run {holder['id']}, which is running: cancel the run, or wait for its end"
-            )
-    released = tx.execute(SQL["release_retrying"], (app, queue)).rowcount
+            raise queue_is_held(queue, holder["id"])
+    released = tx.execute("release_retrying", (app, queue))
     refresh(tx, app, queue)
     return released
 
 
-def state(connection: sqlite3.Connection, policy: Policy, app: str, queue: str) -> QueueState:
+def state(tx: Statements, policy: Policy, app: str, queue: str) -> QueueState:
     """A queue as it stands; one without a row is empty."""
-    row = connection.execute(SQL["queue_by_name"], (app, queue)).fetchone()
+    row = tx.row("queue_by_name", (app, queue))
     if row is not None:
-        return state_of(connection, policy, row)
+        return state_of(tx, policy, row)
     return policy.empty_queue(app, queue)
 
 
-def state_of(connection: sqlite3.Connection, policy: Policy, row: sqlite3.Row) -> QueueState:
+def state_of(tx: Statements, policy: Policy, row: sqlite3.Row) -> QueueState:
     """The queue of this row, with what waits in it and who holds it."""
     key = (row["app"], row["name"])
-    waiting, scheduled = connection.execute(SQL["waiting_and_scheduled"], key).fetchone()
-    holders = tuple(
-        Holder(run=holder["id"], task=holder["task"], slot=holder["slot"], since=holder["since"])
-        for holder in connection.execute(SQL["holders_of_queue"], key)
+    ((waiting, scheduled),) = tx.rows("waiting_and_scheduled", key)
+    return queue_of(
+        row, policy.queue_rule(*key), waiting=waiting, scheduled=scheduled, holders=tx.rows("holders_of_queue", key)
     )
-    return queue_of(row, policy.queue_rule(*key), waiting=waiting, scheduled=scheduled, holders=holders)

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from runner.errors import StoreUnavailableError
 from runner.store.sqlite.connection import connect_reader, translated
+from runner.store.sqlite.statements import Statements
 
 Result = TypeVar("Result")
 _READERS = 4
@@ -29,7 +30,7 @@ class Readers:
         """Let reads begin; connections are opened as they are needed."""
         self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix=f"read {self._path.name}")
 
-    async def run(self, read: Callable[[sqlite3.Connection], Result]) -> Result:
+    async def run(self, read: Callable[[Statements], Result]) -> Result:
         """The result of `read`, within one snapshot of the database."""
         if self._threads is None:
             raise StoreUnavailableError(f"the store {self._path} is closed")
@@ -43,14 +44,14 @@ class Readers:
         while self._idle:
             self._idle.pop().close()
 
-    def _read(self, read: Callable[[sqlite3.Connection], Result]) -> Result:
+    def _read(self, read: Callable[[Statements], Result]) -> Result:
         try:
             connection = self._idle.pop() if self._idle else connect_reader(self._path)
         except sqlite3.Error as error:
             raise translated(error, self._path) from error
         try:
             connection.execute("BEGIN")
-            return read(connection)
+            return read(Statements(connection))
         except sqlite3.Error as error:
             raise translated(error, self._path) from error
         finally:

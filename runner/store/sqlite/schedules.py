@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from runner.domain.run import Run
-from runner.store.policy import Policy
-from runner.store.records import Firing, ScheduleState
-from runner.store.sqlite.enqueueing import insert, prepared
-from runner.store.sqlite.statements import SQL
+from runner.store.records import Firing, Policy, ScheduleState
+from runner.store.rows import entries_of
+from runner.store.sqlite.enqueueing import insert
 from runner.store.sqlite.writer import Transaction
 
 #: No other rule stands, since whoever declared it did so earlier.
@@ -17,33 +17,21 @@ AT_ONCE = -1
 
 def put(tx: Transaction, declared: Sequence[ScheduleState], now: int, *, silent_us: int) -> None:
     """Store what is declared; another rule stands where somebody declared it in the last `silent_us`."""
-    for each in declared:
-        tx.execute(
-            SQL["put_schedule"],
-            {
-                "app": each.app,
-                "name": each.name,
-                "task": each.task,
-                "rule": each.rule,
-                "next_at": each.next_at,
-                "now": now,
-                "since": now - silent_us,
-                "ahead": now + silent_us,
-            },
-        )
+    instants = {"now": now, "since": now - silent_us, "ahead": now + silent_us}
+    tx.many("put_schedule", ({**asdict(each), **instants} for each in declared))
 
 
 def keep(tx: Transaction, declared: Sequence[ScheduleState], now: int, *, silent_us: int, forgotten_us: int) -> None:
     """Tell again what is declared, and delete what was declared by nobody for so long."""
-    last = tx.value(SQL["last_declared"], {"now": now})
+    last = tx.value("last_declared", {"now": now})
     put(tx, declared, now, silent_us=silent_us)
-    tx.execute(SQL["forget_undeclared"], {"last": last, "forgotten": forgotten_us, "now": now})
+    tx.execute("forget_undeclared", {"last": last, "forgotten": forgotten_us, "now": now})
 
 
 def fire(tx: Transaction, firing: Firing, policy: Policy) -> Run | None:
     """Move the schedule on from `due_at` and store its run, or do nothing where somebody did already."""
     moved = tx.row(
-        SQL["fire_schedule"],
+        "fire_schedule",
         {
             "app": firing.app,
             "name": firing.name,
@@ -54,4 +42,4 @@ def fire(tx: Transaction, firing: Firing, policy: Policy) -> Run | None:
     )
     if moved is None or firing.run is None:
         return None
-    return insert(tx, prepared([firing.run]), policy)[0]
+    return insert(tx, entries_of([firing.run]), policy)[0]

@@ -4,9 +4,6 @@ This class only says which operation each method is, and through which door: wha
 where it shares a commit with its neighbours (`writer`), what reads goes to a reader's (`readers`). The operations
 themselves are functions on a transaction, in `enqueueing`, `claiming`, `endings`, `queues`, `schedules`, `listing` and
 `logs`.
-
-Work without a bound (purging a queue, announcing tasks, pruning) is done in parts, each an operation of its own, so
-that others get their turn between them.
 """
 
 # ruff: noqa: D102 - the contract documents its methods
@@ -23,13 +20,14 @@ from pathlib import Path
 from runner.domain.options.run_filter import RunFilter
 from runner.domain.run import Claim, Ending, LogLine, NewRun, QueueState, Run, RunDetail, Verdict
 from runner.domain.status import Status
-from runner.errors import ConflictError, NotFoundError, StoreUnavailableError
+from runner.errors import StoreUnavailableError
 from runner.store import storable_text
+from runner.store.clock import machine_now
 from runner.store.contents import Contents
 from runner.store.contract import Lease, Store
 from runner.store.file_turns import FileTurns
 from runner.store.memory_turns import MemoryTurns
-from runner.store.policy import Policy
+from runner.store.parts import AT_ONCE, do_in_parts
 from runner.store.records import (
     Claims,
     Firing,
@@ -38,24 +36,23 @@ from runner.store.records import (
     NodeState,
     Notice,
     Page,
+    Policy,
     Room,
     ScheduleState,
     TaskKey,
 )
-from runner.store.rows import schedule_of
-from runner.store.sqlite import claiming, clock, endings, enqueueing, listing, queues, schedules
-from runner.store.sqlite.connection import connect_writer
+from runner.store.refusals import copy_is_unfinished, node_is_busy
+from runner.store.rows import entries_of, schedule_of
+from runner.store.sqlite import claiming, endings, enqueueing, listing, queues, schedules
 from runner.store.sqlite.contents import SqliteContents, check, copy_source
 from runner.store.sqlite.lock import FileLock
 from runner.store.sqlite.logs import Logs
-from runner.store.sqlite.migrate import STORE, migrate
+from runner.store.sqlite.migrate import STORE, connect_migrated
 from runner.store.sqlite.nodes import MemoryLease, Nodes
 from runner.store.sqlite.readers import Readers
-from runner.store.sqlite.statements import SQL
 from runner.store.sqlite.writer import Transaction, Writer
 
 _CACHE_BYTES = 256 << 20  # at most; taken as pages are used
-_AT_ONCE = 200
 
 
 class SqliteStore(Store):
@@ -125,15 +122,13 @@ class SqliteStore(Store):
         return lambda: self._listeners.remove(callback)
 
     def now(self) -> int:
-        return clock.now()
+        return machine_now()
 
     # --- nodes --------------------------------------------------------------------------------------------------
 
     async def register(self, node: NodeInfo) -> None:
         if source := await self._readers.run(copy_source):
-            raise StoreUnavailableError(
-                f"the store {self._path} is the unfinished copy of {source}: make the copy again, to its end"
-            )
+            raise copy_is_unfinished(source)
         self._nodes.register(node)
 
     def lease(self, node: str, *, within_s: float) -> Lease:  # noqa: ARG002 - memory never keeps anybody waiting
@@ -148,19 +143,18 @@ class SqliteStore(Store):
     async def leave(self, node: str) -> None:
         running = (await self._running()).get(node)
         if running:
-            raise ConflictError(f"node {node} has {running} attempts that have not ended: end them first")
+            raise node_is_busy(node, running)
         self._nodes.leave(node)
 
     async def drain_node(self, name: str, *, draining: bool = True) -> int:
-        if not storable_text.is_kept(name):
-            raise NotFoundError(f"no node is named {name!a}")
+        storable_text.check_node(name)
         # After the claims that are under way.
         return await self._writer.run(lambda _: self._nodes.drain(name, draining=draining))
 
     # --- scheduling ---------------------------------------------------------------------------------------------
 
     async def enqueue(self, runs: Sequence[NewRun]) -> list[Run]:
-        entries = enqueueing.prepared(runs)
+        entries = entries_of(runs)
         return await self._writer.run(lambda tx: enqueueing.insert(tx, entries, self._policy))
 
     async def claim(self, node: str, room: Room, now: int) -> Claims:
@@ -177,7 +171,7 @@ class SqliteStore(Store):
         verdict: Verdict,
         children: Sequence[NewRun] = (),
     ) -> Run:
-        entries = enqueueing.prepared(children)
+        entries = entries_of(children)
         return await self._writer.run(
             lambda tx: endings.finish(tx, claim, ending, verdict, children=entries, policy=self._policy)
         )
@@ -208,7 +202,7 @@ class SqliteStore(Store):
 
     async def delete(self, app: str, run: str) -> None:
         storable_text.check_run(app, run)
-        await self._writer.run(lambda tx: endings.delete(tx, app, run, clock.now()))
+        await self._writer.run(lambda tx: endings.delete(tx, app, run, machine_now()))
         await self._logs.delete(app, run)
 
     async def pause(self, app: str, queue: str, now: int) -> QueueState:
@@ -221,15 +215,12 @@ class SqliteStore(Store):
 
     async def purge(self, app: str, queue: str, now: int) -> int:
         storable_text.check_name(queue, "queue")
-        newest: int = await self._writer.run(lambda tx: tx.value(SQL["newest_seq"]) or 0)
-        purged = 0
-        while part := await self._writer.run(
-            lambda tx: endings.purge(tx, app, queue, now=now, newest=newest, limit=_AT_ONCE)
-        ):
-            purged += part
-            if part < _AT_ONCE:
-                break
-        return purged
+        newest: int = await self._writer.run(lambda tx: tx.value("newest_seq") or 0)
+
+        async def purge(limit: int) -> int:
+            return await self._writer.run(lambda tx: endings.purge(tx, app, queue, now=now, newest=newest, limit=limit))
+
+        return await do_in_parts(purge)
 
     async def release(self, app: str, queue: str) -> int:
         storable_text.check_name(queue, "queue")
@@ -237,53 +228,45 @@ class SqliteStore(Store):
 
     async def announce(self, needs: Mapping[TaskKey, int]) -> None:
         wanted = frozenset(needs)
-        while not await self._writer.run(lambda tx: queues.announce(tx, wanted, _AT_ONCE)):
+        while not await self._writer.run(lambda tx: queues.announce(tx, wanted, AT_ONCE)):
             pass
 
     async def prune(self, *, finished_before: int, logs_before: int, limit: int = 1000) -> int:
-        pruned = 0
-        while pruned < limit:
-            part = min(_AT_ONCE, limit - pruned)
-            gone = await self._prune_part(finished_before, part)
-            pruned += gone
-            if gone < part:
-                break
+        async def prune(limit: int) -> int:
+            gone = await self._writer.run(lambda tx: endings.prune(tx, finished_before, limit))
+            await asyncio.gather(*(self._logs.delete(app, run) for app, run in gone))
+            return len(gone)
+
+        pruned = await do_in_parts(prune, most=limit)
         await self._logs.prune(logs_before)
         self._nodes.forget_buried(finished_before, await self._running())
         return pruned
-
-    async def _prune_part(self, finished_before: int, limit: int) -> int:
-        gone = await self._writer.run(lambda tx: endings.prune(tx, finished_before, limit))
-        await asyncio.gather(*(self._logs.delete(app, run) for app, run in gone))
-        return len(gone)
 
     # --- reading ------------------------------------------------------------------------------------------------
 
     async def get(self, app: str, run: str) -> RunDetail:
         storable_text.check_run(app, run)
-        return await self._readers.run(lambda connection: listing.detail(connection, app, run))
+        return await self._readers.run(lambda tx: listing.detail(tx, app, run))
 
     async def list(self, wanted: RunFilter) -> Page[RunDetail]:
         if not storable_text.can_match(wanted):
             return Page(items=(), next_cursor=None)
-        return await self._readers.run(lambda connection: listing.page(connection, wanted))
+        return await self._readers.run(lambda tx: listing.page(tx, wanted))
 
     async def count(self, app: str) -> Mapping[Status, int]:
-        return await self._readers.run(lambda connection: listing.totals(connection, app))
+        return await self._readers.run(lambda tx: listing.totals(tx, app))
 
     async def named_queues(self, app: str, names: Collection[str]) -> Mapping[str, QueueState]:
         for name in names:
             storable_text.check_name(name, "queue")
-        return await self._readers.run(
-            lambda connection: {name: queues.state(connection, self._policy, app, name) for name in names}
-        )
+        return await self._readers.run(lambda tx: {name: queues.state(tx, self._policy, app, name) for name in names})
 
     async def queues(self, app: str, cursor: str | None = None, limit: int = 100) -> Page[QueueState]:
-        return await self._readers.run(lambda connection: listing.queues(connection, self._policy, app, cursor, limit))
+        return await self._readers.run(lambda tx: listing.queues(tx, self._policy, app, cursor, limit))
 
     async def ancestors(self, app: str, run: str) -> builtins.list[Run]:
         storable_text.check_run(app, run)
-        return await self._readers.run(lambda connection: listing.ancestors(connection, app, run))
+        return await self._readers.run(lambda tx: listing.ancestors(tx, app, run))
 
     # --- logs ---------------------------------------------------------------------------------------------------
 
@@ -298,14 +281,12 @@ class SqliteStore(Store):
     # --- schedules ----------------------------------------------------------------------------------------------
 
     async def schedules(self, app: str | None = None) -> builtins.list[ScheduleState]:
-        rows = await self._readers.run(
-            lambda connection: connection.execute(SQL["all_schedules"], {"app": app}).fetchall()
-        )
+        rows = await self._readers.run(lambda tx: tx.rows("all_schedules", {"app": app}))
         return [schedule_of(row) for row in rows]
 
     async def schedule(self, app: str, name: str) -> ScheduleState | None:
         values = {"app": app, "name": name}
-        row = await self._readers.run(lambda connection: connection.execute(SQL["one_schedule"], values).fetchone())
+        row = await self._readers.run(lambda tx: tx.row("one_schedule", values))
         return None if row is None else schedule_of(row)
 
     async def put_schedules(self, declared: Sequence[ScheduleState], now: int) -> None:
@@ -323,16 +304,16 @@ class SqliteStore(Store):
 
     async def reschedule(self, app: str, name: str, *, seen: int, next_at: int) -> None:
         values = {"app": app, "name": name, "seen": seen, "next_at": next_at}
-        await self._writer.run(lambda tx: tx.execute(SQL["reschedule"], values))
+        await self._writer.run(lambda tx: tx.execute("reschedule", values))
 
     # --- tokens -------------------------------------------------------------------------------------------------
 
     async def put_token(self, digest: bytes, app: str, name: str, now: int) -> None:
         values = {"digest": digest, "app": app, "name": name, "now": now}
-        await self._writer.run(lambda tx: tx.execute(SQL["put_token"], values))
+        await self._writer.run(lambda tx: tx.execute("put_token", values))
 
     async def token_app(self, digest: bytes) -> str | None:
-        row = await self._readers.run(lambda connection: connection.execute(SQL["token_app"], (digest,)).fetchone())
+        row = await self._readers.run(lambda tx: tx.row("token_app", (digest,)))
         return row["app"] if row else None
 
     # --- inside -------------------------------------------------------------------------------------------------
@@ -344,17 +325,13 @@ class SqliteStore(Store):
 
     async def _running(self) -> dict[str, int]:
         """Live attempts, by node."""
-        rows = await self._readers.run(lambda connection: connection.execute(SQL["running_by_node"]).fetchall())
+        rows = await self._readers.run(lambda tx: tx.rows("running_by_node"))
         return {row["node"]: row["runs"] for row in rows}
 
     def _connect(self) -> sqlite3.Connection:
-        connection = connect_writer(self._path, synchronous="FULL", cache_bytes=_CACHE_BYTES)
-        try:
-            migrate(connection, self._path, STORE, migrating=self._migrates)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        return connect_migrated(
+            self._path, STORE, migrating=self._migrates, synchronous="FULL", cache_bytes=_CACHE_BYTES
+        )
 
     def _tell(self, notice: Notice) -> None:
         for listener in tuple(self._listeners):

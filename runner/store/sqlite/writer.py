@@ -20,49 +20,28 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from runner.domain.run import Run
 from runner.errors import StoreUnavailableError
-from runner.store.records import Notice, RunKey
+from runner.store.records import Changes, Notice, notice_of
 from runner.store.sqlite.connection import translated
+from runner.store.sqlite.statements import Statements
 
 Result = TypeVar("Result")
 #: A group takes no new operation after this long, so that its first callers need not wait for a flood.
 _GROUP_S = 0.02
 
 
-class Transaction:
-    """What an operation works on: the connection, and what to tell the listeners if it is committed."""
+class Transaction(Statements, Changes):
+    """What an operation works on, and what to tell the listeners if it is committed."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
-        self.ready = False
-        self.ended: list[Run] = []
-        self.cancelling: list[Run] = []
-        self.logged: list[str] = []
-
-    def execute(self, statement: str, values: Sequence[object] | Mapping[str, object] = ()) -> sqlite3.Cursor:
-        """Run a statement that returns no rows."""
-        return self.connection.execute(statement, values)
-
-    def rows(self, statement: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[sqlite3.Row]:
-        """All rows of a statement."""
-        return self.connection.execute(statement, values).fetchall()
-
-    def row(self, statement: str, values: Sequence[object] | Mapping[str, object] = ()) -> sqlite3.Row | None:
-        """The first row of a statement, which is run to its end."""
-        rows = self.rows(statement, values)
-        return rows[0] if rows else None
-
-    def value(self, statement: str, values: Sequence[object] | Mapping[str, object] = ()) -> Any:
-        """The first column of the first row, `None` without rows."""
-        row = self.row(statement, values)
-        return row[0] if row else None
+        Statements.__init__(self, connection)
+        Changes.__init__(self)
 
 
 @dataclass(slots=True, eq=False)
@@ -218,12 +197,7 @@ class Writer:
         for operation in group:
             operation.settle()
         done = [operation.transaction for operation in group if operation.transaction is not None]
-        notice = Notice(
-            ready=any(each.ready for each in done),
-            ended=tuple(RunKey.of(run) for each in done for run in each.ended),
-            cancelling=tuple(RunKey.of(run) for each in done for run in each.cancelling),
-            logged=tuple(dict.fromkeys(run for each in done for run in each.logged)),
-        )
+        notice = notice_of(done)
         if notice != Notice():
             self._tell(notice)
 

@@ -9,10 +9,10 @@ WHERE logs.last_batch <> excluded.last_batch
 RETURNING last_number;
 
 -- name: insert_lines
-INSERT INTO log_lines (app, run, number, attempt, at, stream, level, line, continuation)
-SELECT $1, $2, $3 + place, attempt, at, stream, level, line, continuation
+INSERT INTO log_lines (app, run, number, attempt, at, stream, level, text, continuation)
+SELECT $1, $2, $3 + place, attempt, at, stream, level, text, continuation
 FROM unnest($4::integer[], $5::bigint[], $6::text[], $7::text[], $8::bytea[], $9::boolean[])
-    WITH ORDINALITY AS new (attempt, at, stream, level, line, continuation, place);
+    WITH ORDINALITY AS new (attempt, at, stream, level, text, continuation, place);
 
 -- name: lines_after
 SELECT * FROM log_lines WHERE app = $1 AND run = $2 AND number > $3 ORDER BY number LIMIT $4;

@@ -266,7 +266,7 @@ CREATE TABLE log_lines (
     at bigint NOT NULL,
     stream text NOT NULL,
     level text,
-    line bytea NOT NULL,
+    text bytea NOT NULL,
     continuation boolean NOT NULL,
     CONSTRAINT log_lines_pkey PRIMARY KEY (app, run, number)
 );
@@ -668,15 +668,15 @@ BEGIN
     INSERT INTO run_parameters (run, parameters) SELECT * FROM unnest(seqs, p_parameters);
 
     IF q_name IS NOT NULL THEN
-        SELECT json_build_object('queue', lanes.queue) INTO refused
+        SELECT json_build_object('app', lanes.app, 'queue', lanes.queue) INTO refused
         FROM unnest(q_app, q_name) AS named (app, queue) JOIN lanes USING (app, queue)
         GROUP BY lanes.app, lanes.queue HAVING sum(ready + later) > p_waiting_per_queue
         ORDER BY lanes.app, lanes.queue LIMIT 1;
     END IF;
     IF refused IS NULL THEN
-        SELECT json_strip_nulls(json_build_object(
-            'task', min(task) FILTER (WHERE task = ANY (tasks) AND runs > p_waiting_per_queue), 'app', app
-        )) INTO refused
+        SELECT json_build_object(
+            'app', app, 'task', min(task) FILTER (WHERE task = ANY (tasks) AND runs > p_waiting_per_queue)
+        ) INTO refused
         FROM (
             SELECT app, task, sum(runs) AS runs FROM totals
             WHERE app = ANY (apps) AND status IN ('scheduled', 'queued', 'retrying', 'waiting') GROUP BY app, task
@@ -996,7 +996,7 @@ BEGIN
     );
 END $function$;
 
-CREATE FUNCTION finish(p_app text, p_id text, p_number integer, p_token text, p_status text, p_failures integer, p_losses integer, p_due_at bigint, p_finished_at bigint, p_reason text, p_why text, p_result text, p_error text, p_exit_code integer, p_signal integer, p_peak_memory_bytes bigint, p_cpu_time_s double precision, p_sandbox text, p_code text)
+CREATE FUNCTION finish(p_app text, p_id text, p_number integer, p_token text, p_status text, p_failures integer, p_losses integer, p_due_at bigint, p_result text, p_finished_at bigint, p_reason text, p_why text, p_error text, p_exit_code integer, p_signal integer, p_peak_memory_bytes bigint, p_cpu_time_s double precision, p_sandbox text, p_code text)
  RETURNS SETOF runs
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -1046,7 +1046,7 @@ BEGIN
     END IF;
 END $function$;
 
-CREATE FUNCTION finish_and_claim(p_run_app text, p_id text, p_number integer, p_token text, p_status text, p_failures integer, p_losses integer, p_due_at bigint, p_finished_at bigint, p_reason text, p_why text, p_result text, p_error text, p_exit_code integer, p_signal integer, p_peak_memory_bytes bigint, p_cpu_time_s double precision, p_sandbox text, p_code text, p_node text, p_now bigint, p_tokens text[], p_app text[], p_task text[], p_need bigint[], p_file integer[], p_served bigint[], p_free bigint, p_passes boolean)
+CREATE FUNCTION finish_and_claim(p_run_app text, p_id text, p_number integer, p_token text, p_status text, p_failures integer, p_losses integer, p_due_at bigint, p_result text, p_finished_at bigint, p_reason text, p_why text, p_error text, p_exit_code integer, p_signal integer, p_peak_memory_bytes bigint, p_cpu_time_s double precision, p_sandbox text, p_code text, p_node text, p_now bigint, p_tokens text[], p_app text[], p_task text[], p_need bigint[], p_file integer[], p_served bigint[], p_free bigint, p_passes boolean)
  RETURNS TABLE(ended runs, outcome text, claims json, waiting json, is_busy boolean, instant bigint)
  LANGUAGE plpgsql
  SET jit TO 'off'
@@ -1054,8 +1054,8 @@ CREATE FUNCTION finish_and_claim(p_run_app text, p_id text, p_number integer, p_
 AS $function$
 BEGIN
     SELECT * INTO ended FROM finish(
-        p_run_app, p_id, p_number, p_token, p_status, p_failures, p_losses, p_due_at, p_finished_at, p_reason, p_why,
-        p_result, p_error, p_exit_code, p_signal, p_peak_memory_bytes, p_cpu_time_s, p_sandbox, p_code
+        p_run_app, p_id, p_number, p_token, p_status, p_failures, p_losses, p_due_at, p_result, p_finished_at, p_reason,
+        p_why, p_error, p_exit_code, p_signal, p_peak_memory_bytes, p_cpu_time_s, p_sandbox, p_code
     );
     IF NOT FOUND THEN
         RETURN;

@@ -1,10 +1,13 @@
 -- Reading for people and programs; nothing here changes anything.
 
--- name: run_by_seq
-SELECT * FROM runs WHERE seq = ?;
+-- name: detail
+-- A run with what belongs to it once.
+SELECT runs.*, run_parameters.parameters, run_responses.result, run_responses.error, run_responses.progress
+FROM runs JOIN run_parameters ON run_parameters.run = runs.seq LEFT JOIN run_responses ON run_responses.run = runs.seq
+WHERE runs.seq = ?;
 
--- name: bodies
-SELECT parameters, result, error, progress
+-- name: size
+SELECT length(parameters) + coalesce(length(result), 0)
 FROM run_parameters LEFT JOIN run_responses USING (run) WHERE run_parameters.run = ?;
 
 -- name: attempts_of_run

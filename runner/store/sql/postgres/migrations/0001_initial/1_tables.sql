@@ -258,7 +258,7 @@ CREATE TABLE log_lines (
     at bigint NOT NULL,
     stream text NOT NULL,
     level text,
-    line bytea NOT NULL,  -- UTF-8; not text, which has no U+0000
+    text bytea NOT NULL,  -- UTF-8; not of type text, which has no U+0000
     continuation boolean NOT NULL,  -- of the line before it, which was long or slow to end
     PRIMARY KEY (app, run, number)
 );

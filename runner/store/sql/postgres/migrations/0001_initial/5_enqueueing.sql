@@ -113,15 +113,15 @@ BEGIN
     INSERT INTO run_parameters (run, parameters) SELECT * FROM unnest(seqs, p_parameters);
 
     IF q_name IS NOT NULL THEN
-        SELECT json_build_object('queue', lanes.queue) INTO refused
+        SELECT json_build_object('app', lanes.app, 'queue', lanes.queue) INTO refused
         FROM unnest(q_app, q_name) AS named (app, queue) JOIN lanes USING (app, queue)
         GROUP BY lanes.app, lanes.queue HAVING sum(ready + later) > p_waiting_per_queue
         ORDER BY lanes.app, lanes.queue LIMIT 1;
     END IF;
     IF refused IS NULL THEN
-        SELECT json_strip_nulls(json_build_object(
-            'task', min(task) FILTER (WHERE task = ANY (tasks) AND runs > p_waiting_per_queue), 'app', app
-        )) INTO refused
+        SELECT json_build_object(
+            'app', app, 'task', min(task) FILTER (WHERE task = ANY (tasks) AND runs > p_waiting_per_queue)
+        ) INTO refused
         FROM (
             SELECT app, task, sum(runs) AS runs FROM totals
             WHERE app = ANY (apps) AND status IN ('scheduled', 'queued', 'retrying', 'waiting') GROUP BY app, task

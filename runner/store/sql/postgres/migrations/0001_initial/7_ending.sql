@@ -12,7 +12,7 @@ END $$;
 -- End an attempt and its run as the verdict says; no row where the claim has ended already.
 CREATE FUNCTION finish(
     p_app text, p_id text, p_number integer, p_token text, p_status text, p_failures integer, p_losses integer,
-    p_due_at bigint, p_finished_at bigint, p_reason text, p_why text, p_result text, p_error text, p_exit_code integer,
+    p_due_at bigint, p_result text, p_finished_at bigint, p_reason text, p_why text, p_error text, p_exit_code integer,
     p_signal integer, p_peak_memory_bytes bigint, p_cpu_time_s double precision, p_sandbox text, p_code text
 ) RETURNS SETOF runs
 LANGUAGE plpgsql SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
@@ -63,7 +63,7 @@ END $$;
 -- queue of the run that ended is locked.
 CREATE FUNCTION finish_and_claim(
     p_run_app text, p_id text, p_number integer, p_token text, p_status text, p_failures integer, p_losses integer,
-    p_due_at bigint, p_finished_at bigint, p_reason text, p_why text, p_result text, p_error text, p_exit_code integer,
+    p_due_at bigint, p_result text, p_finished_at bigint, p_reason text, p_why text, p_error text, p_exit_code integer,
     p_signal integer, p_peak_memory_bytes bigint, p_cpu_time_s double precision, p_sandbox text, p_code text,
     p_node text, p_now bigint, p_tokens text[], p_app text[], p_task text[], p_need bigint[],
     p_file integer[], p_served bigint[], p_free bigint, p_passes boolean
@@ -71,8 +71,8 @@ CREATE FUNCTION finish_and_claim(
 LANGUAGE plpgsql SET jit = off SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     SELECT * INTO ended FROM finish(
-        p_run_app, p_id, p_number, p_token, p_status, p_failures, p_losses, p_due_at, p_finished_at, p_reason, p_why,
-        p_result, p_error, p_exit_code, p_signal, p_peak_memory_bytes, p_cpu_time_s, p_sandbox, p_code
+        p_run_app, p_id, p_number, p_token, p_status, p_failures, p_losses, p_due_at, p_result, p_finished_at, p_reason,
+        p_why, p_error, p_exit_code, p_signal, p_peak_memory_bytes, p_cpu_time_s, p_sandbox, p_code
     );
     IF NOT FOUND THEN
         RETURN;
