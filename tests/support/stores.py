@@ -85,7 +85,7 @@ class PostgresBackend:
 
     @contextlib.contextmanager
     def pinned_snapshot(self) -> Iterator[None]:
-        """Nothing: an old snapshot keeps every dead row of every table (runner/store/README.md says what to do)."""
+        """Nothing: an old snapshot keeps every dead row (runner/store/postgres/README.md says what to do)."""
         yield
 
     def remove(self) -> None:

@@ -1,1 +1,1 @@
-"""The store of many nodes: one PostgreSQL; see `runner/store/README.md`."""
+"""The store of many nodes: one PostgreSQL; see `runner/store/postgres/README.md`."""

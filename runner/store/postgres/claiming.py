@@ -3,7 +3,7 @@
 A claim is one statement, and so a transaction by itself: it finds the oldest lane of each task that has something to
 claim, and starts runs one by one, in turn for each file. Only where there is something, the node's row is locked
 against who would bury or drain it. Each lane's queue is locked, or passed where somebody else is busy with it; where
-nothing else was to be had, the claim waits for the first that was passed, holding nothing. What has come due is seen to
+there was nothing else, the claim waits for the first that was passed, holding nothing. What has come due is seen to
 before, by a transaction of its own. A claim that goes with the end of an attempt holds the queue of that, so it waits
 for nobody.
 

@@ -1,4 +1,4 @@
-"""The rows of the database as they are: see `runner.store.contents`."""
+"""`Contents` of the database: its rows, as they are."""
 
 # ruff: noqa: D102 - the contract documents its methods
 

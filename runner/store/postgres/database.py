@@ -112,7 +112,7 @@ class Database:
         return await self.finish(self._try(lambda tx: tx.rows(name, *values), None))
 
     async def single_last(self, name: str, *values: object, patience_s: float) -> list[asyncpg.Record]:
-        """The same also once nothing more is accepted."""
+        """As `single`, and also once nothing more is accepted."""
         return await self._try(lambda tx: tx.rows(name, *values), None, patience_s=patience_s)
 
     async def finish(self, call: Coroutine[Any, Any, Result]) -> Result:
@@ -122,7 +122,7 @@ class Database:
         return await asyncio.shield(self.begin(call))
 
     def begin(self, call: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
-        """The same, without waiting for it."""
+        """As `finish`, without waiting for it."""
         try:
             self.check_open()
         except StoreUnavailableError:

@@ -44,7 +44,7 @@ async def finish(
 async def finish_and_claim(
     tx: Transaction, claim: Claim, ending: Ending, verdict: Verdict, asking: Asking
 ) -> tuple[Run, Mapping[str, Any]]:
-    """The same without children, and the answer to `asking`."""
+    """`finish` without children, and a claim in the same commit; the run, and the answer to `asking`."""
     row = await tx.row("finish_and_claim", *_arguments(claim, ending, verdict), *asking.arguments())
     if row is not None:
         return _tell_finished(tx, run_of(row)), row

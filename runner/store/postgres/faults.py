@@ -16,7 +16,7 @@ _PASSING = (
     "25006",  # read only: this server stands by since a failover
     "40001",  # serialization failure
     "40P01",  # deadlock
-    "55P03",  # a lock that was not to be had in time
+    "55P03",  # a lock that could not be taken in time
     "0A000",  # a cached plan that a migration made invalid
 )
 _CONNECTION_IS_FINE = ("40001", "40P01", "55P03")

@@ -1,4 +1,4 @@
-"""The rows of the two files as they are: see `runner.store.contents`."""
+"""`Contents` of the two files: their rows, as they are."""
 
 # ruff: noqa: D102 - the contract documents its methods
 

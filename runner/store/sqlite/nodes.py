@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 
 from runner.store.clock import machine_now
 from runner.store.contract import Lease
@@ -16,27 +16,21 @@ from runner.store.records import NodeInfo, NodeState
 from runner.store.refusals import no_node, node_is_dead
 
 
-@dataclass(slots=True)
-class _Node:
-    info: NodeInfo
-    started_at: int
-    last_seen: int
-    beat: int = 1
-    draining: bool = False
-    buried: bool = False
-
-
 class Nodes:
-    """Who is known. Safe to use from any thread."""
+    """The nodes that are known. Safe to use from any thread."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
-        self._nodes: dict[str, _Node] = {}
+        self._nodes: dict[str, NodeState] = {}
 
     def register(self, info: NodeInfo) -> None:
         """Make a node known."""
+        now = machine_now()
         with self._mutex:
-            self._nodes.setdefault(info.id, _Node(info, started_at=machine_now(), last_seen=machine_now()))
+            self._nodes.setdefault(
+                info.id,
+                NodeState(info=info, beat=1, draining=False, buried=False, running=0, started_at=now, last_seen=now),
+            )
 
     def renew(self, node: str) -> bool:
         """Count a beat; `False` where the node is buried or unknown."""
@@ -44,25 +38,13 @@ class Nodes:
             known = self._nodes.get(node)
             if known is None or known.buried:
                 return False
-            known.beat += 1
-            known.last_seen = machine_now()
+            self._nodes[node] = replace(known, beat=known.beat + 1, last_seen=machine_now())
             return True
 
     def states(self, running: Mapping[str, int]) -> list[NodeState]:
         """All nodes; `running` counts the live attempts of each."""
         with self._mutex:
-            states = [
-                NodeState(
-                    info=node.info,
-                    beat=node.beat,
-                    draining=node.draining,
-                    buried=node.buried,
-                    running=running.get(node.info.id, 0),
-                    started_at=node.started_at,
-                    last_seen=node.last_seen,
-                )
-                for node in self._nodes.values()
-            ]
+            states = [replace(known, running=running.get(node, 0)) for node, known in self._nodes.items()]
         return sorted(states, key=lambda state: (state.info.name, state.started_at, state.info.id))
 
     def bury(self, node: str, beat: int) -> bool:
@@ -71,20 +53,18 @@ class Nodes:
             known = self._nodes.get(node)
             if known is None or known.beat != beat:
                 return False
-            known.buried = True
+            self._nodes[node] = replace(known, buried=True)
             return True
 
     def check_alive(self, node: str) -> None:
         """Raise `StaleClaimError` where it was declared dead."""
-        with self._mutex:
-            known = self._nodes.get(node)
+        known = self._nodes.get(node)
         if known is not None and known.buried:
             raise node_is_dead(node)
 
     def may_claim(self, node: str) -> bool:
         """Whether it is alive, and not draining."""
-        with self._mutex:
-            known = self._nodes.get(node)
+        known = self._nodes.get(node)
         return known is None or not (known.buried or known.draining)
 
     def leave(self, node: str) -> None:
@@ -95,10 +75,11 @@ class Nodes:
     def drain(self, name: str, *, draining: bool) -> int:
         """Mark the nodes of this name or id."""
         with self._mutex:
-            living = [node for node in self._nodes.values() if not node.buried]
-            named = [node for node in living if name in (node.info.name, node.info.id)]
-            for node in named:
-                node.draining = draining
+            named = [
+                known for known in self._nodes.values() if not known.buried and name in (known.info.name, known.info.id)
+            ]
+            for known in named:
+                self._nodes[known.info.id] = replace(known, draining=draining)
         if not named:
             raise no_node(name)
         return len(named)
@@ -106,9 +87,9 @@ class Nodes:
     def forget_buried(self, before: int, running: Mapping[str, int]) -> None:
         """Forget dead nodes without live attempts that were last seen before this instant."""
         with self._mutex:
-            for node in tuple(self._nodes.values()):
-                if node.buried and node.last_seen < before and not running.get(node.info.id):
-                    del self._nodes[node.info.id]
+            for node, known in tuple(self._nodes.items()):
+                if known.buried and known.last_seen < before and not running.get(node):
+                    del self._nodes[node]
 
 
 class MemoryLease(Lease):
