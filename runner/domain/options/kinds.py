@@ -20,6 +20,8 @@ from runner.units import instant, rfc3339, seconds, size_bytes, written_duration
 Reader = Callable[[Any, str], Any]
 Writer = Callable[[Any], Any]
 
+#: Every kind has a bound: all options of a task that reach the sandbox travel in one launch message of at most 160 KB
+#: (`sandbox.protocol.messages.MESSAGE_LIMIT`), with its mounts and import path.
 _MOST_ENTRIES = 50
 _LONGEST_DELAY_MS = 36500 * 86_400_000
 #: Reasons that a retry policy may list in `on`; the others are decided by isolane alone.
