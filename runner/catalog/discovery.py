@@ -20,6 +20,7 @@ from runner.domain.run import TaskError
 from runner.errors import InvalidError
 from sandbox import Confined, Level, Limits, Mount, Outcome, SandboxError, Spec, WireError
 from sandbox.host.output_reader import OutputReader
+from sandbox.verdict import killed_for_memory
 
 ENTRY = "runner.guest.main:main"
 WARM_UP = "runner.guest.main:warm_up"
@@ -192,7 +193,7 @@ def _silence(outcome: Outcome | SandboxError, limits: Limits, tail: str) -> Task
     if isinstance(outcome, SandboxError):
         return TaskError.bounded(UNASKED, f"it could not be looked at: {outcome}", tail)
     if outcome.memory_kills:
-        return TaskError.bounded("MemoryError", f"its import needed more than {limits.memory_bytes >> 20} MB", tail)
+        return TaskError.bounded("MemoryError", f"its process {killed_for_memory(limits.memory_bytes)}", tail)
     return TaskError.bounded("ImportError", f"its process {outcome.describe_exit()} while it was imported", tail)
 
 
