@@ -98,11 +98,6 @@ def full(attempt: Attempt) -> bool:
     return attempt.level is Level.FULL
 
 
-def alone(attempt: Attempt) -> bool:
-    """At level full, launched by itself and not from a zygote."""
-    return full(attempt) and not attempt.is_zygote
-
-
 def zygote(attempt: Attempt) -> bool:
     """A zygote."""
     return attempt.is_zygote
@@ -118,9 +113,9 @@ def full_as_user(attempt: Attempt) -> bool:
     return full(attempt) and attempt.identity.own
 
 
-def granted_hosts_alone(attempt: Attempt) -> bool:
-    """At level full, launched by itself, with single hosts granted."""
-    return alone(attempt) and bool(attempt.spec.endpoints())
+def granted_hosts(attempt: Attempt) -> bool:
+    """At level full, with single hosts granted."""
+    return full(attempt) and bool(attempt.spec.endpoints())
 
 
 def below_full(attempt: Attempt) -> bool:

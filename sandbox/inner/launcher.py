@@ -30,7 +30,7 @@ from typing import Any
 from sandbox.errors import SetupError
 from sandbox.inner import scratch, supervisor
 from sandbox.inner.attempt import Attempt
-from sandbox.inner.supervisor_steps import walls
+from sandbox.inner.supervisor_steps import SUPERVISOR_STEPS, ZYGOTE_SUPERVISOR_STEPS, walls
 from sandbox.inner.warm import zygote_supervisor
 from sandbox.kernel import identity, namespaces, process_tree, rlimits, rootfs, seccomp, syscalls
 from sandbox.protocol import messages
@@ -143,9 +143,9 @@ class Launcher:
         except OSError as error:
             raise SetupError.caused_by("namespaces", error) from error
         if pid == 0:
-            supervisor.supervise(
-                attempt, zygote_supervisor.supervise_zygote if attempt.is_zygote else supervisor.run_task
-            )
+            if attempt.is_zygote:
+                supervisor.supervise(attempt, ZYGOTE_SUPERVISOR_STEPS, zygote_supervisor.supervise_zygote)
+            supervisor.supervise(attempt, SUPERVISOR_STEPS, supervisor.run_task)
         self._running[pid] = request["id"]
         started = {"started": request["id"], "pid": pid, "walls": walls(attempt)}
         try:

@@ -15,12 +15,11 @@ import json
 import os
 import select
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from sandbox.errors import SetupError
-from sandbox.inner.attempt import Attempt, carry_out
-from sandbox.inner.supervisor_steps import SUPERVISOR_STEPS
+from sandbox.inner.attempt import Attempt, Step, carry_out
 from sandbox.inner.task import become_task, report_failure
 from sandbox.inner.task_steps import TASK_STEPS
 from sandbox.kernel import descriptors, process_tree, syscalls
@@ -31,11 +30,11 @@ from sandbox.spec import Level
 _ALL_SIGNALS = (1 << 64) - 1
 
 
-def supervise(attempt: Attempt, serve: Callable[[Attempt], None]) -> NoReturn:
-    """What the launcher's new child does: confine itself, and `serve`. Never returns, never raises."""
+def supervise(attempt: Attempt, steps: Sequence[Step], serve: Callable[[Attempt], None]) -> NoReturn:
+    """What the launcher's new child does: confine itself by `steps`, and `serve`. Never returns, never raises."""
     try:
         syscalls.set_signal_mask(_ALL_SIGNALS)
-        carry_out(SUPERVISOR_STEPS, attempt)
+        carry_out(steps, attempt)
         serve(attempt)
     except SetupError as error:
         report_failure(attempt.control, error)

@@ -13,7 +13,6 @@ exists. The task's half, and why it is in its order, is in `task_steps`.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import socket
 
@@ -22,13 +21,12 @@ from sandbox.inner.attempt import (
     Attempt,
     Step,
     above_basic,
-    alone,
     always,
     below_full,
     full,
     full_as_root,
     full_as_user,
-    granted_hosts_alone,
+    granted_hosts,
 )
 from sandbox.inner.task_steps import TASK_STEPS
 from sandbox.kernel import descriptors, identity, landlock, mounts, namespaces, process_tree, rootfs, seccomp, syscalls
@@ -120,10 +118,6 @@ def _limit_user_namespace(attempt: Attempt) -> None:
     os.close(attempt.proc)
 
 
-def _runs_no_inits(attempt: Attempt) -> bool:
-    return above_basic(attempt) and not attempt.is_zygote
-
-
 def _drop_capabilities(_: Attempt) -> None:
     identity.drop_capabilities()
 
@@ -147,35 +141,39 @@ SUPERVISOR_STEPS: tuple[Step, ...] = (
     Step("adoption of orphans", _adopt, below_full),
     Step("user namespace", _enter_user_namespace, full_as_user),
     Step("host name", _name_host, full),
-    Step("network", _open_network, granted_hosts_alone, "granted hosts by relay"),
+    Step("network", _open_network, granted_hosts, "granted hosts by relay"),
     Step("mounts", _open_trees, full),
     Step("private root", _enter_root, full, "private root"),
     Step("files of the root", _make_files, full),
     Step("proc", _mount_proc, full),
     Step("leave the host's root", _leave_host, full),
-    Step("scratch space", _mount_scratch, alone),
+    Step("scratch space", _mount_scratch, full),
     Step("places of mounts", _attach_trees, full),
     Step("read-only root", _close_root, full),
     # From here on as an ordinary user.
     Step("unprivileged user", _become_user, full_as_root, "unprivileged uid"),
     Step("no nested user namespaces", _limit_user_namespace, full),
     Step("tie to the launcher", _tie, full_as_root),
-    Step("capabilities", _drop_capabilities, _runs_no_inits, "no capabilities"),
+    Step("capabilities", _drop_capabilities, above_basic, "no capabilities"),
     Step("no new privileges", _forbid_new_privileges, always, "no_new_privs"),
     Step("shield", _shield, always),
     Step("lease", _check_lease, always),
 )
 
+#: Around a zygote. Each of its attempts has these of its own, in an init that takes capabilities to make.
+ZYGOTE_SUPERVISOR_STEPS = tuple(
+    step for step in SUPERVISOR_STEPS if step.name not in ("network", "scratch space", "capabilities")
+)
+
 
 def walls(attempt: Attempt) -> str:
-    """In one line, the level and every wall that stands around `attempt` once all steps are done."""
+    """In one line, the level and every wall around an attempt, or around those of a zygote, once all steps are done."""
     standing = []
     if full(attempt):
         standing.append(f"user pid mount{'' if attempt.spec.shares_network else ' net'} ipc uts cgroup")
         if attempt.identity.own:
             standing.append("the runner's own uid")
-    walled = dataclasses.replace(attempt, is_zygote=False)  # the walls around a zygote's attempts, which have more
-    standing += [step.wall for step in (*SUPERVISOR_STEPS, *TASK_STEPS) if step.wall and step.applies(walled)]
+    standing += [step.wall for step in (*SUPERVISOR_STEPS, *TASK_STEPS) if step.wall and step.applies(attempt)]
     if above_basic(attempt):
         standing += [why for why in (landlock.missing(), seccomp.missing()) if why]
     return f"{attempt.level}: {', '.join(standing)}"
