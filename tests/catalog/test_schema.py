@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 
@@ -144,13 +145,17 @@ def _doubling(count):
     ],
 )
 def test_no_schema_takes_long(schema, value):
-    began = time.process_time()
-    try:
-        check(prepare(schema), value)
-    except ShapeError:
-        pass
+    def checks():
+        with contextlib.suppress(ShapeError):
+            check(prepare(schema), value)
 
-    assert time.process_time() - began < 2
+    assert processor_time(checks) < 20 * processor_time(lambda: sum(range(3_000_000)))
+
+
+def processor_time(call):
+    began = time.process_time()
+    call()
+    return time.process_time() - began
 
 
 values = st.recursive(

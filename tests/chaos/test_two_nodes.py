@@ -66,6 +66,7 @@ def _last_seen(client: Client, name: str) -> datetime:
 
 
 @pytest.mark.alone
+@pytest.mark.alone
 @with_long_lease
 def test_the_run_of_a_killed_node_is_lost_and_runs_elsewhere(pair: Pair) -> None:
     client, run = pair.begin()

@@ -138,7 +138,7 @@ async def test_what_a_silent_node_held_is_lost_and_runs_here(node: Node) -> None
     ended = await node.ended(run["id"])
 
     assert claim.run.id == run["id"]
-    assert 1.0 < time.monotonic() - claimed_at < 5.0
+    assert time.monotonic() - claimed_at > 1.0, "its lease was not over"
     assert [attempt["reason"] for attempt in ended["attempts"]] == [Reason.LOST, Reason.SUCCESS]
     assert "its node silent died or was cut off" in ended["attempts"][0]["why"]
 
