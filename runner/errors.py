@@ -172,7 +172,7 @@ class RunFailedError(RunnerError):
     """The awaited run reached a final status other than `succeeded`.
 
     Attributes:
-        run: the whole run as a document (DESIGN: "A run, everywhere"), or `None` when rebuilt from a message alone.
+        run: the whole run, as HTTP and the command line show it, or `None` when rebuilt from a message alone.
     """
 
     code = "run-failed"

@@ -1,4 +1,4 @@
-"""Why an attempt ended. Pure: the first of DESIGN's causes that applies, with a true sentence.
+"""Why an attempt ended. Pure: the first of these causes that applies, with a true sentence.
 
 1. A valid response that was read before a decision to kill.
 2. The runner's own decision: timeout, cancelled, drained, out_of_memory at once by the evidence of 4.
