@@ -160,7 +160,7 @@ SUPERVISOR_STEPS: tuple[Step, ...] = (
     Step("lease", _check_lease, always),
 )
 
-#: Around a zygote. Each of its attempts has these of its own, in an init that takes capabilities to make.
+#: Around a zygote. Each of its attempts gets the first two of these in its init; making inits takes capabilities.
 ZYGOTE_SUPERVISOR_STEPS = tuple(
     step for step in SUPERVISOR_STEPS if step.name not in ("network", "scratch space", "capabilities")
 )

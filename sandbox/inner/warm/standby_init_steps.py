@@ -1,8 +1,8 @@
 """How a warm attempt is confined: what its init does, and what the standby does.
 
-A zygote went through `SUPERVISOR_STEPS` (its supervisor) and `TASK_STEPS` (itself), so an attempt forked from it is
-within all their walls from its first instruction on. What is left is what it may not share with other attempts of its
-zygote: processes, mounts, network, ipc, scratch space, a cgroup. The init has done `INIT_STEPS` once, and does
+A zygote went through `ZYGOTE_SUPERVISOR_STEPS` (its supervisor) and `TASK_STEPS` (itself), so an attempt forked from it
+is within all their walls from its first instruction on. What is left is what it may not share with other attempts of
+its zygote: processes, mounts, network, ipc, scratch space, a cgroup. The init has done `INIT_STEPS` once, and does
 `TURN_STEPS` before each attempt. Scratch space is made by `SCRATCH_STEPS`, and serves until an attempt has changed
 anything in it; after that one the init does `CLEAR_STEPS`. The zygote may enter the init's namespaces. The standby that
 it forks drops the right to do so, and is given its channel and pipes, all of it ahead of need. When an attempt comes,
