@@ -53,7 +53,7 @@ class Error:
         return cls.bounded(*map(clean, texts)) if all(isinstance(text, str) for text in texts) else None
 
     def judge(self, memory_bytes: int) -> tuple[Reason, str]:
-        """What it comes to under this limit on memory: "raised ValueError: no such customer"."""
+        """The verdict under this limit on memory: "raised ValueError: no such customer"."""
         if self.type == "MemoryError":
             return Reason.OUT_OF_MEMORY, f"got a MemoryError under its memory limit of {megabytes(memory_bytes)}"
         first_line = self.message.strip().partition("\n")[0]

@@ -52,7 +52,7 @@ class BlockingSandbox:
 
     @property
     def level(self) -> Level:
-        """In use."""
+        """The level in use."""
         return self._sandbox.level
 
     @property

@@ -55,7 +55,7 @@ class AttemptLaunch:
 
     @property
     def pidfd(self) -> int:
-        """Of the supervisor; -1 before it is known."""
+        """The pidfd of the supervisor; -1 before it is known."""
         return self.confined.pidfd
 
     def started(self, pidfd: int, walls: str) -> None:
@@ -109,7 +109,7 @@ class WarmLaunch:
 
     @property
     def pidfd(self) -> int:
-        """Of the task; processes that it started may end a little later."""
+        """The pidfd of the task; processes that it started may end a little later."""
         return self.confined.pidfd
 
     def lose(self, why: str) -> None:

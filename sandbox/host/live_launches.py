@@ -45,7 +45,7 @@ class LiveLaunches:
         return [launch.zygote for launch in self._live.values() if isinstance(launch, ZygoteLaunch)]
 
     def add(self, number: int, launch: Launch) -> None:
-        """From now on it is under way."""
+        """Take in a launch that is under way from now on."""
         self._live[number] = launch
 
     def end(self, number: int, end: End) -> None:

@@ -20,7 +20,7 @@ _REST_S = 0.005
 
 
 class Sink(Protocol):
-    """What takes the output of one process."""
+    """Takes the output of one process."""
 
     @property
     def is_dropping(self) -> bool:

@@ -95,7 +95,7 @@ class ProcessTree:
 
 
 class _Size(NamedTuple):
-    """Of one process, in bytes.
+    """The sizes of one process, in bytes.
 
     Attributes:
         held: resident, swapped out, and in tables of its pages.

@@ -1,4 +1,4 @@
-"""Who a confined process is: an ordinary user without capabilities, to the kernel outside as well as inside.
+"""The user of a confined process: an ordinary user without capabilities, to the kernel outside as well as inside.
 
 A runner that is root gives each slot a real uid that nothing else on the host has. Mapping root to an ordinary uid
 inside would not be enough: outside it would still be root, and root's files are open to their owner even without

@@ -46,7 +46,7 @@ _NO_AUDIT = 0b101
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """What stays allowed.
+    """The rights that stay granted.
 
     Attributes:
         read: folders and files to read and execute.
