@@ -38,11 +38,11 @@ def scheduleTask(task: Task, parameters: Any = None, **options: Unpack[CallKeywo
         **options:
             at: not before this instant, an aware datetime or RFC 3339.
             after: not before so long from now: a timedelta, a duration such as "90s", or a number of milliseconds.
-            queue: runs of one queue go one at a time.
+            queue: runs of one queue go one at a time; "" for none, where the task has one.
             priority: higher goes first; 0 where the task says nothing else.
             idempotency_key: a second run of the task with the same key is the first one. A key counts for the task that
                 schedules, whichever of its runs that is, and for all that schedule from outside together.
-            expires: how long after its due time it may be started, a timedelta or a duration.
+            expires: how long after its due time it may be started, a timedelta, a duration or "none".
             tags: labels to find it by.
             retry: a `Retry`, or a dict of what differs from the task's own policy.
             timeout: of one attempt, a timedelta, a duration or "none".

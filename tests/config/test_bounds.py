@@ -92,3 +92,12 @@ def test_a_wrong_bound_is_told_by_its_key(bound: dict, told: str) -> None:
         settings(bound)
 
     assert told in str(refused.value)
+
+
+def test_to_take_a_run_out_of_its_queue_needs_a_pattern_that_covers_no_name() -> None:
+    bounds = settings({"tasks": ["t"], "queues": ["a:*"]}).bounds
+    for check in (lambda: bounds.check_run("t", "", None), lambda: bounds.check_scheduling("t", "other", "")):
+        with pytest.raises(InvalidOptionError, match='got "", and bounds'):
+            check()
+
+    settings({"tasks": ["t"], "queues": ["*"]}).bounds.check_run("t", "", None)

@@ -17,6 +17,7 @@ from runner.domain.options.kinds import RETRY_PARTS
 from runner.domain.options.table import CALL_OPTIONS, OPTIONS, TASK_OPTIONS, CallKeywords, TaskKeywords
 from runner.domain.options.task_options import TaskOptions, merge_options, read_options
 from runner.domain.retry import Retry
+from runner.domain.run import NewRun
 from runner.engine.api.submission import Submission
 from runner.errors import ConfigError, InvalidOptionError, UnknownTaskError
 from runner.sdk.decorator import KNOWN, task
@@ -124,6 +125,15 @@ def on_the_server(options: dict[str, Any]) -> None:
         submission.prepare("main", [{"task": "t", **options}])
 
 
+def submitted(options: dict[str, Any], own: TaskOptions) -> NewRun:
+    """The run that comes of a call with these options of a task with options of its own."""
+    settings = read_settings({}, file=Path("isolane.toml"), project=Path.cwd())
+    entry = SimpleNamespace(name="t", options=own)
+    catalog = SimpleNamespace(find=lambda *_: entry, check_parameters=lambda *_, **__: None)
+    [(run, _)] = Submission(settings, catalog, lambda: 0).prepare("main", [request("t", None, options, 1000)])
+    return run
+
+
 #: Where the options of tasks are taken, and those of calls.
 OF_TASKS = (lambda options: task(**options), in_manifest, in_config("defaults"), in_config("tasks"))
 OF_CALLS = (lambda options: request("t", None, options, 1000), on_the_server)
@@ -149,6 +159,17 @@ def test_what_one_place_refuses_all_refuse_by_the_same_rule(name, value):
 
     assert said[0].startswith(name)
     assert all(message.endswith(said[0]) for message in said)
+
+
+def test_a_call_may_say_that_there_is_to_be_none_of_what_its_task_has():
+    own = TaskOptions(queue="mail", expires_s=60, timeout_s=5, tags=("a",), retry=Retry(attempts=7))
+    plain, bare = submitted({}, own), submitted({"queue": "", "expires": "none", "timeout": "none"}, own)
+    other = submitted({"queue": "q", "expires": "2s", "tags": ["b"], "retry": {"first": "3s"}, "after": 500}, own)
+
+    assert (plain.queue, plain.expires_at, plain.timeout_s, plain.retry) == ("mail", 60_000_000, None, None)
+    assert (bare.queue, bare.expires_at, bare.timeout_s) == (None, None, float("inf"))
+    assert (other.queue, other.due_at, other.expires_at, other.tags) == ("q", 500_000, 2_500_000, ("a", "b"))
+    assert other.retry == Retry(attempts=7, first="3s")
 
 
 def test_each_option_is_tried():
