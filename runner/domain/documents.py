@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from runner.domain.run import Attempt, LogLine, QueueState, RunDetail, TaskError
+from runner.domain.run import LogLine, QueueState, RunDetail, StoredAttempt, TaskError
 from runner.units import rfc3339
 
 Document = dict[str, Any]
@@ -50,7 +50,7 @@ def _error(error: TaskError | None) -> Document | None:
     return None if error is None else {"type": error.type, "message": error.message, "traceback": error.traceback}
 
 
-def _attempt(attempt: Attempt) -> Document:
+def _attempt(attempt: StoredAttempt) -> Document:
     return {
         "number": attempt.number,
         "reason": attempt.reason and attempt.reason.value,

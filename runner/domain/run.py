@@ -108,8 +108,8 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """One execution of a run, as stored."""
+class StoredAttempt:
+    """One execution of a run."""
 
     number: int  # from 1
     node: str
@@ -135,7 +135,7 @@ class RunDetail:
     parameters: str  # JSON text
     result: str | None  # JSON text; `None` where there is none (a task's own null is the text "null")
     error: TaskError | None
-    attempts: tuple[Attempt, ...]
+    attempts: tuple[StoredAttempt, ...]
     progress: str | None = None  # JSON text of {"fraction", "text"}
 
 

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from runner.domain.options.queue_rule import QueueRule
 from runner.domain.retry import Retry
-from runner.domain.run import Attempt, Claim, Ending, Holder, LogLine, NewRun, QueueState, Run, RunDetail, TaskError
+from runner.domain.run import (
+    Claim,
+    Ending,
+    Holder,
+    LogLine,
+    NewRun,
+    QueueState,
+    Run,
+    RunDetail,
+    StoredAttempt,
+    TaskError,
+)
 from runner.domain.status import Reason, Status
 from runner.store.records import LogPage, NodeInfo, NodeState, ScheduleState
 from runner.store.storable_text import check_new, sentence
@@ -110,7 +121,7 @@ def entries_of(runs: Iterable[NewRun]) -> list[Entry]:
     return [Entry(new, values_of(new)) for new in runs]
 
 
-def detail_of(row: Row, attempts: Iterable[Attempt]) -> RunDetail:
+def detail_of(row: Row, attempts: Iterable[StoredAttempt]) -> RunDetail:
     """A row of `runs` with what belongs to the run once."""
     return RunDetail(
         run=run_of(row),
@@ -127,9 +138,11 @@ def orphan_of(row: Row) -> Claim:
     return Claim(run=run_of(row), parameters="", attempt=row["number"], token=row["token"], fence=row["fence"])
 
 
-def attempt_of(row: Row) -> Attempt:
+def attempt_of(row: Row) -> StoredAttempt:
     """A row of `attempts`."""
-    return _record(Attempt, row, reason=Reason(row["reason"]) if row["reason"] else None, error=error_of(row["error"]))
+    return _record(
+        StoredAttempt, row, reason=Reason(row["reason"]) if row["reason"] else None, error=error_of(row["error"])
+    )
 
 
 def ending_values(ending: Ending) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from runner.domain.options.run_filter import RunFilter
-from runner.domain.run import Attempt, QueueState, Run, RunDetail
+from runner.domain.run import QueueState, Run, RunDetail, StoredAttempt
 from runner.store.listing import cursor_after, fitting, length, newest_runs, position_of
 from runner.store.postgres.database import Transaction
 from runner.store.postgres.queues import states_of
@@ -48,7 +48,7 @@ async def ancestors(tx: Transaction, app: str, run: str) -> list[Run]:
 
 
 async def _details(tx: Transaction, numbers: list[int]) -> tuple[RunDetail, ...]:
-    attempts: defaultdict[int, list[Attempt]] = defaultdict(list)
+    attempts: defaultdict[int, list[StoredAttempt]] = defaultdict(list)
     for row in await tx.rows("attempts_of_runs", numbers):
         attempts[row["run"]].append(attempt_of(row))
     return tuple(detail_of(row, attempts[row["seq"]]) for row in await tx.rows("details", numbers))
