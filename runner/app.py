@@ -97,9 +97,7 @@ async def serve(settings: Settings, host: str, port: int, say: Say) -> None:
         url = await server.start(host, port)
         try:
             token = _local_token(state)
-            await engine.parts.store.put_token(
-                hashlib.sha256(token.encode()).digest(), APP, "local", engine.parts.now()
-            )
+            await engine.store.put_token(hashlib.sha256(token.encode()).digest(), APP, "local", engine.store.now())
             _write_private(state / "server.json", json.dumps({"url": url, "pid": os.getpid()}) + "\n")
             gc.collect()
             gc.freeze()  # what is there by now stays: to look through it again and again held up the loop for 50 ms
@@ -229,21 +227,21 @@ def _unstartable(error: SandboxError) -> ConfigError:
 
 def _require_level(settings: Settings, engine: Engine) -> None:
     order = list(Level)
-    have, required = engine.parts.sandbox.level, settings.sandbox.require
+    have, required = engine.sandbox.level, settings.sandbox.require
     if required is not None and order.index(have) > order.index(Level(required)):
         raise ConfigError(
-            f"sandbox.require is {required!r}, but this host allows only {have.value!r} ({engine.parts.sandbox.walls})"
+            f"sandbox.require is {required!r}, but this host allows only {have.value!r} ({engine.sandbox.walls})"
         )
 
 
 async def _until_idle(engine: Engine) -> None:
     """Return when nothing runs and nothing is due."""
     ended = asyncio.Event()
-    unlisten = engine.parts.store.listen(lambda notice: ended.set() if notice.ended else None)
+    unlisten = engine.store.listen(lambda notice: ended.set() if notice.ended else None)
     try:
         while True:
             ended.clear()
-            counts = await engine.parts.store.count(APP)
+            counts = await engine.store.count(APP)
             if not any(counts.get(status, 0) for status in (Status.QUEUED, Status.RUNNING, Status.RETRYING)):
                 return
             await ended.wait()
@@ -253,7 +251,7 @@ async def _until_idle(engine: Engine) -> None:
 
 async def _print_logs(engine: Engine, on_log: Callable[[Document, LogLine], None]) -> None:
     """Give every line of every run to `on_log`; cancelled, it gives what is left first."""
-    store, cursors = engine.parts.store, dict[str, int]()
+    store, cursors = engine.store, dict[str, int]()
     grown: asyncio.Queue[str] = asyncio.Queue()
 
     def on_notice(notice: Notice) -> None:
@@ -322,7 +320,7 @@ def _greet(url: str, engine: Engine, say: Say) -> None:
     catalog = engine.catalog
     names = ", ".join(sorted(key.task for key in catalog.entries)) or "none yet"
     say(f"isolane serves {url}")
-    level, _, walls = engine.parts.sandbox.walls.partition(": ")
+    level, _, walls = engine.sandbox.walls.partition(": ")
     say(f"  sandbox: {level} ({walls.count(',') + 1} walls; `isolane doctor` names them)")
     say(f"  tasks:   {names}")
     for problem in catalog.problems.values():

@@ -10,11 +10,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from runner.engine.parts import Parts
+from runner.catalog import Catalog
+from runner.config.sections import RetentionSection
 from runner.engine.pruning import prune
 from runner.engine.schedules.periodic import Periodic
 from runner.errors import RunnerError
 from runner.store.clock import boot_us, both_us
+from runner.store.contract import Store
 
 _LOOK_S = 5.0  # between two looks whether the clock was set
 _EVERY = 12  # of those is a round
@@ -26,8 +28,17 @@ _logger = logging.getLogger(__name__)
 class Chores:
     """The chores of one node."""
 
-    def __init__(self, parts: Parts, periodic: Periodic, codes_in_use: Callable[[], set[str]]) -> None:
-        self._parts, self._periodic, self._codes_in_use = parts, periodic, codes_in_use
+    def __init__(
+        self,
+        store: Store,
+        catalog: Catalog,
+        periodic: Periodic,
+        retention: RetentionSection,
+        codes_in_use: Callable[[], set[str]],
+    ) -> None:
+        """`codes_in_use` are the hashes of the snapshots that attempts execute right now."""
+        self._store, self._catalog, self._periodic = store, catalog, periodic
+        self._retention, self._codes_in_use = retention, codes_in_use
         self._store_ahead_us = self._machine_ahead_us = 0  # of the clock that nobody sets
         self._doing: asyncio.Task[None] | None = None
 
@@ -58,7 +69,8 @@ class Chores:
     async def once(self) -> None:
         """One round."""
         await self.look_at_clock()
-        await prune(self._parts, self._codes_in_use)
+        await prune(self._store, self._retention, self._store.now())
+        self._catalog.forget_unused(self._codes_in_use())
 
     async def look_at_clock(self) -> None:
         """Set the timers anew; tell the store if its clock was set back since the last look."""
@@ -67,14 +79,14 @@ class Chores:
             ahead_us = self._store_ahead()
             if ahead_us < self._store_ahead_us - _STEP_US:
                 _logger.warning("the clock was set back by %d s", (self._store_ahead_us - ahead_us) // 1_000_000)
-                await self._parts.store.set_back(self._parts.now())
+                await self._store.set_back(self._store.now())
             self._store_ahead_us = ahead_us
         except RunnerError as error:
             _logger.warning("what waits by a clock that was ahead is looked at again later: %s", error)
         await self._periodic.refresh_later()
 
     def _store_ahead(self) -> int:
-        return self._parts.now() - boot_us()
+        return self._store.now() - boot_us()
 
 
 def _machine_ahead() -> int:

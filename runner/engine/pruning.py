@@ -1,25 +1,24 @@
-"""Deletes what the config says is kept no longer: final runs, old logs, snapshots that nothing uses."""
+"""Deletes the final runs and the logs that the config says are kept no longer."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
-from runner.engine.parts import Parts
+from runner.config.sections import RetentionSection
 from runner.errors import StoreError
+from runner.store.contract import Store
 
 _logger = logging.getLogger(__name__)
 
 _BATCH = 1000
 
 
-async def prune(parts: Parts, codes_in_use: Callable[[], set[str]]) -> int:
+async def prune(store: Store, kept: RetentionSection, now: int) -> int:
     """One round; returns how many runs were deleted. In small batches, so that nobody waits for it."""
-    now, kept = parts.now(), parts.settings.retention
     deleted = 0
     try:
         while True:
-            batch = await parts.store.prune(
+            batch = await store.prune(
                 finished_before=now - round(kept.runs_s * 1e6), logs_before=now - round(kept.logs_s * 1e6), limit=_BATCH
             )
             deleted += batch
@@ -27,5 +26,4 @@ async def prune(parts: Parts, codes_in_use: Callable[[], set[str]]) -> int:
                 break
     except StoreError as error:
         _logger.warning("pruning is put off: %s", error)
-    parts.catalog.forget_unused(codes_in_use())
     return deleted

@@ -178,7 +178,7 @@ async def test_cpu_counts_as_time_in_warm_attempts_too(tmp_path) -> None:
 async def test_who_works_while_it_waits_takes_its_slot_back(tmp_path) -> None:
     async with _node(tmp_path, ONE_SLOT) as node:
         await _hold(node)
-        capacity = node.engine.parts.capacity
+        capacity = node.engine.capacity
         busy = await node.schedule("waits.thread", {"idle_s": 0.3}, timeout="3s")
         await eventually_async(lambda: capacity.has_parked)
         await eventually_async(lambda: not capacity.has_parked)
@@ -193,7 +193,7 @@ async def test_an_attempt_whose_wait_failed_has_its_time_and_its_slot_again(tmp_
     async with _node(tmp_path) as node:
         await _hold(node)
         run = await node.schedule("waits.after_a_wait_that_failed")
-        await eventually_async(lambda: node.engine.parts.capacity.has_parked)
+        await eventually_async(lambda: node.engine.capacity.has_parked)
         held = (await node.operations.list_runs(_of("waits.nothing")))["items"][0]
 
         await node.operations.delete(APP, held["id"])
@@ -242,7 +242,7 @@ async def test_of_those_that_wait_so_many_give_back_their_slot(tmp_path) -> None
 async def test_ten_levels_of_parents_wait_on_one_slot(tmp_path) -> None:
     async with _node(tmp_path, ONE_SLOT) as node:
         assert (await node.run("waits.level", {"left": 10}))["result"] == 10
-        assert node.engine.parts.capacity.slots_free == 1
+        assert node.engine.capacity.slots_free == 1
 
 
 async def test_a_wait_that_cannot_end_in_time_is_refused_at_once(tmp_path) -> None:

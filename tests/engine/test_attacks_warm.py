@@ -66,6 +66,6 @@ async def test_82_what_is_kept_warm_fits_into_what_the_node_may_use(tmp_path: Pa
             for number in range(4):
                 run = await node.run(f"hoard{number}")
                 warm += (await attempts(node, run))[-1]["sandbox"].endswith("; warm")
-                held = sum(zygote.bytes for zygote in node.engine.parts.sandbox._live.zygotes())
+                held = sum(zygote.bytes for zygote in node.engine.sandbox._live.zygotes())
                 assert held <= 500 * MB
     assert warm, "no attempt was warm, and so nothing was shown"

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from runner.app import APP
+from runner.config.sections import RetentionSection
 from runner.domain.status import Status
 from runner.engine.chores import Chores
 from runner.engine.schedules.periodic import Periodic
 from runner.store.records import Firing
 from support.nodes import Node, running_node
 from support.postgres import create_database, drop_database, shared_server
-from support.projects import CONFIG, write_project
+from support.projects import CONFIG, settings_of, write_project
 from support.waiting import eventually_async
 
 SECOND = 1_000_000
@@ -60,26 +61,32 @@ def project(request, tmp_path: Path) -> Iterator[Path]:
 
 
 class Clock:
-    """A node's schedules, by a clock that a test sets."""
+    """A node's schedules, by a clock that a test sets: the store's, and ahead of it."""
 
-    def __init__(self, node: Node, timers: AsyncIOScheduler) -> None:
+    def __init__(self, node: Node, timers: AsyncIOScheduler, retention: RetentionSection) -> None:
         self.ahead_us = 0
         self.timers = timers
-        self.parts = dataclasses.replace(node.engine.parts, now=lambda: node.store.now() + self.ahead_us)
-        self.periodic = Periodic(self.parts, timers)
-        self.chores = Chores(self.parts, self.periodic, set)
+        self._store = node.store
+        self.periodic = Periodic(self, node.engine.catalog, timers)
+        self.chores = Chores(self, node.engine.catalog, self.periodic, retention, set)
+
+    def now(self) -> int:
+        return self._store.now() + self.ahead_us
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
 
 
 @contextlib.asynccontextmanager
-async def clock_of(node: Node) -> AsyncIterator[Clock]:
+async def clock_of(node: Node, project: Path) -> AsyncIterator[Clock]:
     timers = AsyncIOScheduler(timezone="UTC")
     timers.start()
-    yield Clock(node, timers)
+    yield Clock(node, timers, settings_of(project).retention)
     timers.shutdown(wait=False)
 
 
 async def test_a_schedule_goes_on_when_a_clock_that_was_ahead_is_right_again(project: Path) -> None:
-    async with running_node(project) as node, clock_of(node) as clock:
+    async with running_node(project) as node, clock_of(node, project) as clock:
         clock.ahead_us = DAY
         await clock.periodic.refresh()
         await eventually_async(lambda: _has_run(node, 2))
@@ -92,7 +99,7 @@ async def test_a_schedule_goes_on_when_a_clock_that_was_ahead_is_right_again(pro
 
 
 async def test_a_schedule_goes_on_after_a_restart_with_a_clock_that_is_right_again(project: Path) -> None:
-    async with running_node(project) as node, clock_of(node) as clock:
+    async with running_node(project) as node, clock_of(node, project) as clock:
         clock.ahead_us = DAY
         await clock.periodic.refresh()
         await eventually_async(lambda: _has_run(node, 1))
@@ -103,7 +110,7 @@ async def test_a_schedule_goes_on_after_a_restart_with_a_clock_that_is_right_aga
 
 
 async def test_what_another_node_has_just_fired_is_not_fired_again_by_one_whose_clock_is_behind(project: Path) -> None:
-    async with running_node(project) as node, clock_of(node) as clock:
+    async with running_node(project) as node, clock_of(node, project) as clock:
         clock.timers.pause()  # what is due by a clock that is behind is due at once
         clock.ahead_us = -5 * SECOND
         await clock.periodic.refresh()
@@ -118,7 +125,7 @@ async def test_what_another_node_has_just_fired_is_not_fired_again_by_one_whose_
 
 async def test_a_retry_waits_its_time_anew_when_a_clock_that_was_ahead_is_right_again(tmp_path: Path) -> None:
     project = write_project(tmp_path, TASKS)
-    async with running_node(project) as node, clock_of(node) as clock:
+    async with running_node(project) as node, clock_of(node, project) as clock:
         run = await node.schedule("crash")
         await eventually_async(lambda: _is(node, run["id"], Status.RETRYING))
         _a_day_ahead(project)
@@ -136,7 +143,7 @@ async def test_only_an_instant_that_was_named_is_waited_for_when_a_clock_that_wa
     tmp_path: Path,
 ) -> None:
     project = write_project(tmp_path, TASKS)
-    async with running_node(project) as node, clock_of(node) as clock:
+    async with running_node(project) as node, clock_of(node, project) as clock:
         later = await node.schedule("crash", after="1h")
         named = await node.schedule("crash", at="2200-01-01T00:00:00Z")
         _a_day_ahead(project)

@@ -125,7 +125,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def node(folder: Path):
     """One node for all: what a flood leaves behind would be felt by the next."""
     async with running_node(folder) as node:
-        node.engine.parts.catalog._inquiry._timeout_s = 3.0
+        node.engine.catalog._inquiry._timeout_s = 3.0
         yield node
 
 
@@ -204,7 +204,7 @@ async def test_a_module_that_floods_while_it_is_asked_holds_up_nobody(node: Node
     (folder / "tasks" / "speak.py").write_text(DECLARES.format(flood=flood))
 
     async with watched_loop() as pauses:
-        loading = asyncio.create_task(node.engine.parts.catalog.load())
+        loading = asyncio.create_task(node.engine.catalog.load())
         honest = await node.run("flood.honest", timeout="30s", within_s=30)
         await loading
 

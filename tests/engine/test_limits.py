@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from runner.app import APP
 from runner.engine.pruning import prune
 from runner.errors import LimitExceededError, NotFoundError
 from support.nodes import Node, running_node
-from support.projects import CONFIG, write_project
+from support.projects import CONFIG, settings_of, write_project
 from support.waiting import eventually_async
 
 TASKS = """
@@ -67,13 +66,15 @@ async def test_a_batch_over_the_limit_is_refused_whole(tmp_path: Path) -> None:
 
 async def test_final_runs_are_kept_as_long_as_the_config_says(tmp_path: Path) -> None:
     config = CONFIG + '[retention]\nruns = "1h"\nlogs = "1h"\n'
-    async with running_node(write_project(tmp_path, {"flood.py": TASKS}, config)) as node:
+    project = write_project(tmp_path, {"flood.py": TASKS}, config)
+    retention = settings_of(project).retention
+    async with running_node(project) as node:
         done = await node.run("flood.well")
         waits = await node.schedule("flood.well", after="3h")
-        assert await prune(node.engine.parts, set) == 0
+        assert await prune(node.store, retention, node.store.now()) == 0
 
-        two_hours_later = node.engine.parts.now() + 2 * 3600 * 1_000_000
-        assert await prune(dataclasses.replace(node.engine.parts, now=lambda: two_hours_later), set) == 1
+        two_hours_later = node.store.now() + 2 * 3600 * 1_000_000
+        assert await prune(node.store, retention, two_hours_later) == 1
 
         with pytest.raises(NotFoundError):
             await node.operations.show(APP, done["id"])

@@ -41,7 +41,7 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
 
 
 async def _state(node: Node) -> NodeState:
-    own = node.engine.parts.node.identity.id
+    own = node.engine.node.identity.id
     [state] = [state for state in await node.store.nodes() if state.info.id == own]
     return state
 
@@ -72,11 +72,11 @@ async def test_a_node_that_was_asked_to_drain_starts_nothing_more_and_says_so(no
 async def test_a_node_learns_from_the_store_that_it_is_to_drain(node: Node) -> None:
     await node.store.drain_node("here")
 
-    await eventually_async(lambda: node.engine.parts.node.draining, within_s=10)
+    await eventually_async(lambda: node.engine.node.draining, within_s=10)
 
 
 async def test_a_drained_nodes_own_log_says_so_and_how_it_goes_on(node: Node, caplog: pytest.LogCaptureFixture) -> None:
-    own = node.engine.parts.node
+    own = node.engine.node
     for ask in (node.operations.drain_node, node.store.drain_node):  # asked here, or at another node
         caplog.clear()
         await ask(own.identity.id)
@@ -105,19 +105,19 @@ async def test_a_node_keeps_its_lease_while_its_loop_is_blocked(node: Node) -> N
     time.sleep(2.5)  # on purpose: longer than the lease
 
     assert (await _state(node)).beat >= before + 5
-    assert node.engine.parts.node.is_member
+    assert node.engine.node.is_member
 
 
 async def test_a_node_that_was_declared_dead_goes_on_under_a_fresh_id(node: Node) -> None:
     first = await _state(node)
     assert await node.store.bury(first.info.id, first.beat) is not None or await _bury(node, first.info.id)
 
-    await eventually_async(lambda: node.engine.parts.node.identity.id != first.info.id, within_s=10)
+    await eventually_async(lambda: node.engine.node.identity.id != first.info.id, within_s=10)
 
     assert (await node.run("hello"))["result"] == "hello"
     assert (await node.operations.ready())[0]
     states = {shown["id"]: shown["state"] for shown in (await node.operations.list_nodes())["items"]}
-    assert states == {first.info.id: "dead", node.engine.parts.node.identity.id: "up"}
+    assert states == {first.info.id: "dead", node.engine.node.identity.id: "up"}
 
 
 async def _bury(node: Node, other: str) -> bool:
@@ -127,13 +127,13 @@ async def _bury(node: Node, other: str) -> bool:
 
 
 async def test_what_a_silent_node_held_is_lost_and_runs_here(node: Node) -> None:
-    node.engine.parts.node.draining = True  # so that the other one gets the run
+    node.engine.node.draining = True  # so that the other one gets the run
     await node.store.register(node_info("silent", lease_s=1.0))
     run = await node.schedule("hello", queue="q")
     room = Room(slots=1, memory_bytes=1 << 40, memory_total_bytes=1 << 40, needs={TaskKey(APP, "hello"): 1})
     [claim] = (await node.store.claim("silent", room, node.store.now())).claims
     claimed_at = time.monotonic()
-    node.engine.parts.node.draining = False
+    node.engine.node.draining = False
 
     ended = await node.ended(run["id"])
 

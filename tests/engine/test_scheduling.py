@@ -95,7 +95,7 @@ async def test_a_parent_waits_for_children_on_a_node_with_one_slot(tmp_path: Pat
         assert (await node.run("family.fan_out"))["result"] == [0, 2, 4, 6, 8]
         assert (await node.run("family.fan_out_async"))["result"] == [0, 2, 4, 6, 8]
         assert (await node.run("family.grandparent"))["result"] == [0, 2, 4, 6, 8, 100]
-        assert node.engine.parts.capacity.slots_free == 1
+        assert node.engine.capacity.slots_free == 1
 
 
 async def test_who_waited_for_another_goes_on_before_anything_new_begins(tmp_path: Path) -> None:

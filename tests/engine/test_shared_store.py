@@ -49,7 +49,7 @@ async def node(tmp_path: Path, postgres: str) -> AsyncIterator[Node]:
 
 
 async def test_a_claim_whose_reply_was_lost_is_given_back_and_runs(node: Node) -> None:
-    own = node.engine.parts.node
+    own = node.engine.node
     own.draining = True  # so that it does not claim by itself
     run = await node.schedule("hello")
     room = Room(slots=1, memory_bytes=1 << 40, memory_total_bytes=1 << 40, needs={TaskKey(APP, "hello"): 1})

@@ -101,6 +101,6 @@ async def test_one_long_run_of_a_batch_is_many_steps(tmp_path, name):
     project = write_project(tmp_path, {"idle.py": "def run(parameters): pass\n"})
     async with running_node(project) as node:
         asked = [{"task": "idle"}, {"task": "idle", "parameters": LONG[name]}]
-        steps = sum(1 for _ in node.engine.parts.submission.preparing("main", asked))
+        steps = sum(1 for _ in node.operations._submission.preparing("main", asked))
 
     assert steps > len(asked)

@@ -10,7 +10,6 @@ from hypothesis import example, given
 from runner.catalog.manifest import read_manifest
 from runner.domain.masking import Mask
 from runner.domain.run import Claim
-from runner.engine.api.presenter import Presenter
 from runner.engine.attempts.parking import Parking
 from runner.engine.attempts.task_calls import TaskCalls, is_call
 from runner.engine.attempts.timelimit import TimeLimit
@@ -32,12 +31,12 @@ async def asker(memory_folder, store):
         run = (await node.schedule("speak", after="30d"))["id"]
         detail = await node.store.get("main", run)
         claim = Claim(run=detail.run, parameters="{}", attempt=1, token="of nobody", fence=1)
-        parts = node.engine.parts
+        parts = node.engine._dispatcher._parts
 
         def calls() -> TaskCalls:
             time = TimeLimit(float("inf"), lambda: None)
             parking = Parking(parts.capacity, time, token=claim.token, memory_bytes=1 << 20, cpus=None)
-            return TaskCalls(parts, Presenter(parts), claim, Mask(), time=time, parking=parking)
+            return TaskCalls(parts, claim, Mask(), time=time, parking=parking)
 
         yield calls
 

@@ -21,7 +21,7 @@ class Node:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.operations = engine.operations
-        self.store = engine.parts.store
+        self.store = engine.store
 
     async def schedule(self, task: str, parameters: object = None, **options: object) -> Document:
         """Schedule one run."""

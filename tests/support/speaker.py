@@ -86,5 +86,5 @@ class Speaker:
 def play(engine: Engine) -> Speaker:
     """Let the engine launch no processes from here on."""
     speaker = Speaker()
-    engine.parts.relauncher._sandbox = speaker  # type: ignore[assignment]
+    engine.relauncher._sandbox = speaker  # type: ignore[assignment]
     return speaker

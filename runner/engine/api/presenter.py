@@ -7,11 +7,14 @@ import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
+from runner.catalog import Catalog
 from runner.domain.documents import Document, run_document
 from runner.domain.run import NewRun, QueueState, Run, RunDetail
 from runner.domain.status import Status
 from runner.domain.why import NodeView, explain
-from runner.engine.parts import Parts
+from runner.engine.nodes.capacity import Capacity
+from runner.engine.nodes.node import Node
+from runner.store.contract import Store
 from runner.store.records import TaskKey
 from sandbox import JsonText, Share
 from sandbox.protocol.wire import text_of
@@ -27,8 +30,8 @@ Value = Callable[[str], Any]
 class Presenter:
     """Makes documents from stored runs."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, store: Store, catalog: Catalog, capacity: Capacity, node: Node) -> None:
+        self._store, self._catalog, self._capacity, self._node = store, catalog, capacity, node
 
     async def document(self, detail: RunDetail, value: Value = json.loads) -> Document:
         """The document of one run; `value` makes something of the JSON that was stored."""
@@ -53,7 +56,7 @@ class Presenter:
     ) -> tuple[Mapping[str, QueueState], Mapping[str, NodeView]]:
         """What a run may wait for: the queues that they stand in, and the node as their tasks see it."""
         names = {name for detail in details if (name := _waits_in(detail.run)) is not None}
-        queues = await self._parts.store.named_queues(details[0].run.app, names) if names else {}
+        queues = await self._store.named_queues(details[0].run.app, names) if names else {}
         tasks = {TaskKey(detail.run.app, detail.run.task) for detail in details}
         return queues, {key.task: self._node_view(key) for key in tasks}
 
@@ -79,20 +82,20 @@ class Presenter:
         value: Value,
     ) -> Document:
         queue = queues.get(_waits_in(detail.run) or "")
-        return run_document(detail, explain(detail.run, queue, views[detail.run.task], self._parts.now()), value)
+        return run_document(detail, explain(detail.run, queue, views[detail.run.task], self._store.now()), value)
 
     def _node_view(self, task: TaskKey) -> NodeView:
-        capacity = self._parts.capacity
-        entry = self._parts.catalog.entries.get(task)
-        problem = self._parts.catalog.problems.get(task.task)
+        capacity = self._capacity
+        entry = self._catalog.entries.get(task)
+        problem = self._catalog.problems.get(task.task)
         return NodeView(
             need_bytes=None if entry is None else entry.options.memory_bytes,
             memory_bytes=capacity.memory_bytes,
             memory_free_bytes=capacity.memory_free_bytes,
             slots=capacity.slots,
             slots_free=capacity.slots_free,
-            draining=self._parts.node.draining,
-            stopping=self._parts.node.stopping,
+            draining=self._node.draining,
+            stopping=self._node.stopping,
             problem=None if problem is None else problem.error.message.strip().split("\n")[0][:500],
         )
 

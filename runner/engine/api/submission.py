@@ -15,7 +15,7 @@ from runner.config import Settings
 from runner.domain.checks import known_keys, refusal
 from runner.domain.options.table import CALL_OPTIONS, read
 from runner.domain.retry import Retry
-from runner.domain.run import NewRun, Run
+from runner.domain.run import NewRun, Run, RunDetail
 from runner.engine.api import stepwise_json
 from runner.errors import InvalidError, InvalidOptionError, RunnerError
 from runner.uuid7 import uuid7
@@ -85,6 +85,31 @@ class Submission:
         text = yield from stepwise_json.write(request.parameters, limit_bytes=self._settings.limits.parameters_bytes)
         self._catalog.check_parameters(entry, request.parameters, size_bytes=len(text))
         return self._new_run(app, entry, request, text, parent), given.get("with_success", False)
+
+    def replay(self, old: RunDetail) -> NewRun:
+        """The same again: a new run with the old one's task, parameters, queue and tags.
+
+        Raises:
+            InvalidOptionError: by now the config does not allow what was asked for then.
+        """
+        run, now = old.run, self._now()
+        self._settings.bounds.check_run(run.task, run.queue, run.timeout_s)
+        return NewRun(
+            app=run.app,
+            id=uuid7(),
+            task=run.task,
+            parameters=old.parameters,
+            created_at=now,
+            due_at=now,
+            delay_us=0,
+            queue=run.queue,
+            priority=run.priority,
+            tags=run.tags,
+            replay_of=run.id,
+            root=run.root or run.id,
+            retry=run.retry,
+            timeout_s=run.timeout_s,
+        )
 
     def _new_run(self, app: str, entry: TaskEntry, request: _Request, parameters: str, parent: Run | None) -> NewRun:
         given, options, now = request.options, entry.options, self._now()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from runner import jsonvalue
+from runner.config.sections import LimitsSection
 from runner.domain.masking import Mask
 from runner.domain.messages import CALLS_OPEN, LONGEST_TEXT, MOST_VALUES, RESPONSE_BEGINS, RESPONSE_ENDS, Longest
 from runner.domain.run import Claim, TaskError
@@ -20,8 +21,8 @@ from runner.engine.attempts.logbook import Logbook
 from runner.engine.attempts.progress import Progress
 from runner.engine.attempts.task_calls import TaskCalls, is_call
 from runner.engine.attempts.verdict import Response
-from runner.engine.parts import Parts
 from runner.errors import ExposedSecretError, InvalidError, LimitExceededError
+from runner.store.contract import Store
 from sandbox import Confined, SandboxError, WireError
 from sandbox.protocol.long_texts import without_long_texts
 from sandbox.protocol.pieces import check
@@ -42,21 +43,28 @@ class Conversation:
     """
 
     def __init__(
-        self, parts: Parts, claim: Claim, confined: Confined, calls: TaskCalls, logbook: Logbook, *, mask: Mask
+        self,
+        store: Store,
+        claim: Claim,
+        confined: Confined,
+        calls: TaskCalls,
+        logbook: Logbook,
+        *,
+        limits: LimitsSection,
+        mask: Mask,
     ) -> None:
-        self._parts, self._claim, self._confined = parts, claim, confined
+        self._store, self._limits, self._confined = store, limits, confined
         self._calls, self._logbook, self._mask = calls, logbook, mask
         self._share = confined.share
-        self._progress = Progress(parts.store, claim)
+        self._progress = Progress(store, claim)
         self.response: Response | None = None
         self.fault: str | None = None
 
     async def hold(self, start: dict[str, Any], on_silence: Callable[[], None]) -> None:
         """Talk until the task responds, faults, or is no more; `on_silence` is called when it closed its channel."""
         replies: dict[asyncio.Task[None], int] = {}
-        limits = self._parts.settings.limits
-        longest_text = max(limits.parameters_bytes, LONGEST_TEXT)
-        self._confined.expect(Longest("task", limits.result_bytes), MOST_VALUES, longest_text)
+        longest_text = max(self._limits.parameters_bytes, LONGEST_TEXT)
+        self._confined.expect(Longest("task", self._limits.result_bytes), MOST_VALUES, longest_text)
         try:
             await self._confined.send(start)
             while (body := await self._confined.receive_body()) is not None:
@@ -133,7 +141,7 @@ class Conversation:
                 text = f"{name}: {message}" if isinstance(name, str) and name != "root" else message
                 level = level if level in _LOG_LEVELS else "INFO"
                 await self._await_room()
-                await self._share.go_through(self._logbook.record(level, text, max(0, min(at, self._parts.now()))))
+                await self._share.go_through(self._logbook.record(level, text, max(0, min(at, self._store.now()))))
             case {"type": "progress", "fraction": int() | float() as fraction, "text": str() | None as text}:
                 with self._share:
                     words = text and self._mask.text(text)[:1000]
@@ -179,7 +187,7 @@ class Conversation:
         secret = await self._share.go_through(self._mask.look_for(text))
         if self._confined.memory_kills():
             return  # as in `_respond`
-        limit = self._parts.settings.limits.result_bytes
+        limit = self._limits.result_bytes
         if len(result) > limit:
             self.response = self._refusal(jsonvalue.too_large("result", limit))
         elif secret is not None:
@@ -206,7 +214,7 @@ class Conversation:
         return Response(error=TaskError(type=type(error).__name__, message=message, traceback=""))
 
     def _result(self, value: object) -> str:
-        text = jsonvalue.dumps(value, "result", limit_bytes=self._parts.settings.limits.result_bytes)
+        text = jsonvalue.dumps(value, "result", limit_bytes=self._limits.result_bytes)
         if self._mask.find(text) is not None and (found := self._mask.locate(value, "result")) is not None:
             raise ExposedSecretError(f"{found}, and results are stored: return something else")
         return text

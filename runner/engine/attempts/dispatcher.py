@@ -18,16 +18,14 @@ from typing import Any, TypeVar
 from runner.backoff import pauses
 from runner.domain.run import Claim, Ending, NewRun, Verdict
 from runner.domain.status import Reason
-from runner.engine.api.presenter import Presenter
 from runner.engine.attempts.execution import Execution
+from runner.engine.attempts.parts import Parts
 from runner.engine.nodes.node import Identity
-from runner.engine.nodes.recovery import close
-from runner.engine.parts import Parts
 from runner.errors import StaleClaimError, StoreError
 from runner.store.records import Claims, Notice, Room, TaskKey
 from sandbox import Lease
 
-_RETRY_S = (0.05, 5.0)  # first and longest pause after the store failed
+_PAUSES_S = (0.05, 5.0)  # first and longest pause after the store failed
 _LONGEST_SLEEP_S = 30.0  # a wall clock that was set forward makes runs due that seemed far off
 _SWEEP_S = 10.0
 _RECORD_S = 10.0  # what a stopping node gives the store to hear how its last attempts ended
@@ -40,8 +38,8 @@ _T = TypeVar("_T")
 class Dispatcher:
     """The one loop that starts attempts on a node."""
 
-    def __init__(self, parts: Parts, presenter: Presenter) -> None:
-        self._parts, self._presenter = parts, presenter
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
         self._wake = asyncio.Event()
         self._executions: dict[str, Execution] = {}  # by run
         self._tasks: set[asyncio.Task[None]] = set()
@@ -89,18 +87,18 @@ class Dispatcher:
         self._unlisten = lambda: None
 
     async def _run(self) -> None:
-        retries = pauses(*_RETRY_S)
+        pause_s = pauses(*_PAUSES_S)
         while True:
             self._wake.clear()
             try:
                 if self._sweep_in_s() <= 0:
                     await self._whole(self._sweep())
                 claims = await self._whole(self._claim())
-                retries = pauses(*_RETRY_S)
+                pause_s = pauses(*_PAUSES_S)
             except (StoreError, StaleClaimError) as error:
                 _logger.warning("cannot claim: %s", error)
                 self._swept_at = float("-inf")
-                await asyncio.sleep(next(retries))
+                await asyncio.sleep(next(pause_s))
                 continue
             await self._sleep(claims)
 
@@ -118,7 +116,7 @@ class Dispatcher:
             if not parts.node.may_claim:
                 return _NOTHING
             room = parts.capacity.room(parts.catalog.needs, parts.catalog.files)
-            claims = await parts.store.claim(identity.id, room, parts.now())
+            claims = await parts.store.claim(identity.id, room, parts.store.now())
             self._start(claims, room, identity)
             return claims
 
@@ -132,7 +130,9 @@ class Dispatcher:
             return
         async with self._claiming:
             room = parts.capacity.room(parts.catalog.needs, parts.catalog.files, without=claim.token)
-            asked = parts.store.finish_and_claim(claim, ending, verdict, node=identity.id, room=room, now=parts.now())
+            asked = parts.store.finish_and_claim(
+                claim, ending, verdict, node=identity.id, room=room, now=parts.store.now()
+            )
             _, claims = await self._whole(asked)
             self._start(claims, room, identity)
 
@@ -158,7 +158,9 @@ class Dispatcher:
             held = await self._parts.store.orphans(self._parts.node.identity.id)
         for claim in held:
             if claim.token not in self._tokens:
-                await close(self._parts, claim, Reason.DRAINED, "was given back: its node never heard of its claim")
+                await self._parts.recorder.close(
+                    claim, Reason.DRAINED, "was given back: its node never heard of its claim"
+                )
             elif claim.run.cancel_requested_at is not None:
                 self._cancel(claim.run.id)
         self._cancelling.intersection_update(self._executions)  # others are other nodes' runs
@@ -171,7 +173,7 @@ class Dispatcher:
     async def _sleep(self, claims: Claims) -> None:
         timeout_s = min(_LONGEST_SLEEP_S, self._sweep_in_s())
         if claims.wake_at is not None:
-            timeout_s = min(timeout_s, max(0.0, (claims.wake_at - self._parts.now()) / 1e6))
+            timeout_s = min(timeout_s, max(0.0, (claims.wake_at - self._parts.store.now()) / 1e6))
         try:
             async with asyncio.timeout(timeout_s):
                 await self._wake.wait()
@@ -187,17 +189,17 @@ class Dispatcher:
         try:
             entry = self._parts.catalog.entries.get(TaskKey(run.app, run.task))
             if entry is None:
-                await close(self._parts, claim, Reason.DRAINED, "its task was taken away before it started")
+                await self._parts.recorder.close(claim, Reason.DRAINED, "its task was taken away before it started")
                 return
             execution = self._executions[run.id] = Execution(
-                self._parts, self._presenter, claim, entry, lease=lease, finish=self._finish
+                self._parts, claim, entry, lease=lease, finish=self._finish
             )
             if run.id in self._cancelling:
                 execution.cancel()
             await execution.execute()
         except Exception as error:
             _logger.exception("a bug of isolane ended attempt %d of run %s; please report it", claim.attempt, run.id)
-            await close(self._parts, claim, Reason.LOST, f"isolane itself failed while it ran: {error!r}")
+            await self._parts.recorder.close(claim, Reason.LOST, f"isolane itself failed while it ran: {error!r}")
         finally:
             self._executions.pop(run.id, None)
             self._cancelling.discard(run.id)

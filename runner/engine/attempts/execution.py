@@ -19,15 +19,15 @@ from runner.domain.masking import Mask
 from runner.domain.messages import MOST_VALUES
 from runner.domain.run import Claim, Ending
 from runner.domain.status import Reason
-from runner.engine.api.presenter import Presenter, embedded
+from runner.engine.api.presenter import embedded
 from runner.engine.attempts.conversation import Conversation
 from runner.engine.attempts.logbook import Logbook
 from runner.engine.attempts.parking import Parking
-from runner.engine.attempts.record import Finish, record
+from runner.engine.attempts.parts import Parts
+from runner.engine.attempts.recorder import Finish
 from runner.engine.attempts.task_calls import TaskCalls
 from runner.engine.attempts.timelimit import TimeLimit
 from runner.engine.attempts.verdict import Decision, Response, judge, killed_for_memory
-from runner.engine.parts import Parts
 from runner.errors import SecretError
 from runner.units import describe_seconds
 from sandbox import Confined, Lease, Outcome, SandboxError
@@ -45,7 +45,6 @@ class Execution:
     def __init__(
         self,
         parts: Parts,
-        presenter: Presenter,
         claim: Claim,
         entry: TaskEntry,
         *,
@@ -67,7 +66,7 @@ class Execution:
             self._run.id,
             claim.attempt,
             limit_bytes=parts.settings.limits.log_bytes,
-            now=parts.now,
+            now=parts.store.now,
             mask=self._mask,
         )
         timeout_s = entry.options.timeout_s if self._run.timeout_s is None else self._run.timeout_s
@@ -80,7 +79,7 @@ class Execution:
             memory_bytes=entry.options.memory_bytes,
             cpus=entry.options.cpus,
         )
-        self._calls = TaskCalls(parts, presenter, claim, self._mask, time=self._time, parking=self._parking)
+        self._calls = TaskCalls(parts, claim, self._mask, time=self._time, parking=self._parking)
 
     @property
     def code(self) -> str:
@@ -92,13 +91,19 @@ class Execution:
         ending = await self._attempt()
         await self._logbook.flush()
         effects = self._calls.effects if ending.reason is Reason.SUCCESS else ()
-        policy = self._run.retry or self._entry.options.retry
-        await record(self._parts, self._claim, self._run, ending, policy=policy, effects=effects, finish=self._finish)
+        await self._parts.recorder.record(
+            self._claim,
+            self._run,
+            ending,
+            own_policy=self._entry.options.retry,
+            effects=effects,
+            finish=self._finish,
+        )
 
     def cancel(self) -> None:
         """End it since somebody asked to."""
         # What the claim says of the run is older than that.
-        self._run = dataclasses.replace(self._run, cancel_requested_at=self._parts.now())
+        self._run = dataclasses.replace(self._run, cancel_requested_at=self._parts.store.now())
         self.stop(Reason.CANCELLED, "was cancelled while it ran", grace_s=self._parts.settings.runner.stop_grace_s)
 
     def stop(self, reason: Reason, why: str, *, grace_s: float) -> None:
@@ -144,7 +149,13 @@ class Execution:
             confined.kill()
         reader = OutputReader(confined, self._logbook, idle_s=_OUTPUT_IDLE_S)
         self._conversation = conversation = Conversation(
-            self._parts, self._claim, confined, self._calls, self._logbook, mask=self._mask
+            self._parts.store,
+            self._claim,
+            confined,
+            self._calls,
+            self._logbook,
+            limits=self._parts.settings.limits,
+            mask=self._mask,
         )
         memory_watch = asyncio.create_task(self._watch_memory(confined))
         self._time.run()
@@ -156,7 +167,7 @@ class Execution:
         if isinstance(outcome, SandboxError):
             if self._response is None:
                 return self._unlaunched(outcome)
-            outcome = Outcome.unseen(self._parts.sandbox.walls)
+            outcome = Outcome.unseen(self._parts.relauncher.walls)
         return self._conclude(outcome, conversation.fault)
 
     async def _bury(self, confined: Confined, reader: OutputReader) -> Outcome | SandboxError:
@@ -181,7 +192,9 @@ class Execution:
         why = f"could not be executed by this node, through no fault of the task: {error}"
         _logger.error("attempt %d of run %s %s", self._claim.attempt, self._run.id, why)
         decision = self._decision or Decision(reason=Reason.LOST, why=why)
-        return Ending(reason=decision.reason, why=decision.why, finished_at=self._parts.now(), code=self._entry.code)
+        return Ending(
+            reason=decision.reason, why=decision.why, finished_at=self._parts.store.now(), code=self._entry.code
+        )
 
     def _conclude(self, outcome: Outcome, fault: str | None) -> Ending:
         # A response that came after a decision, from a task that was being stopped, does not change it.
@@ -191,7 +204,7 @@ class Execution:
         return Ending(
             reason=reason,
             why=why,
-            finished_at=self._parts.now(),
+            finished_at=self._parts.store.now(),
             result=response.result if response is not None else None,
             error=response.error if response is not None else None,
             exit_code=outcome.exit_code,

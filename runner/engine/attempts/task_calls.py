@@ -18,11 +18,10 @@ from runner.domain.masking import Mask
 from runner.domain.messages import CALLS_AT_ONCE
 from runner.domain.run import Claim, NewRun, Run, RunDetail
 from runner.domain.status import Status
-from runner.engine.api.presenter import Presenter, unstored
-from runner.engine.api.store_outages import patiently
+from runner.engine.api.presenter import unstored
 from runner.engine.attempts.parking import Parking
+from runner.engine.attempts.parts import Parts
 from runner.engine.attempts.timelimit import TimeLimit
-from runner.engine.parts import Parts
 from runner.errors import (
     DeadlockError,
     ExposedSecretError,
@@ -49,14 +48,13 @@ class TaskCalls:
     def __init__(
         self,
         parts: Parts,
-        presenter: Presenter,
         claim: Claim,
         mask: Mask,
         *,
         time: TimeLimit,
         parking: Parking,
     ) -> None:
-        self._parts, self._presenter, self._claim, self._mask = parts, presenter, claim, mask
+        self._parts, self._claim, self._mask = parts, claim, mask
         self._time, self._parking = time, parking
         self._share = Share()
         self._working = asyncio.Semaphore(CALLS_AT_ONCE)
@@ -112,17 +110,14 @@ class TaskCalls:
         effects = [new for new, with_success in prepared if with_success]
         self._hold(effects)
         now = [new for new, with_success in prepared if not with_success]
-        stored = iter(await patiently(self._parts, lambda: self._parts.store.enqueue(now)) if now else ())
-        details = [
-            unstored(new) if with_success else await stored_detail(self._parts, new, next(stored))
-            for new, with_success in prepared
-        ]
+        stored = iter(await self._parts.enqueueing.enqueue(now, self._share) if now else ())
+        details = [unstored(new) if with_success else next(stored) for new, with_success in prepared]
         self.effects += effects
         self._shown |= {detail.run.id for detail in details}
-        return await self._presenter.written(details, self._share)
+        return await self._parts.presenter.written(details, self._share)
 
     async def _document(self, detail: RunDetail) -> JsonText:
-        return (await self._presenter.written([detail], self._share))[0]
+        return (await self._parts.presenter.written([detail], self._share))[0]
 
     def _refuse_secrets(self, new: NewRun, request: object) -> None:
         """Nothing of the request is stored if it holds a secret; a task that needs one names it itself."""
@@ -193,7 +188,7 @@ class TaskCalls:
         due_at = awaited.due_at if awaited.next_attempt_at is None else awaited.next_attempt_at
         if self._time.left_s == float("inf") or awaited.status in (Status.RUNNING, Status.QUEUED):
             return
-        over_at = self._parts.now() + round(self._time.left_s * 1e6)
+        over_at = self._parts.store.now() + round(self._time.left_s * 1e6)
         if due_at > over_at:
             raise DeadlockError(
                 f"run {awaited.id} is due at {rfc3339(due_at)}, and the time of this run would be over before, at "
@@ -212,13 +207,6 @@ class TaskCalls:
                 f"{'which waits for it' if held[0] == waiter.id else 'an ancestor of the one that waits for it'}; "
                 f"schedule it in another queue, or do not wait for it"
             )
-
-
-async def stored_detail(parts: Parts, new: NewRun, stored: Run) -> RunDetail:
-    """The whole of a run that was just scheduled; only an earlier one (by id or idempotency key) has to be read."""
-    if stored.id == new.id and stored.attempt_count == 0:
-        return RunDetail(run=stored, parameters=new.parameters, result=None, error=None, attempts=())
-    return await parts.store.get(stored.app, stored.id)
 
 
 def _run_id(value: object) -> str:

@@ -15,15 +15,16 @@ from collections.abc import Awaitable, Callable
 from importlib.metadata import PackageNotFoundError, version
 
 from runner.backoff import pauses
+from runner.engine.nodes.capacity import Capacity
 from runner.engine.nodes.heartbeat import Heartbeat
-from runner.engine.nodes.node import Identity
-from runner.engine.parts import Parts
+from runner.engine.nodes.node import Identity, Node
 from runner.errors import RunnerError
+from runner.store.contract import Store
 from runner.store.records import NodeInfo
-from sandbox import Lease
+from sandbox import Lease, Sandbox
 from sandbox.protocol.lease import boot_clock_ns
 
-_DELAY_S = (0.05, 5.0)  # first and longest pause between two tries to join
+_PAUSES_S = (0.05, 5.0)  # first and longest pause between two tries to join
 
 _logger = logging.getLogger(__name__)
 
@@ -34,8 +35,19 @@ class Membership:
     Each time the node is known to the store, `announce` tells which tasks it has; `joined` is called when it may claim.
     """
 
-    def __init__(self, parts: Parts, announce: Callable[[], Awaitable[None]], joined: Callable[[], None]) -> None:
-        self._parts, self._announce, self._joined = parts, announce, joined
+    def __init__(
+        self,
+        store: Store,
+        node: Node,
+        capacity: Capacity,
+        sandbox: Sandbox,
+        lease_s: float,
+        *,
+        announce: Callable[[], Awaitable[None]],
+        joined: Callable[[], None],
+    ) -> None:
+        self._store, self._node, self._capacity, self._sandbox = store, node, capacity, sandbox
+        self._lease_s, self._announce, self._joined = lease_s, announce, joined
         self._heartbeat: Heartbeat | None = None
         self._keeping: asyncio.Task[None] | None = None
 
@@ -55,19 +67,19 @@ class Membership:
         self._keeping.cancel()
         await asyncio.gather(self._keeping, return_exceptions=True)
         self._keeping = None
-        node = self._parts.node
+        node = self._node
         node.is_member = False
         if self._heartbeat is not None:
             await asyncio.to_thread(self._heartbeat.stop)
             self._heartbeat = None
         try:
-            await self._parts.store.leave(node.identity.id)
+            await self._store.leave(node.identity.id)
         except RunnerError as error:
             _logger.warning("other nodes will notice by themselves that this one is gone: %s", error)
         node.identity = Identity(node.identity.id, None)  # nothing of it runs: its lease is given back
 
     async def _keep(self, heartbeat: Heartbeat) -> None:
-        node = self._parts.node
+        node = self._node
         while True:
             why = await asyncio.wrap_future(heartbeat.lost)
             node.is_member = False
@@ -76,38 +88,37 @@ class Membership:
             heartbeat = await self._join_in_the_end()
 
     async def _join_in_the_end(self) -> Heartbeat:
-        retries = pauses(*_DELAY_S)
+        pause_s = pauses(*_PAUSES_S)
         while True:
             try:
                 return await self._join()
             except Exception as error:  # whatever it is, the next try may succeed
                 _logger.warning("this node cannot take up work yet: %s", error)
-            await asyncio.sleep(next(retries))
+            await asyncio.sleep(next(pause_s))
 
     async def _join(self) -> Heartbeat:
-        parts = self._parts
-        node, lease_s = parts.node, parts.settings.runner.lease_s
+        store, node, capacity, lease_s = self._store, self._node, self._capacity, self._lease_s
         until_ns = boot_clock_ns() + round(lease_s * 1e9)
         if not node.identity.id:  # it never was a member: its name is not known to anybody yet
             node.take_name(await self._names_of_others())
-        identity = Identity(node.fresh_id(), Lease(until_ns) if parts.store.is_shared else None)
+        identity = Identity(node.fresh_id(), Lease(until_ns) if store.is_shared else None)
         info = NodeInfo(
             id=identity.id,
             name=node.name,
             lease_s=lease_s,
-            capacity=parts.capacity.slots,
-            memory_bytes=parts.capacity.memory_bytes,
+            capacity=capacity.slots,
+            memory_bytes=capacity.memory_bytes,
             version=f"{_version()}, Python {platform.python_version()}, {platform.system()} {platform.release()}",
-            sandbox=parts.sandbox.walls,
+            sandbox=self._sandbox.walls,
         )
-        if parts.store.is_shared:
+        if store.is_shared:
             node.remember(identity.id)
-        await parts.store.register(info)
+        await store.register(info)
         await self._announce()
         if node.draining:
             with contextlib.suppress(RunnerError):
-                await parts.store.drain_node(identity.id)
-        self._heartbeat = Heartbeat(parts.store, identity, lease_s)
+                await store.drain_node(identity.id)
+        self._heartbeat = Heartbeat(store, identity, lease_s)
         self._heartbeat.start()
         node.identity, node.is_member = identity, True
         self._joined()
@@ -115,7 +126,7 @@ class Membership:
 
     async def _names_of_others(self) -> set[str]:
         """What the nodes that live are called; what this one was before it was started again is none of them."""
-        states, before = await self._parts.store.nodes(), self._parts.node.last_identity()
+        states, before = await self._store.nodes(), self._node.last_identity()
         return {state.info.name for state in states if not state.buried and state.info.id != before}
 
 

@@ -1,20 +1,23 @@
-"""Ends claims that have no process: what dead nodes left behind, and what could not be executed here."""
+"""Gives back, when a node starts, what dead nodes left behind."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
-from runner.domain.retry import Retry
-from runner.domain.run import Claim, Ending
+from runner.domain.run import Claim
 from runner.domain.status import Reason
-from runner.engine.attempts.record import record
-from runner.engine.parts import Parts
-from runner.store.records import TaskKey
+from runner.engine.nodes.node import Node
+from runner.store.contract import Store
+
+#: Ends a claim whose attempt is dead or never began, for a reason and with a sentence.
+Close: TypeAlias = Callable[[Claim, Reason, str], Awaitable[None]]
 
 _logger = logging.getLogger(__name__)
 
 
-async def recover(parts: Parts) -> int:
+async def recover(store: Store, node: Node, close: Close) -> int:
     """Give back what no living node holds; returns how many runs.
 
     On an embedded store that is all: there is no other node, and the lock file has proven that the attempts of an
@@ -22,17 +25,17 @@ async def recover(parts: Parts) -> int:
     that lives; and the lock file has proven the same of the one that this runner was before it was started again, so
     that its lease need not be waited out.
     """
-    before = parts.node.last_identity() if parts.store.is_shared else None
+    before = node.last_identity() if store.is_shared else None
     # In this order: a node that registers meanwhile has no claim in `orphans`.
-    orphans = await parts.store.orphans()
-    for node in await parts.store.nodes():
-        if node.info.id == before and await parts.store.bury(before, node.beat) is not None:
+    orphans = await store.orphans()
+    for state in await store.nodes():
+        if state.info.id == before and await store.bury(before, state.beat) is not None:
             continue
-        if not node.buried:
-            held = {claim.token for claim in await parts.store.orphans(node.info.id)}
+        if not state.buried:
+            held = {claim.token for claim in await store.orphans(state.info.id)}
             orphans = [claim for claim in orphans if claim.token not in held]
     for claim in orphans:
-        await close(parts, claim, Reason.LOST, "its runner died while it ran, and it with it")
+        await close(claim, Reason.LOST, "its runner died while it ran, and it with it")
     if orphans:
         lost = (
             "1 run was lost with an earlier runner, and runs"
@@ -41,11 +44,3 @@ async def recover(parts: Parts) -> int:
         )
         _logger.warning("%s again", lost)
     return len(orphans)
-
-
-async def close(parts: Parts, claim: Claim, reason: Reason, why: str) -> None:
-    """End a claim whose attempt is dead or never began."""
-    run = claim.run
-    entry = parts.catalog.entries.get(TaskKey(run.app, run.task))
-    policy = run.retry or (entry.options.retry if entry is not None else Retry())
-    await record(parts, claim, run, Ending(reason=reason, why=why, finished_at=parts.now()), policy=policy)

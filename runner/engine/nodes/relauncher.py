@@ -23,6 +23,11 @@ class Relauncher:
         """At which the sandbox confines."""
         return self._sandbox.level
 
+    @property
+    def walls(self) -> str:
+        """What confines an attempt, as people read it."""
+        return self._sandbox.walls
+
     async def launch(self, spec: Spec, lease: Lease | None = None) -> Confined:
         """Launch confined, under a lease if there is one; what is kept warm makes room for it first.
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from runner.domain.run import Claim
 from runner.domain.status import Reason
-from runner.engine.nodes.recovery import close
-from runner.engine.parts import Parts
+from runner.engine.nodes.node import Node
+from runner.engine.nodes.recovery import Close
+from runner.store.contract import Store
 from runner.store.records import NodeState
 from sandbox.protocol.lease import boot_clock_ns
 
@@ -37,9 +38,9 @@ class _Seen:
 class Takeover:
     """The watch of one node."""
 
-    def __init__(self, parts: Parts, wake: Callable[[], None]) -> None:
-        """`wake` is called when this node may start attempts again."""
-        self._parts, self._wake = parts, wake
+    def __init__(self, store: Store, node: Node, lease_s: float, close: Close, wake: Callable[[], None]) -> None:
+        """`lease_s` is that of this node; `wake` is called when it may start attempts again."""
+        self._store, self._node, self._lease_s, self._close, self._wake = store, node, lease_s, close, wake
         self._is_to_drain = False  # as last seen
         self._seen: dict[str, _Seen] = {}
         self._watching: asyncio.Task[None] | None = None
@@ -60,14 +61,13 @@ class Takeover:
                 await self.look()
             except Exception as error:  # whatever it is, the next look may succeed
                 _logger.warning("cannot look after the other nodes: %s", error)
-            await asyncio.sleep(self._parts.settings.runner.lease_s * _EVERY)
+            await asyncio.sleep(self._lease_s * _EVERY)
 
     async def look(self) -> None:
         """One look at all nodes."""
-        parts = self._parts
-        states = await parts.store.nodes()
+        states = await self._store.nodes()
         seen_ns = boot_clock_ns()  # not before the beat was there
-        own = parts.node.identity.id
+        own = self._node.identity.id
         self._seen = {state.info.id: self._first_seen(state, seen_ns) for state in states if not state.buried}
         for state in states:
             if state.info.id == own:
@@ -75,8 +75,8 @@ class Takeover:
             elif state.buried:
                 if state.running:
                     await self._bury(state)  # whoever began to has not finished
-                elif parts.now() - state.last_seen > _REMEMBERED_US:
-                    await parts.store.leave(state.info.id)
+                elif self._store.now() - state.last_seen > _REMEMBERED_US:
+                    await self._store.leave(state.info.id)
             elif seen_ns - self._seen[state.info.id].since_ns >= _silence_ns(state):
                 await self._bury(state)
 
@@ -84,7 +84,7 @@ class Takeover:
         """Drain, or go on, as somebody asked through another node since the last look."""
         if state.draining != self._is_to_drain:
             self._is_to_drain = state.draining
-            self._parts.node.ask_to_drain(draining=state.draining)
+            self._node.ask_to_drain(draining=state.draining)
             self._wake()
 
     def _first_seen(self, state: NodeState, now_ns: int) -> _Seen:
@@ -93,14 +93,14 @@ class Takeover:
 
     async def _bury(self, state: NodeState) -> None:
         """Declare a node dead and end its claims, unless it beats again."""
-        claims = await self._parts.store.bury(state.info.id, state.beat)
+        claims = await self._store.bury(state.info.id, state.beat)
         if claims is None:
             return
         _logger.warning("node %s is dead; what it ran, %d runs, is lost and runs again", state.info.id, len(claims))
         await asyncio.gather(*(self._end(claim, state) for claim in claims))
 
     async def _end(self, claim: Claim, state: NodeState) -> None:
-        await close(self._parts, claim, Reason.LOST, f"its node {state.info.id} died or was cut off while it ran")
+        await self._close(claim, Reason.LOST, f"its node {state.info.id} died or was cut off while it ran")
 
 
 def _silence_ns(state: NodeState) -> int:

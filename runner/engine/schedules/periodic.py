@@ -20,12 +20,12 @@ from datetime import UTC, datetime, timedelta
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 
-from runner.catalog import TaskEntry
+from runner.catalog import Catalog, TaskEntry
 from runner.domain.run import NewRun
-from runner.engine.parts import Parts
 from runner.engine.schedules.pace import Pace
 from runner.engine.schedules.triggers import next_fire
 from runner.errors import NotFoundError, RunnerError
+from runner.store.contract import Store
 from runner.store.records import Firing, ScheduleState, TaskKey
 from runner.uuid7 import uuid7
 
@@ -42,32 +42,30 @@ _logger = logging.getLogger(__name__)
 class Periodic:
     """The schedules of one node."""
 
-    def __init__(self, parts: Parts, clock: AsyncIOScheduler) -> None:
-        self._parts, self._clock = parts, clock
+    def __init__(self, store: Store, catalog: Catalog, clock: AsyncIOScheduler) -> None:
+        self._store, self._catalog, self._clock = store, catalog, clock
         self._rules: dict[tuple[str, str], str] = {}  # as last told
         self._pace = Pace()  # of the firings of each file
         self._waiting: set[str] = set()  # jobs that are due and have no turn yet
 
     async def refresh(self) -> None:
         """Tell the store which schedules the tasks declare by now, and set their timers."""
-        parts, now = self._parts, self._parts.now()
+        store, now = self._store, self._store.now()
         declared = {
             (entry.app, entry.name): ScheduleState(
                 app=entry.app, name=entry.name, task=entry.name, rule=rule, next_at=next_fire(entry.options, now)
             )
-            for entry in parts.catalog.entries.values()
+            for entry in self._catalog.entries.values()
             if (rule := _rule(entry)) is not None
         }
         fresh = [state for key, state in declared.items() if self._rules.get(key) != state.rule]
         if fresh:
-            await parts.store.put_schedules(fresh, now)
+            await store.put_schedules(fresh, now)
         # Nobody else works on an embedded store: what this node does not declare, nobody does.
-        silent_us, forgotten_us = (_SILENT_US, _FORGOTTEN_US) if parts.store.is_shared else (0, 0)
-        await parts.store.keep_schedules(list(declared.values()), now, silent_us=silent_us, forgotten_us=forgotten_us)
+        silent_us, forgotten_us = (_SILENT_US, _FORGOTTEN_US) if store.is_shared else (0, 0)
+        await store.keep_schedules(list(declared.values()), now, silent_us=silent_us, forgotten_us=forgotten_us)
         self._rules = {key: state.rule for key, state in declared.items()}
-        own = {
-            _job(state): await self._in_time(state) for state in await parts.store.schedules() if self._declares(state)
-        }
+        own = {_job(state): await self._in_time(state) for state in await store.schedules() if self._declares(state)}
         for job in self._clock.get_jobs():
             if job.id.startswith("schedule:") and job.id not in own:
                 job.remove()
@@ -76,7 +74,7 @@ class Periodic:
 
     async def _in_time(self, state: ScheduleState) -> ScheduleState:
         """The schedule, set to fire earlier where a clock that was ahead has moved it on too far."""
-        now, entry = self._parts.now(), self._parts.catalog.entries.get(TaskKey(state.app, state.task))
+        now, entry = self._store.now(), self._catalog.entries.get(TaskKey(state.app, state.task))
         following = next_fire(entry.options, now) if entry is not None else None
         if state.next_at is None or following is None or state.next_at <= following:
             return state
@@ -85,7 +83,7 @@ class Periodic:
         _logger.warning(
             "schedule %s fires earlier than it is set to: that was set by a clock that was ahead", state.name
         )
-        await self._parts.store.reschedule(state.app, state.name, seen=state.next_at, next_at=following)
+        await self._store.reschedule(state.app, state.name, seen=state.next_at, next_at=following)
         return dataclasses.replace(state, next_at=following)
 
     async def refresh_later(self) -> None:
@@ -103,7 +101,7 @@ class Periodic:
         if state.next_at is None:
             return
         # By how much from now, not when: the store's clock need not be this machine's.
-        delay_us = max(state.next_at - self._parts.now(), round(not_before_s * 1e6))
+        delay_us = max(state.next_at - self._store.now(), round(not_before_s * 1e6))
         self._clock.add_job(
             self._fire,
             DateTrigger(datetime.now(UTC) + timedelta(microseconds=delay_us)),
@@ -116,7 +114,7 @@ class Periodic:
 
     async def _fire(self, expected: ScheduleState) -> None:
         """Fire it in its file's turn: a file with very many schedules waits for itself."""
-        job, entry = _job(expected), self._parts.catalog.entries.get(TaskKey(expected.app, expected.task))
+        job, entry = _job(expected), self._catalog.entries.get(TaskKey(expected.app, expected.task))
         if entry is None or job in self._waiting:
             return
         self._waiting.add(job)
@@ -130,15 +128,15 @@ class Periodic:
             self._waiting.discard(job)
 
     async def _fire_now(self, expected: ScheduleState) -> None:
-        parts = self._parts
+        store, catalog = self._store, self._catalog
         try:
-            state = await parts.store.schedule(expected.app, expected.name)
-            entry = parts.catalog.entries.get(TaskKey(expected.app, expected.task))
+            state = await store.schedule(expected.app, expected.name)
+            entry = catalog.entries.get(TaskKey(expected.app, expected.task))
             if state is None or entry is None or not self._declares(state):
                 return
-            if state.next_at is not None and parts.now() >= state.next_at:  # unless the clock was set back
-                await parts.store.fire(await self._firing(entry, state, state.next_at))
-                state = await parts.store.schedule(expected.app, expected.name)
+            if state.next_at is not None and store.now() >= state.next_at:  # unless the clock was set back
+                await store.fire(await self._firing(entry, state, state.next_at))
+                state = await store.schedule(expected.app, expected.name)
         except RunnerError as error:
             _logger.warning("schedule %s is tried again: %s", expected.name, error)
             self._set_timer(expected, not_before_s=_RETRY_S)
@@ -147,7 +145,7 @@ class Periodic:
             self._set_timer(state)
 
     async def _firing(self, entry: TaskEntry, state: ScheduleState, due_at: int) -> Firing:
-        now, catch_up = self._parts.now(), entry.options.catch_up
+        now, catch_up = self._store.now(), entry.options.catch_up
         was_missed = now - due_at > _MISSED_US
         one_by_one = was_missed and catch_up == "all"
         is_folded = was_missed and catch_up == "one"
@@ -161,7 +159,7 @@ class Periodic:
         if entry.options.overlap != "skip" or state.last_run is None:
             return False
         try:
-            last = await self._parts.store.get(state.app, state.last_run)
+            last = await self._store.get(state.app, state.last_run)
         except NotFoundError:
             return False
         return not last.run.status.is_final
