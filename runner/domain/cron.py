@@ -3,7 +3,7 @@
 Fields are minute, hour, day of month, month and day of week. Each is `*`, a number, a range `a-b`, a list of these with
 commas, and any range or `*` may have a step `/n`. Months and weekdays have English three-letter names too; Sunday is 0
 and 7. Where both days are restricted, a day matches that fits either; a field that begins with `*` does not count as
-restricted. What the clock changes make of it is decided in `runner.engine.schedules.triggers`.
+restricted. What the clock changes make of it is decided in `runner.engine.schedules.fire_times`.
 """
 
 from __future__ import annotations

@@ -40,26 +40,16 @@ class Submission:
     def __init__(self, settings: Settings, catalog: Catalog, now: Callable[[], int]) -> None:
         self._settings, self._catalog, self._now = settings, catalog, now
 
-    def prepare(self, app: str, requests: Sequence[object], *, parent: Run | None = None) -> list[tuple[NewRun, bool]]:
-        """The runs that the requests ask for, each with whether it waits for its parent's success.
+    def preparing(
+        self, app: str, requests: Sequence[object], *, parent: Run | None = None
+    ) -> Generator[None, None, list[tuple[NewRun, bool]]]:
+        """The runs that the requests ask for, each with whether it waits for its parent's success; in steps.
 
         `parent` is the run whose task asks, `None` for outside.
 
         Raises:
             InvalidError: (one of its kinds) names what is wrong; of a batch, also where in it.
         """
-        steps = self.preparing(app, requests, parent=parent)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                prepared: list[tuple[NewRun, bool]] = end.value
-                return prepared
-
-    def preparing(
-        self, app: str, requests: Sequence[object], *, parent: Run | None = None
-    ) -> Generator[None, None, list[tuple[NewRun, bool]]]:
-        """The same in steps, of a request each at most."""
         prepared = []
         for index, request in enumerate(requests):
             try:

@@ -17,8 +17,8 @@ Close: TypeAlias = Callable[[Claim, Reason, str], Awaitable[None]]
 _logger = logging.getLogger(__name__)
 
 
-async def recover(store: Store, node: Node, close: Close) -> int:
-    """Give back what no living node holds; returns how many runs.
+async def recover(store: Store, node: Node, close: Close) -> None:
+    """Give back what no living node holds.
 
     On an embedded store that is all: there is no other node, and the lock file has proven that the attempts of an
     earlier one are dead (`Sandbox.start`). On a shared store a node that was buried, or is not there, has no attempt
@@ -37,10 +37,4 @@ async def recover(store: Store, node: Node, close: Close) -> int:
     for claim in orphans:
         await close(claim, Reason.LOST, "its runner died while it ran, and it with it")
     if orphans:
-        lost = (
-            "1 run was lost with an earlier runner, and runs"
-            if len(orphans) == 1
-            else (f"{len(orphans)} runs were lost with an earlier runner, and run")
-        )
-        _logger.warning("%s again", lost)
-    return len(orphans)
+        _logger.warning("what an earlier runner ran is lost and runs again: %d in all", len(orphans))

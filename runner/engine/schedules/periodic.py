@@ -22,8 +22,8 @@ from apscheduler.triggers.date import DateTrigger
 
 from runner.catalog import Catalog, TaskEntry
 from runner.domain.run import NewRun
+from runner.engine.schedules.fire_times import next_fire
 from runner.engine.schedules.pace import Pace
-from runner.engine.schedules.triggers import next_fire
 from runner.errors import NotFoundError, RunnerError
 from runner.store.contract import Store
 from runner.store.records import Firing, ScheduleState, TaskKey

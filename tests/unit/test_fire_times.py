@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runner.domain.cron import parse
 from runner.domain.options.task_options import TaskOptions, merge_options, read_options
-from runner.engine.schedules.triggers import next_fire, trigger_for
+from runner.engine.schedules.fire_times import next_fire
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -125,12 +125,12 @@ def test_a_time_in_the_second_pass_waits_for_the_next_day():
     assert found == [oslo("2026-10-26 02:30"), oslo("2026-10-27 02:30")]
 
 
-def test_a_trigger_goes_on_after_its_previous_time():
-    trigger = trigger_for(options(cron="*/10 8 * * *"))
-    first = trigger.get_next_fire_time(None, datetime(2026, 11, 20, 8, tzinfo=UTC))
+def test_it_fires_at_its_first_instant_and_goes_on_after_it():
+    eight = datetime(2026, 11, 20, 8, tzinfo=UTC)
 
-    assert first == datetime(2026, 11, 20, 8, tzinfo=UTC)
-    assert trigger.get_next_fire_time(first, first) == datetime(2026, 11, 20, 8, 10, tzinfo=UTC)
+    found = firings(options(cron="*/10 8 * * *"), eight, eight + 15 * MINUTE)
+
+    assert found == [eight, eight + 10 * MINUTE]
 
 
 @pytest.mark.parametrize("rule", [{"cron": "0 0 29 2 *"}, {"every": "36500d"}])
@@ -141,5 +141,4 @@ def test_the_end_of_the_calendar_is_never(rule):
 
 
 def test_a_task_without_a_rule_never_fires():
-    assert trigger_for(options()) is None
     assert next_fire(options(), 0) is None
