@@ -10,82 +10,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
 
 from runner.catalog import schema, snapshot
-from runner.catalog.beside import advised
 from runner.catalog.choice import Choice, choose
-from runner.catalog.discovery import (
-    CODE,
-    ENTRY,
-    ENVIRONMENT,
-    WARM_UP,
-    Launcher,
-    ModuleProblem,
-    Modules,
-    code_mount,
-    find_modules,
-)
+from runner.catalog.confinement import Launcher, is_current, limits_of
+from runner.catalog.discovery import ModuleProblem, Modules, find_modules
+from runner.catalog.entries import APP, EntryMaker, TaskEntry, told
 from runner.catalog.folder import look
-from runner.catalog.history import History, Version, read_history, write_history
+from runner.catalog.history import History, read_history, write_history
 from runner.catalog.inquiry import Inquiry, is_certain
 from runner.catalog.makes import makes
-from runner.catalog.manifest import TaskManifest
 from runner.catalog.packages import signature
 from runner.catalog.watching import watch
 from runner.config import Settings
-from runner.domain.checks import dotted, nearest, shown
-from runner.domain.names import task_name
-from runner.domain.options.task_options import TaskOptions
-from runner.domain.run import TaskError
-from runner.errors import ConfigError, InvalidOptionError, SecretError, TasksFolderError, UnknownTaskError
+from runner.domain.checks import nearest, shown
+from runner.errors import TasksFolderError, UnknownTaskError
 from runner.store.records import TaskKey
-from sandbox import Level, Limits, Spec, WarmUp
+from sandbox import Spec
 
-_APP = "main"
 _FOLDER = snapshot.PACKAGE
+#: How long a start waits for modules to say what they declare; those that take longer come into use later.
+START_PATIENCE_S = 3.0
 #: How long a saved state waits for its modules before it is in use without those that have not answered.
 _SAVED_PATIENCE_S = 1.0
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskEntry:
-    """A task that can be run here.
-
-    Attributes:
-        file: from the project's folder, such as "tasks/billing.py".
-        arguments: how many its function takes.
-        schema: of its parameters, `None` for any object.
-        code: hash of the snapshot that its module is taken from.
-        spec: how an attempt of it is confined.
-        shape: the schema, ready to be checked.
-    """
-
-    app: str
-    name: str
-    module: str
-    function: str
-    file: str
-    description: str | None
-    is_async: bool
-    arguments: int
-    schema: Mapping[str, Any] | None
-    options: TaskOptions
-    code: str
-    spec: Spec = field(repr=False)
-    shape: str | None = field(repr=False)
-
-    @property
-    def origin(self) -> str:
-        """What it is called by its file alone, which its file cannot choose."""
-        return task_name(self.module, self.function)
 
 
 class Catalog:
@@ -106,6 +58,7 @@ class Catalog:
         self._folder = settings.project / _FOLDER
         self._code = settings.project / ".isolane" / "code"
         self._history = self._code / "catalog.json"
+        self._entry_maker = EntryMaker(settings, self._code)
         self._choice: Choice | None = None  # `None` before the first load
         self._inquiry: Inquiry | None = None
         self._modules: Modules | None = None  # of the state that is in use
@@ -159,7 +112,7 @@ class Catalog:
         """Take what was in use before a restart into use."""
         history = await asyncio.to_thread(read_history, self._history)
         # What a task may use is known once its module was asked; until then the defaults hold.
-        limits = _limits(self._settings.task_options("", {}))
+        limits = limits_of(self._settings.task_options("", {}))
         self._inquiry = Inquiry(limits, self._import_timeout_s, self._answered.set)
         self._inquiry.remember(history.answers)
         self._choice = Choice(history.versions, {})
@@ -193,91 +146,18 @@ class Catalog:
 
     async def _join(self, choice: Choice) -> None:
         """Take the chosen versions into use, with what the config says and the secrets that are there now."""
-        entries = dict[TaskKey, TaskEntry]()
-        problems = await asyncio.to_thread(self._with_advice, choice.problems)
-        self._lacks_secrets = False
-        for module, version in choice.versions.items():
-            for task in version.tasks:
-                try:
-                    entry = self._entry(module, version, task)
-                    if entry.options.secrets:  # a run would not find them either
-                        await asyncio.to_thread(
-                            self._settings.secrets.read, task.name, entry.origin, entry.options.secrets
-                        )
-                    entries[TaskKey(_APP, task.name)] = entry
-                except (ConfigError, InvalidOptionError) as error:
-                    self._lacks_secrets |= isinstance(error, SecretError)
-                    problems[task.name] = ModuleProblem(module=module, file=version.file, error=_told(error))
-        problems |= self._unmatched(entries, problems)
-        self._use(entries, problems)
+        made = await asyncio.to_thread(self._entry_maker.make, choice, self._packages, self._launcher.level)
+        self._lacks_secrets = made.lack_secrets
+        self._use(made.tasks, made.problems)
 
-    def _use(self, entries: dict[TaskKey, TaskEntry], problems: dict[str, ModuleProblem]) -> None:
+    def _use(self, entries: Mapping[TaskKey, TaskEntry], problems: Mapping[str, ModuleProblem]) -> None:
         self.entries: Mapping[TaskKey, TaskEntry] = MappingProxyType(entries)
         self.needs: Mapping[TaskKey, int] = {key: entry.options.memory_bytes for key, entry in entries.items()}
         self.files: Mapping[TaskKey, str] = {key: entry.file for key, entry in entries.items()}
         self.problems: Mapping[str, ModuleProblem] = MappingProxyType(problems)
 
-    def _with_advice(self, problems: Mapping[str, ModuleProblem]) -> dict[str, ModuleProblem]:
-        project, packages = self._settings.project, self._settings.packages.values()
-        return {
-            name: replace(problem, error=advised(problem.error, project, packages))
-            for name, problem in problems.items()
-        }
-
-    def _entry(self, module: str, version: Version, task: TaskManifest) -> TaskEntry:
-        origin = task_name(module, task.function)
-        self._settings.bounds.check_name(task.name, origin)
-        options = self._settings.task_options(task.name, task.options)
-        if isinstance(options.network, tuple) and self._launcher.level is not Level.FULL:
-            raise InvalidOptionError(
-                f"network of {task.name}: single hosts are granted at level full only, and the sandbox of this node is "
-                f"{self._launcher.level}; `isolane doctor` says what it lacks"
-            )
-        return TaskEntry(
-            app=_APP,
-            name=task.name,
-            module=module,
-            function=task.function,
-            file=version.file,
-            description=options.description,
-            is_async=task.is_async,
-            arguments=task.arguments,
-            schema=task.schema,
-            options=options,
-            code=version.code,
-            spec=self._spec(module, version.code, task.name, origin, options),
-            shape=task.shape,
-        )
-
-    def _spec(self, module: str, code: str, name: str, origin: str, options: TaskOptions) -> Spec:
-        return Spec(
-            entry=ENTRY,
-            limits=_limits(options),
-            mounts=(code_mount(self._code / code), *self._settings.mounts_for(name, origin)),
-            path=snapshot.import_path(self._code / code, CODE),
-            environment=ENVIRONMENT,
-            network=options.network,
-            warm_up=WarmUp(entry=WARM_UP, arguments=(self._packages, module, *self._settings.sandbox.preload)),
-            name=re.sub(r"[^A-Za-z0-9]+", "-", name)[:40].strip("-") or "task",
-        )
-
-    def _unmatched(
-        self, entries: Mapping[TaskKey, TaskEntry], problems: Mapping[str, ModuleProblem]
-    ) -> dict[str, ModuleProblem]:
-        """Sections of the config for tasks that are not there, though no broken module may hide them."""
-        unmatched = {}
-        broken = tuple(problem.module for problem in problems.values() if not problem.kept)
-        for name in self._settings.overridden_tasks:
-            if TaskKey(_APP, name) in entries or name.startswith(broken):
-                continue
-            section = f"tasks.{dotted(name)}"
-            hint = nearest(name, (key.task for key in entries))
-            error = UnknownTaskError(f"[{section}] is about a task that is not there{hint}")
-            unmatched[section] = ModuleProblem(module="", file=str(self._settings.file), error=_told(error))
-        return unmatched
-
     def _show_folder_problem(self, error: TasksFolderError) -> bool:
-        problem = ModuleProblem(module="", file=_FOLDER, error=_told(error), kept=True)
+        problem = ModuleProblem(module="", file=_FOLDER, error=told(error), kept=True)
         changed = self.problems.get(_FOLDER + "/") != problem
         self.problems = MappingProxyType({**self.problems, _FOLDER + "/": problem})
         self._loaded = None  # so that the problem goes when the folder is as it was
@@ -292,7 +172,7 @@ class Catalog:
         if (entry := self.entries.get(TaskKey(app, name))) is not None:
             return entry
         for problem in self.problems.values():
-            if app == _APP and problem.module and not problem.kept and f"{name}.".startswith(f"{problem.module}."):
+            if app == APP and problem.module and not problem.kept and f"{name}.".startswith(f"{problem.module}."):
                 raise UnknownTaskError(
                     f"no task {shown(name)}: {problem.file} does not work ({problem.error.type}); "
                     "`isolane tasks list` shows why"
@@ -311,9 +191,8 @@ class Catalog:
 
     def is_current(self, spec: Spec) -> bool:
         """Whether it shows code that is in use, and was not warmed up with packages that are not there any more."""
-        codes = {str(self._code / entry.code) for entry in self.entries.values()}
-        is_warm_of_old = spec.warm_up is not None and spec.warm_up.arguments[:1] != (self._packages,)
-        return not is_warm_of_old and any(mount.source in codes for mount in spec.mounts if mount.target == CODE)
+        codes = {self._code / entry.code for entry in self.entries.values()}
+        return is_current(spec, codes, self._packages)
 
     async def watch(self, changed: Callable[[], None]) -> None:
         """Take each saved state of the folder into use, and tell `changed`; goes on until it is cancelled."""
@@ -341,7 +220,7 @@ class Catalog:
 
     async def wait_for(self, name: str) -> None:
         """Return once there is a task of this name, or no module is left that could have it. Not beside `watch`."""
-        while TaskKey(_APP, name) not in self.entries and self._inquiry is not None and self._inquiry.codes:
+        while TaskKey(APP, name) not in self.entries and self._inquiry is not None and self._inquiry.codes:
             await self._answered.wait()
             async with self._loading:
                 await self._choose()
@@ -358,16 +237,3 @@ class Catalog:
             return
         needed = {version.code for version in self._choice.versions.values()} | self._inquiry.codes
         snapshot.forget_unused(self._code, needed | in_use | ({self._state.hash} if self._state else set()))
-
-
-def _limits(options: TaskOptions) -> Limits:
-    return Limits(
-        memory_bytes=options.memory_bytes,
-        processes=options.processes,
-        cpus=options.cpus,
-        disk_bytes=options.disk_bytes,
-    )
-
-
-def _told(error: Exception) -> TaskError:
-    return TaskError(type=type(error).__name__, message=str(error), traceback="")

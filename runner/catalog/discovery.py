@@ -11,36 +11,20 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
+from runner.catalog.confinement import Launcher, module_spec
 from runner.catalog.manifest import TaskManifest, read_manifest
-from runner.catalog.snapshot import PACKAGE, Snapshot, import_path
+from runner.catalog.snapshot import PACKAGE, Snapshot
 from runner.domain.messages import MOST_VALUES, Longest
 from runner.domain.run import TaskError
 from runner.errors import InvalidError
-from sandbox import Confined, Level, Limits, Mount, Outcome, SandboxError, Spec, WireError
+from sandbox import Confined, Limits, Outcome, SandboxError, WireError
 from sandbox.host.output_reader import OutputReader
 from sandbox.verdict import killed_for_memory
 
-ENTRY = "runner.guest.main:main"
-WARM_UP = "runner.guest.main:warm_up"
-#: Where a snapshot is seen inside.
-CODE = "/code"
-ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}
 _OUTPUT_BYTES = 8 << 10
 #: Type of the error where the sandbox failed, so that the module may be right.
 UNASKED = "SandboxError"
-
-
-class Launcher(Protocol):
-    """What starts confined processes: a sandbox, or what keeps one."""
-
-    @property
-    def level(self) -> Level:
-        """At which it confines."""
-
-    async def launch(self, spec: Spec) -> Confined:
-        """Launch confined; raises `SandboxError`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +85,6 @@ def find_modules(snapshot: Snapshot) -> Modules:
     return Modules(files, paths, problems)
 
 
-def code_mount(snapshot: Path) -> Mount:
-    """How a snapshot is seen inside."""
-    return Mount(source=str(snapshot), target=CODE)
-
-
 def _module_paths(root: Path) -> Iterator[str]:
     """The files that are modules with tasks, as paths below `root`; a leading underscore makes a helper."""
     for folder, folders, names in os.walk(root):
@@ -126,16 +105,8 @@ async def ask(
     module: str, snapshot: Snapshot, launcher: Launcher, limits: Limits, *, timeout_s: float
 ) -> tuple[TaskManifest, ...] | TaskError:
     """Have one module say what it declares, within `limits` and for at most `timeout_s`; or why it says nothing."""
-    spec = Spec(
-        entry=ENTRY,
-        limits=limits,
-        mounts=(code_mount(snapshot.path),),
-        path=import_path(snapshot.path, CODE),
-        environment=ENVIRONMENT,
-        name="discovery",
-    )
     try:
-        confined = await launcher.launch(spec)
+        confined = await launcher.launch(module_spec(snapshot.path, limits))
     except (SandboxError, OSError) as error:
         return TaskError.bounded(UNASKED, f"it could not be looked at: {error}")
     confined.expect(Longest("module"), MOST_VALUES)

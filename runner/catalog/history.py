@@ -17,7 +17,7 @@ from runner.catalog.snapshot import Snapshot, is_whole
 from runner.domain.run import TaskError
 from runner.errors import InvalidError
 
-_FORMAT = 2  # the first had no answers
+_FORMAT = 1
 _LONGEST_TRACEBACK = 4_000
 
 _logger = logging.getLogger(__name__)
@@ -44,13 +44,13 @@ def read_history(file: Path) -> History:
     """What was kept, without versions whose snapshots are not whole. What cannot be read counts as never written."""
     try:
         document = json.loads(file.read_bytes())
-        if document["format"] not in (1, _FORMAT):
+        if document["format"] != _FORMAT:
             return History()
         versions = {
             module: Version(entry["code"], entry["file"], read_manifest(entry["tasks"], module))
             for module, entry in document["modules"].items()
         }
-        answers = {module: _answer(module, entry) for module, entry in document.get("answers", {}).items()}
+        answers = {module: _answer(module, entry) for module, entry in document["answers"].items()}
     except FileNotFoundError:
         return History()
     except (OSError, ValueError, LookupError, TypeError, AttributeError, InvalidError) as error:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from runner.catalog.discovery import UNASKED, Discovery, Launcher, ModuleProblem, Modules, ask
+from runner.catalog.confinement import Launcher
+from runner.catalog.discovery import UNASKED, Discovery, ModuleProblem, Modules, ask
 from runner.catalog.manifest import TaskManifest
 from runner.catalog.snapshot import Snapshot
 from runner.domain.run import TaskError

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.catalog import schema
-from runner.domain.checks import flag, known_keys, shown, text, whole
+from runner.domain.checks import known_keys, shown, text, whole
 from runner.domain.names import check_task
 from runner.domain.options.task_options import read_options
 from runner.errors import InvalidError, InvalidValueError
 
 _MOST_BYTES = 1 << 20
 _MOST_TASKS = 500
-_KEYS = ("name", "module", "function", "async", "arguments", "schema", "description", "options")
+_KEYS = ("name", "module", "function", "arguments", "schema", "description", "options")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,6 @@ class TaskManifest:
 
     name: str
     function: str
-    is_async: bool
     arguments: int
     schema: Mapping[str, Any] | None
     shape: str | None
@@ -81,7 +80,6 @@ def _read_task(task: object, module: str) -> TaskManifest:
         return TaskManifest(
             name=name,
             function=function,
-            is_async=flag(task["async"], "async"),
             arguments=whole(task["arguments"], "arguments", 0, 2),
             schema=task["schema"],
             shape=None if task["schema"] is None else schema.prepare(task["schema"]),

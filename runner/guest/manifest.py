@@ -9,7 +9,7 @@ from runner import jsonvalue
 from runner.guest.annotations import shape_of
 from runner.guest.loading import Found
 from runner.guest.shapes import Definitions
-from runner.guest.signature import is_async, parameters_type
+from runner.guest.signature import parameters_type
 
 _SCHEMA_BYTES = 1 << 20
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -26,7 +26,6 @@ def describe_task(module: str, task: Found, arguments: int) -> dict[str, Any]:
         "name": task.name,
         "module": module,
         "function": task.attribute,
-        "async": is_async(task.function),
         "arguments": arguments,
         "schema": None if kind is None else _schema(kind, task.function.__qualname__),
         "description": task.options.get("description") or _first_line(task.function),

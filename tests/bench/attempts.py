@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from runner.app import _PACKAGES, _PRELOAD
+from runner.catalog.confinement import PACKAGES, PRELOAD
 from sandbox import Confined, Limits, Mount, Sandbox, Spec, WarmUp
 
 FLOOR = Path(__file__).with_name("floor.py")
@@ -70,7 +70,7 @@ class FloorProcess:
 
 def sandbox_in(folder: Path, *preload: str) -> Sandbox:
     """As a node has it."""
-    return Sandbox(lock_file=folder / "lock", packages=_PACKAGES, preload=(*_PRELOAD, *preload))
+    return Sandbox(lock_file=folder / "lock", packages=PACKAGES, preload=(*PRELOAD, *preload))
 
 
 def write_code(folder: Path) -> Path:

@@ -48,7 +48,7 @@ async def test_tasks_are_found_with_what_they_declare(write, new_catalog):
 
     assert names(catalog) == ["billing.invoice", "mail.reminders", "reports.daily"]
     assert (invoice.module, invoice.function, invoice.file) == ("billing", "invoice", "tasks/billing.py")
-    assert (invoice.is_async, invoice.arguments, invoice.description) == (True, 2, "Write an invoice.")
+    assert (invoice.arguments, invoice.description) == (2, "Write an invoice.")
     assert (invoice.options.queue, invoice.options.timeout_s, invoice.options.memory_bytes) == ("billing", 30, 64 << 20)
     assert invoice.options.retry.attempts == 5
     assert (reminders.arguments, reminders.schema, reminders.options.timeout_s) == (0, None, 60)
@@ -222,7 +222,7 @@ def send(text):
     data = text if isinstance(text, bytes) else json.dumps(text).encode()
     channel.sendall(struct.pack(">I", len(data)) + data)
 def task(**changes):
-    return {{"name": "hostile", "module": "hostile", "function": "run", "async": False, "arguments": 1,
+    return {{"name": "hostile", "module": "hostile", "function": "run", "arguments": 1,
             "schema": None, "description": None, "options": {{}}, **changes}}
 def manifest(*tasks):
     send({{"type": "manifest", "tasks": list(tasks)}})
@@ -316,6 +316,8 @@ async def test_a_sandbox_that_fails_is_no_fault_of_the_module_and_is_asked_again
     catalog = new_catalog()
 
     class Failing:
+        level = sandbox.level
+
         async def launch(self, spec):
             raise SetupError("namespaces", "no room")
 

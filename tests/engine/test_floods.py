@@ -172,7 +172,7 @@ def say(body):
     stream.sendall(len(body).to_bytes(4, "big") + body)
 
 def declare(schema, name="speak", times=1):
-    document = {{"name": name, "module": name, "function": "run", "async": False, "arguments": 1, "schema": schema,
+    document = {{"name": name, "module": name, "function": "run", "arguments": 1, "schema": schema,
                  "description": "x", "options": {{}}}}
     say(json.dumps({{"type": "manifest", "tasks": [document] * times}}).encode())
 

@@ -30,15 +30,12 @@ def test_run_is_named_by_its_file_and_marked_functions_by_their_own_name_too(gue
         "name": "job",
         "module": "job",
         "function": "run",
-        "async": False,
         "arguments": 2,
         "schema": None,
         "description": "Count.",
         "options": {},
     }
-    assert (invoice["name"], invoice["function"], invoice["async"], invoice["arguments"]) == (
-        "job.invoice", "invoice", True, 1,
-    )  # fmt: skip
+    assert (invoice["name"], invoice["function"], invoice["arguments"]) == ("job.invoice", "invoice", 1)
     assert invoice["options"]["timeout"] == "90s"
     assert invoice["options"]["retry"]["attempts"] == 5
     assert (send["name"], send["description"]) == ("mail.daily", "Sends mail.")
@@ -89,8 +86,8 @@ def test_a_task_under_another_decorator_is_found_and_counted(guest):
         """
     )
 
-    found = {task["name"]: (task["arguments"], task["async"]) for task in ended.answer["tasks"]}
-    assert found == {"job.inside": (2, False), "job.outside": (1, True)}
+    found = {task["name"]: task["arguments"] for task in ended.answer["tasks"]}
+    assert found == {"job.inside": 2, "job.outside": 1}
 
 
 def test_two_tasks_of_one_name_are_refused(guest):

@@ -122,7 +122,6 @@ _DECLARED = {
     "name": "speak",
     "module": "speak",
     "function": "run",
-    "async": False,
     "arguments": 1,
     "schema": {"type": "object", "properties": {"a": {"type": "string", "pattern": "(a+)+$"}}, "required": ["a"]},
     "description": "x",

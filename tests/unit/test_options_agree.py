@@ -103,7 +103,7 @@ WRONG = [
 
 
 def in_manifest(options: dict[str, Any]) -> None:
-    declared = {"name": "t", "module": "m", "function": "f", "async": False, "arguments": 0, "schema": None}
+    declared = {"name": "t", "module": "m", "function": "f", "arguments": 0, "schema": None}
     read_manifest([{**declared, "description": None, "options": options}], "m")
 
 
@@ -122,7 +122,7 @@ def on_the_server(options: dict[str, Any]) -> None:
     settings = read_settings({}, file=Path("isolane.toml"), project=Path.cwd())
     submission = Submission(settings, SimpleNamespace(find=find), lambda: 0)
     with pytest.raises(UnknownTaskError):  # whose turn is after the options
-        submission.prepare("main", [{"task": "t", **options}])
+        list(submission.preparing("main", [{"task": "t", **options}]))
 
 
 def submitted(options: dict[str, Any], own: TaskOptions) -> NewRun:
