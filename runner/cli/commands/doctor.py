@@ -11,13 +11,13 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from runner import app
 from runner.cli import options
 from runner.cli.display.output import say
 from runner.cli.display.render import print_block, print_json, print_table
 from runner.config import Settings, load
 from runner.sdk.locate import find_project
 from runner.units import describe_seconds
+from runner.warm_starts import warm_starts
 from sandbox.doctor import Finding, diagnose
 from sandbox.spec import Level
 
@@ -41,7 +41,7 @@ def command(context: click.Context, *, as_json: bool, require: str | None, confi
     level = next((finding.name for finding in findings if finding.kind == "level" and finding.stands), None)
     if not as_json:
         _print(findings, level)
-    tasks = asyncio.run(app.warm_starts(settings)) if settings is not None and level is not None else None
+    tasks = asyncio.run(warm_starts(settings)) if settings is not None and level is not None else None
     if as_json:
         print_json(
             {

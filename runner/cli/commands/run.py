@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from runner import app
 from runner.cli import options
 from runner.cli.display.logs import LogPrinter
 from runner.cli.exit_codes import exit_code, print_ending
 from runner.config import load
 from runner.domain.documents import log_document
 from runner.domain.run import LogLine
+from runner.run_once import run_once
 from sandbox.loops import new_event_loop
 
 
@@ -33,6 +33,6 @@ def command(task: str, parameters: dict[str, Any], config_path: Path | None) -> 
         printer.print(log_document(line), task=run["task"] if run["parent"] else "")
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        run = runner.run(app.run_once(load(config_path), task, parameters, on_log))
+        run = runner.run(run_once(load(config_path), task, parameters, on_log))
     print_ending(run)
     raise SystemExit(exit_code(run))
