@@ -43,9 +43,9 @@ class Spoken(Confined):
                 os.close(self._far_ends.pop())
             assert self.playing is not None
             self.playing.cancel()
-            asyncio.get_running_loop().call_soon(self._over)
+            asyncio.get_running_loop().call_soon(self._close_far_ends)
 
-    def _over(self) -> None:
+    def _close_far_ends(self) -> None:
         self.far_channel.close()
         self.far_control.close()
         self.ended(End(0.0, 1))
