@@ -18,7 +18,7 @@ from typing import Any
 from sandbox import endpoint, remedies
 from sandbox.errors import SandboxError
 from sandbox.host.cgroups import cgroup
-from sandbox.host.launching import Sandbox
+from sandbox.host.launching import LaunchingSandbox
 from sandbox.kernel import identity, landlock, mounts, namespaces, rlimits, rootfs, seccomp, syscalls
 from sandbox.network import listeners
 from sandbox.spec import Level, Limits
@@ -65,7 +65,7 @@ async def _levels() -> list[Finding]:
     findings = []
     for level in Level:
         with tempfile.TemporaryDirectory(prefix="isolane-doctor-") as folder:
-            sandbox = Sandbox(lock_file=Path(folder) / "lock", level=level)
+            sandbox = LaunchingSandbox(lock_file=Path(folder) / "lock", level=level)
             try:
                 await sandbox.start()
             except SandboxError as error:

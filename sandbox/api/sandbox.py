@@ -3,7 +3,7 @@
     with Sandbox() as sandbox:                        async with Sandbox() as sandbox:
         outcome = sandbox.run("untrusted.py")             outcome = await sandbox.run("untrusted.py")
 
-`Sandbox` here is the one of `sandbox.host.launching`, which launches, with what it takes to run something to its end:
+`Sandbox` is a `LaunchingSandbox`, which launches, with what it takes to run something to its end:
 a conversation of one request and at most one answer (`inner.call_inside` is the other side), the output, and a timeout.
 """
 
@@ -28,7 +28,7 @@ from sandbox.api import target
 from sandbox.api.completed import Completed
 from sandbox.api.run_to_end import run_to_end
 from sandbox.errors import SandboxError, SetupError, WireError
-from sandbox.host import launching
+from sandbox.host.launching import LaunchingSandbox
 from sandbox.protocol.lease import Lease, boot_clock_ns
 from sandbox.protocol.strict_json import dumps
 from sandbox.protocol.wire import FRAME_LIMIT, JsonText, encode
@@ -43,7 +43,7 @@ _LEASE_SLACK_S = 10.0
 _LONGEST_S = 1e9
 
 
-class Sandbox(launching.Sandbox):
+class Sandbox(LaunchingSandbox):
     """Runs files and functions confined; for `with` (its methods block) and `async with` (they are awaited).
 
     Runs may overlap, from several threads or tasks; each is confined by itself. Closing kills what still runs.
@@ -137,7 +137,7 @@ class Sandbox(launching.Sandbox):
         return await self._complete(spec, request, input, timeout_s, output_bytes)
 
     async def start(self) -> None:
-        """As `launching.Sandbox`; a note on the error says what to do about a level that is not available."""
+        """As `LaunchingSandbox`; a note on the error says what to do about a level that is not available."""
         inside = sys.modules.get("sandbox.inner.call_inside")
         if inside is not None and inside.loading:
             raise SandboxError(

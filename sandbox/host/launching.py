@@ -1,4 +1,4 @@
-"""The runner's side: one `Sandbox` per node starts the launcher and launches confined processes.
+"""The runner's side: one sandbox per node starts the launcher and launches confined processes.
 
 Order at the start: get the lock (then whatever an earlier runner launched under it is dead), sweep the cgroups that it
 left (which proves the same once more), start the launcher with the lock, and run a throwaway attempt to see which level
@@ -41,7 +41,7 @@ _MOST_ZYGOTES = 16
 _NO_GROUPS = "processes by rlimits, memory by a watchdog, cpu not"
 
 
-class Sandbox:
+class LaunchingSandbox:
     """Launches confined processes. `start` it, `launch`, and `close` it, which kills whatever still runs.
 
     `start` raises this process's limit on open files as far as it may (`rlimits.raise_files` says why).
