@@ -194,7 +194,7 @@ def joined(inner):
 schemas = st.recursive(simple, joined, max_leaves=8).filter(lambda schema: isinstance(schema, dict))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(schemas, schemas, schemas, values)
 def test_what_fits_the_schema_passes(schema, first, second, value):
     schema = {**schema, "$defs": {"a": first, "b": second}}

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from sandbox import Confined, Level, Limits, Mount, Outcome, Sandbox, Spec, WarmUp
 from sandbox.host import temporary_lock
@@ -170,8 +171,6 @@ def actor():
         start=start,
         path=INSIDE,
         cgroups=our_cgroups,
-        leaving_no_cgroup=leaving_no_cgroup,
-        arena_of=arena_of,
     )
 
 
@@ -208,6 +207,17 @@ async def arena(request, who, sandbox, tmp_path):
     async with arena_of(sandbox, tmp_path, request.param == "warm") as arena:
         yield arena
         await arena.assert_unharmed()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["alone", "warm"])
+async def lasting_arena(request, who, tmp_path_factory):
+    """One for a whole module, which looks at it after each test."""
+    folder = tmp_path_factory.mktemp("arena")
+    async with (
+        leaving_no_cgroup(folder, Level.FULL) as sandbox,
+        arena_of(sandbox, folder, request.param == "warm") as arena,
+    ):
+        yield arena
 
 
 @contextlib.asynccontextmanager

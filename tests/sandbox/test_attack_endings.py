@@ -7,8 +7,11 @@ import platform
 import signal
 
 import pytest
+import pytest_asyncio
 
 from sandbox import Limits, WireError
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 #: row, name, expression, the signal that ends it, or "exit N".
 ENDS_BY_ITSELF = [
@@ -43,6 +46,14 @@ IMPORTS = [
 
 def ids(rows):
     return [f"{row[0]:02}-{row[1].replace(' ', '-')}" for row in rows]
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def arena(lasting_arena):
+    """One for all rows, looked at after each."""
+    lasting_arena.begin()
+    yield lasting_arena
+    await lasting_arena.assert_unharmed()
 
 
 @pytest.mark.parametrize("row", ENDS_BY_ITSELF, ids=ids(ENDS_BY_ITSELF))

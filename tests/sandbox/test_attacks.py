@@ -14,7 +14,6 @@ import json
 import pytest
 import pytest_asyncio
 
-from sandbox import Level
 from support import denied_calls
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -285,16 +284,6 @@ def assert_denied(expressions, answers):
     for expression, answer in zip(expressions, answers, strict=True):
         assert "value" not in answer, f"{expression} gave {answer['value']}"
         assert answer["errno"] is not None, f"{expression}: {answer['error']}"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["alone", "warm"])
-async def lasting_arena(request, who, actor, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("arena")
-    async with (
-        actor.leaving_no_cgroup(folder, Level.FULL) as sandbox,
-        actor.arena_of(sandbox, folder, request.param == "warm") as arena,
-    ):
-        yield arena
 
 
 @pytest_asyncio.fixture(loop_scope="module")
