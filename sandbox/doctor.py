@@ -79,7 +79,7 @@ async def _levels() -> list[Finding]:
 
 
 def _walls() -> list[Finding]:
-    identities = identity.Identities()  # made here: in a new user namespace the caller has no uid yet
+    identities = identity.HostUsers()  # made here: in a new user namespace the caller has no uid yet
     who = identities.of(0)
     identities.close()
     user = syscalls.CLONE_NEWUSER if who.own else 0
@@ -138,7 +138,7 @@ def _grant_hosts() -> None:
         listener.close()
 
 
-def _enter_private_root(who: identity.Identity) -> None:
+def _enter_private_root(who: identity.HostUser) -> None:
     if who.own:
         proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
         namespaces.map_identity(proc, who)
@@ -151,7 +151,7 @@ def _enter_private_root(who: identity.Identity) -> None:
     rootfs.make_read_only()
 
 
-def _become_user(who: identity.Identity) -> None:
+def _become_user(who: identity.HostUser) -> None:
     if not who.own:
         identity.become(who)
 

@@ -43,7 +43,7 @@ class Attempt:
     spec: Spec
     is_zygote: bool
     level: Level
-    identity: identity.Identity
+    identity: identity.HostUser
     layout: rootfs.Layout
     owner_map: int | None
     control: int

@@ -51,7 +51,7 @@ def main(socket_descriptor: int) -> None:
     if lock is None:
         return
     try:
-        server = Launcher(runner, lock, hello)
+        server = ForkServer(runner, lock, hello)
     except Exception as error:
         messages.send(runner, {"failed": f"{type(error).__name__}: {error}"})
         return
@@ -59,7 +59,7 @@ def main(socket_descriptor: int) -> None:
     server.serve()
 
 
-class Launcher:
+class ForkServer:
     """The fork server."""
 
     def __init__(self, runner: socket.socket, lock: int, hello: dict[str, Any]) -> None:
@@ -79,7 +79,7 @@ class Launcher:
         # So attempts of the runner's user cannot use up the descriptors that this user may have on their way in
         # messages.
         self._most_files = min(rlimits.raise_files(), hello["files"]) // 2
-        self._identities = identity.Identities()
+        self._identities = identity.HostUsers()
         self._owner_maps: dict[int, int] = {}
         self._running: dict[int, int] = {}  # supervisor's pid -> id of the launch
         self._ended: dict[int, Any] = {}  # id of the launch -> its rusage, while strays are killed
@@ -192,7 +192,7 @@ class Launcher:
             scratch="" if level is Level.FULL else scratch.make(self._scratch, str(request["id"])),
         )
 
-    def _owner_map(self, slot: int, who: identity.Identity) -> int:
+    def _owner_map(self, slot: int, who: identity.HostUser) -> int:
         if slot not in self._owner_maps:
             try:
                 self._owner_maps[slot] = namespaces.open_owner_map(who)

@@ -31,7 +31,7 @@ _CAP_SYS_CHROOT, _CAP_SYS_ADMIN = 18, 21
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class HostUser:
     """The user that a confined process is on the host.
 
     Attributes:
@@ -45,20 +45,20 @@ class Identity:
     own: bool
 
 
-class Identities:
-    """The identities of attempts that run at the same time, by slot; no other runner uses them meanwhile."""
+class HostUsers:
+    """The users of attempts that run at the same time, by slot; no other runner uses them meanwhile."""
 
     def __init__(self) -> None:
         self._is_root = os.geteuid() == 0
         self._claim, self._first_uid = _claim_range() if self._is_root else (-1, 0)
 
-    def of(self, slot: int) -> Identity:
-        """The identity of one slot. Raises `OSError` if there are not so many."""
+    def of(self, slot: int) -> HostUser:
+        """The user of one slot. Raises `OSError` if there are not so many."""
         if not self._is_root:
-            return Identity(os.geteuid(), os.getegid(), own=True)
+            return HostUser(os.geteuid(), os.getegid(), own=True)
         if slot >= _SLOTS:
             raise OSError(errno.EAGAIN, f"no more than {_SLOTS} may run at once")
-        return Identity(self._first_uid + slot, self._first_uid + slot, own=False)
+        return HostUser(self._first_uid + slot, self._first_uid + slot, own=False)
 
     def close(self) -> None:
         """Give the claimed range up."""
@@ -97,7 +97,7 @@ def _uid_of(number: int) -> int:
     return FIRST_UID + number * _SLOTS
 
 
-def become(identity: Identity) -> None:
+def become(identity: HostUser) -> None:
     """Change from root to `identity`, for good."""
     os.setgroups([])
     os.setresgid(identity.gid, identity.gid, identity.gid)

@@ -7,14 +7,14 @@ import os
 import signal
 
 from sandbox.kernel import syscalls
-from sandbox.kernel.identity import INNER_ID, Identity
+from sandbox.kernel.identity import INNER_ID, HostUser
 
 #: Limits of the user namespace. The kernel counts these also for the user outside: the runner's user has 128 inotify
 #: instances, and needs some itself.
 _QUOTAS = {"max_inotify_instances": 4, "max_inotify_watches": 1024}
 
 
-def clone_flags(identity: Identity, *, network: bool) -> int:
+def clone_flags(identity: HostUser, *, network: bool) -> int:
     """The namespaces that `clone` makes. Under root the user namespace is made later, after the uid changes."""
     flags = (
         syscalls.CLONE_NEWPID
@@ -39,7 +39,7 @@ def write_proc(proc: int, path: str, text: str) -> None:
         os.close(file)
 
 
-def map_identity(proc: int, identity: Identity) -> None:
+def map_identity(proc: int, identity: HostUser) -> None:
     """In a new user namespace, become `INNER_ID`; no other user or group exists there."""
     write_proc(proc, "self/setgroups", "deny")
     write_proc(proc, "self/gid_map", f"{INNER_ID} {identity.gid} 1")
@@ -54,7 +54,7 @@ def limit_user_namespace(proc: int) -> None:
             write_proc(proc, f"sys/user/{name}", str(most))
 
 
-def open_owner_map(identity: Identity) -> int:
+def open_owner_map(identity: HostUser) -> int:
     """A user namespace for idmapped mounts, in which the runner's own ids on disk are those of `identity`.
 
     A child is forked into it, its maps are written, and it is killed; the descriptor keeps the namespace.

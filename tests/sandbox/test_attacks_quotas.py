@@ -16,7 +16,7 @@ import pytest
 
 import sandbox as package
 from sandbox import Level, Limits, SetupError
-from sandbox.kernel.identity import Identities
+from sandbox.kernel.identity import HostUsers
 
 LIBC = ctypes.CDLL("librt.so.1", use_errno=True)
 
@@ -229,7 +229,7 @@ def test_88_a_range_of_users_is_claimed_once(monkeypatch):
         pytest.skip("an ordinary user has one uid only")
     draws = iter([7, 7, 7, 8])
     monkeypatch.setattr("sandbox.kernel.identity._draw", lambda: next(draws))
-    one, other = Identities(), Identities()
+    one, other = HostUsers(), HostUsers()
 
     assert other.of(0).uid - one.of(0).uid == 4096
     one.close()
