@@ -14,11 +14,11 @@ from runner.store.contents import Contents, Numbers, Row, Table, begins_anew, pa
 from runner.store.parts import AT_ONCE
 from runner.store.refusals import copy_is_unfinished
 from runner.store.sql_files import load_statements
-from runner.store.sqlite.lock import backup_command
+from runner.store.sqlite.file.lock import backup_command
+from runner.store.sqlite.file.read_only_file import ReadOnlyFile
 from runner.store.sqlite.logs import Logs
 from runner.store.sqlite.migrate import LOGS, STORE, migrate
 from runner.store.sqlite.queues import refresh_all
-from runner.store.sqlite.read_only_file import ReadOnlyFile
 from runner.store.sqlite.readers import Readers
 from runner.store.sqlite.statements import Statements
 from runner.store.sqlite.writer import Transaction, Writer

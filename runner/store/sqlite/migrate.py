@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from runner.errors import StoreUnavailableError
 from runner.store.sql_files import check_version, load_steps
-from runner.store.sqlite.connection import connect_writer
+from runner.store.sqlite.file.connection import connect_writer
 
 #: The steps of the store's file, and of the one of its logs.
 STORE: Final = load_steps("sqlite")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from runner.errors import StoreUnavailableError
-from runner.store.sqlite.connection import connect_reader, translated
+from runner.store.sqlite.file.connection import connect_reader, translated
 from runner.store.sqlite.statements import Statements
 
 Result = TypeVar("Result")

@@ -45,7 +45,7 @@ from runner.store.refusals import copy_is_unfinished, node_is_busy
 from runner.store.rows import entries_of, schedule_of
 from runner.store.sqlite import claiming, endings, enqueueing, listing, queues, schedules
 from runner.store.sqlite.contents import SqliteContents, check, copy_source
-from runner.store.sqlite.lock import FileLock
+from runner.store.sqlite.file.lock import FileLock
 from runner.store.sqlite.logs import Logs
 from runner.store.sqlite.migrate import STORE, connect_migrated
 from runner.store.sqlite.nodes import MemoryLease, Nodes

@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 
 from runner.errors import StoreUnavailableError
 from runner.store.records import Changes, Notice, notice_of
-from runner.store.sqlite.connection import translated
+from runner.store.sqlite.file.connection import translated
 from runner.store.sqlite.statements import Statements
 
 Result = TypeVar("Result")
