@@ -957,7 +957,7 @@ BEGIN
             JOIN unnest(p_app, p_task, p_need, p_file) AS needed (app, task, need, file) USING (app, task)
             WHERE needed.need > p_free;
             EXIT WHEN waiting IS NOT NULL OR count > 0 OR busy_count = 0 OR has_waited OR NOT p_waits;
-            -- Nothing else was to be had: wait for the first that somebody was busy with.
+            -- There was nothing else: wait for the first that somebody was busy with.
             has_waited := TRUE;
             busy_count := busy_count - 1;
             head := busy;

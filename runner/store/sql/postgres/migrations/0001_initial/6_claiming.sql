@@ -176,7 +176,7 @@ END $$;
 
 -- Begin an attempt for each token, of the runs that go next: of the node's tasks `p_app` and `p_task`, which need
 -- `p_need` bytes each, while `p_free` last. One whose turn it is, but which needs more, ends the claim, or is passed if
--- `p_passes`. Where nothing else is to be had, somebody who is busy with a queue is waited for if `p_waits`. Slots go
+-- `p_passes`. Where there is nothing else, somebody who is busy with a queue is waited for if `p_waits`. Slots go
 -- round among files of tasks: `p_file` numbers the file of each task, and `p_served` says of each file when a run of it
 -- was claimed last, the larger the later.
 --
@@ -232,7 +232,7 @@ BEGIN
             JOIN unnest(p_app, p_task, p_need, p_file) AS needed (app, task, need, file) USING (app, task)
             WHERE needed.need > p_free;
             EXIT WHEN waiting IS NOT NULL OR count > 0 OR busy_count = 0 OR has_waited OR NOT p_waits;
-            -- Nothing else was to be had: wait for the first that somebody was busy with.
+            -- There was nothing else: wait for the first that somebody was busy with.
             has_waited := TRUE;
             busy_count := busy_count - 1;
             head := busy;
