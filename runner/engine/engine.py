@@ -46,7 +46,12 @@ _logger = logging.getLogger(__name__)
 
 
 class Engine:
-    """The runner without its doors: HTTP and the command line use `operations`."""
+    """The runner without its doors.
+
+    Attributes:
+        operations: what HTTP and the command line call.
+        store, sandbox, catalog, capacity, node, relauncher: what its services work with.
+    """
 
     def __init__(self, settings: Settings, store: Store, sandbox: Sandbox, memory: Path) -> None:
         """`memory` is a file of this node's own, beside the lock file of its sandbox."""
