@@ -47,13 +47,14 @@ async def test_a_function_without_a_name_to_find_it_by_is_refused(box, function,
     [
         ([{1}], "arguments[0] is a set; pass it as a list"),
         ([0, {"a": [object()]}], 'arguments[1]["a"][0] is an object, which is not JSON'),
+        ([signal.SIGTERM], "arguments[0] is a member of the enum Signals; pass its value: value.value"),
         ([{1: 2}], "arguments[0] has a key that is an int; JSON keys are text"),
         ([float("nan")], "arguments[0] is nan"),
         (["\ud800"], "half a character (a lone surrogate)"),
         ([10**5000], "arguments[0] has about 5001 digits"),
         (["x" * (17 << 20)], "arguments takes more than 16777216 bytes as JSON"),
     ],
-    ids=["type", "deep type", "key", "nan", "surrogate", "digits", "size"],
+    ids=["type", "deep type", "enum", "key", "nan", "surrogate", "digits", "size"],
 )
 async def test_arguments_that_are_not_json_are_refused_with_their_place(box, arguments, problem):
     with pytest.raises(ValueError, match=re.escape(problem)):
