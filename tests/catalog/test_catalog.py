@@ -206,7 +206,7 @@ async def test_an_import_that_needs_too_much_memory_is_cut(write, new_catalog):
 
     assert names(catalog) == ["good"]
     assert catalog.problems["eats"].error.type == "MemoryError"
-    assert "more than 128 MB" in catalog.problems["eats"].error.message
+    assert "limit of 128 MB" in catalog.problems["eats"].error.message
 
 
 HOSTILE = """
