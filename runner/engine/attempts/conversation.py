@@ -29,7 +29,9 @@ from sandbox.protocol.pieces import check
 from sandbox.protocol.strict_json import loads_shallow
 from sandbox.protocol.wire import PIECE_BYTES
 
-_CALLS_BYTES = 4 << 20  # of those, as they came; what they take up in memory may be twenty times that
+#: Of calls without a reply, as they came. What they hold in memory may be twenty times that, and a search for garbage
+#: looks at all of it while everybody waits: so one long call is answered before the next is read.
+_CALLS_BYTES = 256 << 10
 _EXIT_S = 0.5  # for a process that closed its channel to come to its end by itself
 _LOG_LEVELS = frozenset({"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"})
 
@@ -68,23 +70,10 @@ class Conversation:
         try:
             await self._confined.send(start)
             while (body := await self._confined.receive_body()) is not None:
-                if len(body) > PIECE_BYTES and body.startswith(RESPONSE_BEGINS):
-                    await self._respond_at_length(body)
+                if not await self._hear(body, replies):
                     return
-                frame = await self._confined.read(body)
-                if len(body) > PIECE_BYTES and "result" in frame:
-                    self.fault = "sent a response of the wrong shape"  # a long one has one shape
-                    return
-                if is_call(frame):
-                    if self._confined.is_dead or self._confined.is_killed:
-                        continue  # nobody waits for the reply
-                    reply = asyncio.create_task(self._reply(frame))
-                    replies[reply] = self._confined.frame_bytes
-                    reply.add_done_callback(replies.pop)
-                    if _is_full(replies):
-                        await self._make_room(replies)
-                elif not await self._take(frame):
-                    return
+                if _is_full(replies):
+                    await self._make_room(replies)
             on_silence()
             await self._await_end()
         except WireError as error:
@@ -97,6 +86,23 @@ class Conversation:
                 for reply in replies:
                     reply.cancel()
                 await asyncio.gather(*replies, return_exceptions=True)
+
+    async def _hear(self, body: bytes, replies: dict[asyncio.Task[None], int]) -> bool:
+        """Take in the frame of this body, of which nothing is kept here; whether the conversation goes on."""
+        if len(body) > PIECE_BYTES and body.startswith(RESPONSE_BEGINS):
+            await self._respond_at_length(body)
+            return False
+        frame = await self._confined.read(body)
+        if len(body) > PIECE_BYTES and "result" in frame:
+            self.fault = "sent a response of the wrong shape"  # a long one has one shape
+            return False
+        if not is_call(frame):
+            return await self._take(frame)
+        if not (self._confined.is_dead or self._confined.is_killed):  # else nobody waits for the reply
+            reply = asyncio.create_task(self._reply(frame))
+            replies[reply] = self._confined.frame_bytes
+            reply.add_done_callback(replies.pop)
+        return True
 
     async def _await_end(self) -> None:
         """Its channel is closed without a response, mostly since it is ending: its exit tells more than a kill."""

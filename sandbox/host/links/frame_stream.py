@@ -18,7 +18,7 @@ from sandbox.share import Share
 
 #: How many values a frame may hold that is read piece by piece, unless the receiver sets another number, and how many
 #: arrays and objects: the garbage collector looks at all of these in one pause.
-MOST_VALUES, MOST_CONTAINERS = 2_000_000, 250_000
+MOST_VALUES, MOST_CONTAINERS = 2_000_000, 125_000
 _CHUNK_BYTES = 64 << 10
 #: How much is kept of what a dead process sent, beside the frame that had begun. A socket's buffer holds no more.
 _LAST_BYTES = 512 << 10
