@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -22,6 +23,7 @@ from runner.engine.api.submission import Submission
 from runner.errors import ConfigError, InvalidOptionError, UnknownTaskError
 from runner.sdk.decorator import KNOWN, task
 from runner.sdk.schedule_requests import request
+from sandbox import Share
 
 #: Of each option a value that is not its default.
 SAMPLES = {
@@ -130,7 +132,8 @@ def submitted(options: dict[str, Any], own: TaskOptions) -> NewRun:
     settings = read_settings({}, file=Path("isolane.toml"), project=Path.cwd())
     entry = SimpleNamespace(name="t", options=own)
     catalog = SimpleNamespace(find=lambda *_: entry, check_parameters=lambda *_, **__: None)
-    [(run, _)] = Submission(settings, catalog, lambda: 0).prepare("main", [request("t", None, options, 1000)])
+    preparing = Submission(settings, catalog, lambda: 0).preparing("main", [request("t", None, options, 1000)])
+    [(run, _)] = asyncio.run(Share().go_through(preparing))
     return run
 
 
