@@ -26,7 +26,7 @@ and the kernel takes everything down. What else an attempt could leave, kind by 
     cgroup   renewed before it serves again (`host.cgroups.pool`).
 
 The init puts the standby into the attempt's cgroup before it reports it to the runner. The standby does not do that
-itself: it is forked from a zygote, which has run code of the spec. Then the init checks, by the last pid that was given,
+itself: it is forked from a zygote, which has run code of the spec. Then the init checks, by the last pid given,
 that no other process was made in these namespaces. So everything that an attempt ever starts is counted as its own;
 until then the zygote's cgroup counts.
 
