@@ -17,8 +17,8 @@ from sandbox.protocol.wire import FRAME_LIMIT, PIECE_BYTES, Decoder, encode, par
 from sandbox.share import Share
 
 #: How many values a frame may hold that is read piece by piece, unless the receiver sets another number, and how many
-#: arrays and objects: the garbage collector looks at all of these in one pause.
-MOST_VALUES, MOST_CONTAINERS = 2_000_000, 125_000
+#: arrays and objects, at most half of them: the garbage collector looks at all of these in one pause.
+MOST_VALUES, MOST_CONTAINERS = 2_000_000, 250_000
 _CHUNK_BYTES = 64 << 10
 #: How much is kept of what a dead process sent, beside the frame that had begun. A socket's buffer holds no more.
 _LAST_BYTES = 512 << 10
@@ -102,8 +102,9 @@ class FrameStream:
             with self.share:
                 frame = parse(body)
         else:
+            most_containers = min(self.most_values // 2, MOST_CONTAINERS)
             frame = await self.share.go_through(
-                parse_slowly(body, self.most_values, MOST_CONTAINERS, self.longest_text)
+                parse_slowly(body, self.most_values, most_containers, self.longest_text)
             )
         self._body = None
         return frame
