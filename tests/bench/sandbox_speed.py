@@ -8,6 +8,7 @@ Everything is measured in rounds, a little of each in turn, so that a machine th
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shutil
 import statistics
@@ -52,6 +53,8 @@ async def main(rounds: int) -> None:
             await attempts.step_times(timed)
         steps: defaultdict[str, list[float]] = defaultdict(list)
         async with whole_runs(Path(in_memory)) as idle:
+            gc.collect()
+            gc.freeze()  # as a runner does before it serves
             for _ in range(rounds):
                 figures.add("floor", *floors[0].take(PER_ROUND))
                 for _ in range(PER_ROUND):
