@@ -12,6 +12,8 @@ from pathlib import Path
 from sandbox.errors import SetupError
 
 _SWEEP_PATIENCE_S = 10.0
+#: Of a limit on cpu, in both versions the default of the kernel.
+PERIOD_US = 100_000
 
 
 def mount_points() -> list[tuple[str, set[str], Path]]:
@@ -23,6 +25,11 @@ def mount_points() -> list[tuple[str, set[str], Path]]:
         if kind in ("cgroup", "cgroup2"):
             found.append((kind, set(options.split(",")), Path(before.split(" ")[4])))
     return found
+
+
+def quota_us(cpus: float) -> int:
+    """What a group may use of each `PERIOD_US` for this share of cores; the kernel takes no less than 1 ms."""
+    return max(int(cpus * PERIOD_US), 1000)
 
 
 def write(path: Path, text: str) -> None:

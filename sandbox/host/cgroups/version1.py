@@ -14,7 +14,6 @@ from sandbox.host.cgroups import files
 from sandbox.host.cgroups.pool import LEFT_BEHIND_BYTES, Pool
 from sandbox.spec import Limits
 
-_PERIOD_US = 100_000
 _NEEDED = ("memory", "pids")
 _WELCOME = ("cpu", "cpuacct")
 
@@ -131,8 +130,8 @@ class V1Group:
         if self._most_processes != limits.processes:
             self._limit_processes(limits.processes)
         if "cpu" in self._paths and (limits.cpus is not None or self._has_quota):
-            # Also if it stays the same: that clears what the last attempt overdrew. The kernel's least is 1 ms.
-            quota = -1 if limits.cpus is None else max(int(limits.cpus * _PERIOD_US), 1000)
+            # Also if it stays the same: that clears what the last attempt overdrew.
+            quota = -1 if limits.cpus is None else files.quota_us(limits.cpus)
             files.write(self._paths["cpu"] / "cpu.cfs_quota_us", str(quota))
             self._has_quota = limits.cpus is not None
 

@@ -14,8 +14,6 @@ from sandbox.host.cgroups.delegation import NEEDED, WELCOME, folder_for_groups
 from sandbox.host.cgroups.pool import LEFT_BEHIND_BYTES, Pool
 from sandbox.spec import Limits
 
-_PERIOD_US = 100_000
-
 
 def find_v2(folder: str) -> V2Groups | None:
     """Our folder; `None` unless memory and pids are available there."""
@@ -118,9 +116,9 @@ class V2Group:
         if self._most_processes != limits.processes:
             self._limit_processes(limits.processes)
         if self._has_cpu and (limits.cpus is not None or self._has_quota):
-            # Also if it stays the same: that clears what the last attempt overdrew. The kernel's least is 1 ms.
-            quota = "max" if limits.cpus is None else max(int(limits.cpus * _PERIOD_US), 1000)
-            files.write(self._path / "cpu.max", f"{quota} {_PERIOD_US}")
+            # Also if it stays the same: that clears what the last attempt overdrew.
+            quota = "max" if limits.cpus is None else files.quota_us(limits.cpus)
+            files.write(self._path / "cpu.max", f"{quota} {files.PERIOD_US}")
             self._has_quota = limits.cpus is not None
 
     def limit_memory(self, limit_bytes: int) -> None:
