@@ -81,8 +81,8 @@ class Confined:
         self._is_heard = False  # by the event loop
         self._is_supervised = True
         self._standing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._over = asyncio.Event()  # a waiter of an event wakes up sooner than one of a future
+        self._over = asyncio.Event()
+        self._outcome: Outcome | SandboxError  # once it is over
 
     @property
     def pid(self) -> int:
@@ -153,7 +153,7 @@ class Confined:
 
     def kill_for_memory(self) -> None:
         """Kill the whole tree, which was measured to use too much memory, and count that as a kill for memory."""
-        if not self._outcome.done():
+        if not self._over.is_set():
             self._memory_kills += 1
             self._excess.set()
             self.kill()
@@ -221,7 +221,7 @@ class Confined:
     @property
     def is_dead(self) -> bool:
         """Whether everything of it is dead; what it sent before may still be received."""
-        return self._outcome.done()
+        return self._over.is_set()
 
     async def wait(self) -> Outcome:
         """Wait until everything of it is dead.
@@ -230,7 +230,9 @@ class Confined:
             LauncherError: the launcher died, so it is not known how this process ended. It is dead.
         """
         await self._over.wait()
-        return self._outcome.result()
+        if isinstance(self._outcome, SandboxError):
+            raise self._outcome.with_traceback(None)  # anew for each who waits
+        return self._outcome
 
     # --- for the Sandbox ---------------------------------------------------------------------------------------------
 
@@ -370,26 +372,23 @@ class Confined:
             self.pidfd = -1
         is_known = self._report is not None or (self.is_killed and self._lost is None)
         error = self._failure or (None if is_known else end.error or self._lost)
-        if error is not None:
-            self._outcome.set_exception(error)
-            self._outcome.exception()  # nobody has to ask
-            self._over.set()
-            return
-        report = self._report or Ended()
-        self._outcome.set_result(
-            Outcome(
-                exit_code=report.exit_code,
-                signal=report.signal,
-                memory_kills=self._memory_kills,
-                peak_memory_bytes=peak_bytes,
-                cpu_time_s=used_s,
-                wall_time_s=time.monotonic() - self._launched_at,
-                walls=self.walls,
-                lease_over=report.lease_over,
-                complaint=self.complaint,
-            )
-        )
+        self._outcome = error or self._told(used_s, peak_bytes)
         self._over.set()
+
+    def _told(self, used_s: float | None, peak_bytes: int | None) -> Outcome:
+        """The outcome, by what was reported of its task and what was counted."""
+        report = self._report or Ended()
+        return Outcome(
+            exit_code=report.exit_code,
+            signal=report.signal,
+            memory_kills=self._memory_kills,
+            peak_memory_bytes=peak_bytes,
+            cpu_time_s=used_s,
+            wall_time_s=time.monotonic() - self._launched_at,
+            walls=self.walls,
+            lease_over=report.lease_over,
+            complaint=self.complaint,
+        )
 
 
 def _complaint(data: bytes) -> str:
